@@ -1,0 +1,165 @@
+/**
+ * The layout of a packed weight: everything a kernel needs to read it, as plain data. One weight is ONE int32
+ * tensor of 32-bit words; this record says where each part sits and what its numbers mean. It never names a
+ * file format.
+ *
+ *   number  = decode(code)                          code from the planes, low plane first
+ *   value   = (number - zero) * scale  (+ offset)   zero only with integer codes
+ *   scale   = level 0 (* or / level 1), offset alike; each level on a grid of its own
+ *
+ * Words, in this order, each section starting on a multiple of 4 words:
+ *   codes [N][plane 0 words, plane 1 words ...], scales level 0, 1, offsets level 0, 1, zeros, order [K], groupIndex [K]
+ */
+
+export type FloatType =
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'float8_e4m3fn'
+  | 'float8_e5m2'
+  | 'float8_e4m3fnuz'
+  | 'float8_e5m2fnuz'
+  | 'float4_e2m1fn';
+
+/** How a code becomes a number. `table` has 16 finite entries (4-bit codes). */
+export type Decode =
+  | {readonly kind: 'integer'}
+  | {readonly kind: 'float'; readonly type: FloatType}
+  | {readonly kind: 'table'; readonly table: readonly number[]};
+
+/** What a scale or offset level is stored as. */
+export type LevelType = 'float32' | 'float16' | 'bfloat16' | 'float8_e8m0fnu' | 'float8_e4m3fn' | 'int8' | 'uint8';
+
+/**
+ * Maps weight position (n, k) to an entry: row floor((n + rowPhase) / rows), column floor((k + columnPhase) / columns),
+ * or column groupIndex[k] where `indexed`. k counts columns in stored order (after `order`). A phase is what a cut
+ * inside a block leaves.
+ */
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowPhase: number;
+  readonly columnPhase: number;
+  readonly indexed: boolean;
+  /** Entries along N and along K. */
+  readonly shape: readonly [number, number];
+}
+
+export interface Level {
+  readonly grid: Grid;
+  readonly type: LevelType;
+  /** Level 1 only: divide by this level's number instead of multiplying. */
+  readonly divide: boolean;
+}
+
+export type Zero =
+  | {readonly kind: 'none'}
+  | {readonly kind: 'constant'; readonly value: number}
+  /** Integer codes of the weight's own planes, packed as one run of rows*columns entries a plane. */
+  | {readonly kind: 'codes'; readonly grid: Grid};
+
+export interface WeightLayout {
+  /** N */
+  readonly outDim: number;
+  /** K */
+  readonly inDim: number;
+  /** Bits of each plane of a code, low plane first: [4], [2, 1], [4, 1], [4, 2], [8], [16], [32]. */
+  readonly planes: readonly number[];
+  readonly decode: Decode;
+  readonly zero: Zero;
+  readonly scales: readonly Level[];
+  readonly offsets: readonly Level[];
+  /** Stored column j is the file's column order[j]: x is gathered once a call. */
+  readonly ordered: boolean;
+  /** groupIndex[K] is present: groups are uneven. */
+  readonly indexed: boolean;
+}
+
+/** A run of words: `start` in words from the beginning of the tensor, `length` words. */
+export interface Section {
+  readonly start: number;
+  readonly length: number;
+}
+
+export interface Sections {
+  readonly codes: Section;
+  /** Words from one row of codes to the next. */
+  readonly rowWords: number;
+  /** Start of each plane inside a row, in words. */
+  readonly planeStarts: readonly number[];
+  readonly scales: readonly Section[];
+  readonly offsets: readonly Section[];
+  readonly zeros: Section;
+  /** Start of each plane inside the zeros section, in words. */
+  readonly zeroPlaneStarts: readonly number[];
+  readonly order: Section;
+  readonly groupIndex: Section;
+  /** Words in all. */
+  readonly length: number;
+}
+
+export const LEVEL_BYTES: Readonly<Record<LevelType, number>> = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float8_e8m0fnu: 1,
+  float8_e4m3fn: 1,
+  int8: 1,
+  uint8: 1,
+};
+
+/** A grid over an [outDim, inDim] weight: one entry for `rows` x `columns` weights. */
+export function grid(outDim: number, inDim: number, rows: number, columns: number): Grid {
+  return {
+    rows,
+    columns,
+    rowPhase: 0,
+    columnPhase: 0,
+    indexed: false,
+    shape: [Math.ceil(outDim / rows), Math.ceil(inDim / columns)],
+  };
+}
+
+/** Bits of one code. */
+export function codeBits(layout: WeightLayout): number {
+  return layout.planes.reduce((a, b) => a + b, 0);
+}
+
+const sectionsCache = new WeakMap<WeightLayout, Sections>();
+
+/** Where each part of a weight of this layout sits. Computed once a layout. */
+export function sectionsOf(layout: WeightLayout): Sections {
+  const known = sectionsCache.get(layout);
+  if (known !== undefined) return known;
+  let end = 0;
+  const take = (words: number): Section => {
+    const start = words === 0 ? end : (end + 3) & ~3;
+    end = start + words;
+    return {start, length: words};
+  };
+  const planeStarts: number[] = [];
+  let rowWords = 0;
+  for (const bits of layout.planes) {
+    planeStarts.push(rowWords);
+    rowWords += Math.ceil((layout.inDim * bits) / 32);
+  }
+  const codes = take(layout.outDim * rowWords);
+  const level = (l: Level): Section => take(Math.ceil((l.grid.shape[0] * l.grid.shape[1] * LEVEL_BYTES[l.type]) / 4));
+  const scales = layout.scales.map(level);
+  const offsets = layout.offsets.map(level);
+  const zeroPlaneStarts: number[] = [];
+  let zeroWords = 0;
+  if (layout.zero.kind === 'codes') {
+    const entries = layout.zero.grid.shape[0] * layout.zero.grid.shape[1];
+    for (const bits of layout.planes) {
+      zeroPlaneStarts.push(zeroWords);
+      zeroWords += Math.ceil((entries * bits) / 32);
+    }
+  }
+  const zeros = take(zeroWords);
+  const order = take(layout.ordered ? layout.inDim : 0);
+  const groupIndex = take(layout.indexed ? layout.inDim : 0);
+  const sections = {codes, rowWords, planeStarts, scales, offsets, zeros, zeroPlaneStarts, order, groupIndex, length: end};
+  sectionsCache.set(layout, sections);
+  return sections;
+}
