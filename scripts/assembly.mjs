@@ -1,0 +1,94 @@
+// Compiles kernels/wasm/assembly to WebAssembly, twice, and writes both as base64 into kernels/wasm/generated/binary.ts.
+// Twice, because tf.js's memory is shared on an isolated page and unshared elsewhere, and a module's import is one or the other.
+import fs from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {ROOT} from './browser.mjs';
+
+const SOURCES = path.join(ROOT, 'kernels/wasm/assembly');
+const ENTRY = path.join(SOURCES, 'index.ts');
+const OUTPUT = path.join(ROOT, 'kernels/wasm/generated/binary.ts');
+
+const OPTIONS = ['--runtime', 'stub', '-O3', '--noAssert', '--importMemory', '--enable', 'simd', '--use', 'abort='];
+// The memory is tf.js's: ours must ask for no more than it has at the start, and allow all that it may grow to.
+const MEMORY = ['--initialMemory', '1', '--maximumMemory', '65536'];
+const BUILDS = {UNSHARED: [], SHARED: ['--enable', 'threads', '--sharedMemory']};
+const DATA_SECTION = 11;
+
+/** Section ids of a module, in order. */
+function sectionIds(bytes) {
+  const ids = [];
+  let at = 8;
+  while (at < bytes.length) {
+    ids.push(bytes[at++]);
+    let size = 0;
+    let shift = 0;
+    let byte;
+    do {
+      byte = bytes[at++];
+      size += (byte & 127) * 2 ** shift;
+      shift += 7;
+    } while (byte & 128);
+    at += size;
+  }
+  return ids;
+}
+
+/** The module of one build, as bytes. */
+async function compile(name) {
+  const {default: asc} = await import('assemblyscript/asc');
+  let bytes;
+  const options = [path.relative(ROOT, ENTRY), '--outFile', 'module.wasm', ...OPTIONS, ...MEMORY, ...BUILDS[name]];
+  const {error, stderr} = await asc.main(options, {
+    readFile: (file, base) => {
+      const full = path.resolve(ROOT, base ?? '.', file);
+      return fs.existsSync(full) ? fs.readFileSync(full, 'utf8') : null;
+    },
+    writeFile: (_file, contents) => {
+      bytes = contents;
+    },
+    listFiles: () => null,
+  });
+  const messages = stderr.toString().trim();
+  if (messages) console.error(messages);
+  if (error) throw new Error(`AssemblyScript, ${name} build: ${error.message}`);
+  return bytes;
+}
+
+async function binary(name) {
+  const bytes = await compile(name);
+  // Static data would land at low addresses of tf.js's own heap, over its constants.
+  if (sectionIds(bytes).includes(DATA_SECTION)) {
+    throw new Error(
+      `${name} build: the module has a data section. It lives in tf.js's memory and may have no static data: ` +
+        'no string, array literal, static array or managed object in kernels/wasm/assembly.',
+    );
+  }
+  if (!WebAssembly.validate(bytes)) throw new Error(`${name} build: the module is not valid WebAssembly`);
+  return Buffer.from(bytes).toString('base64');
+}
+
+function isFresh() {
+  if (!fs.existsSync(OUTPUT)) return false;
+  const output = fs.statSync(OUTPUT).mtimeMs;
+  const inputs = [fileURLToPath(import.meta.url), path.join(ROOT, 'package-lock.json')];
+  for (const file of fs.readdirSync(SOURCES, {recursive: true})) inputs.push(path.join(SOURCES, file));
+  return inputs.every((file) => fs.statSync(file).mtimeMs < output);
+}
+
+/** Brings the generated module up to date. → whether there was anything to do. */
+export async function buildAssembly() {
+  const values = {UNSHARED: '', SHARED: ''};
+  if (fs.existsSync(ENTRY)) {
+    if (isFresh()) return false;
+    for (const name of Object.keys(BUILDS)) values[name] = await binary(name);
+  } else if (fs.existsSync(OUTPUT)) {
+    return false;
+  }
+  const lines = Object.entries(values).map(([name, value]) => `export const ${name}: string =\n  '${value}';\n`);
+  fs.mkdirSync(path.dirname(OUTPUT), {recursive: true});
+  // Renamed into place: a build beside this one reads the old file or the new one, never a half.
+  fs.writeFileSync(`${OUTPUT}.${process.pid}`, `// Written by scripts/assembly.mjs; not under version control.\n${lines.join('')}`);
+  fs.renameSync(`${OUTPUT}.${process.pid}`, OUTPUT);
+  return true;
+}

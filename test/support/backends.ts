@@ -1,0 +1,22 @@
+import * as tf from '@tensorflow/tfjs';
+
+/** The backends that every kernel spec runs on. */
+export const BACKENDS: readonly string[] = ['cpu', 'wasm'];
+
+/**
+ * Declares the specs of `define` once a backend, each with that backend set before it. Set it nowhere else in them: a `beforeAll` inside runs
+ * before the backend is set.
+ */
+export function onEachBackend(define: (backend: string) => void, backends: readonly string[] = BACKENDS): void {
+  for (const backend of backends) {
+    describe(`on ${backend}`, () => {
+      beforeEach(async () => {
+        if (!(await tf.setBackend(backend))) throw new Error(`The backend '${backend}' did not start.`);
+      });
+      afterAll(async () => {
+        await tf.setBackend('cpu');
+      });
+      define(backend);
+    });
+  }
+}

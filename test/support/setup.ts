@@ -1,0 +1,25 @@
+/** What every spec runs under: the backends, the time limit, and a check that no spec leaves a tensor behind. */
+import * as tf from '@tensorflow/tfjs';
+import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
+import {IN_BROWSER} from './environment.js';
+
+// In Node the backend finds its file beside itself.
+if (IN_BROWSER) setWasmPaths('/base/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
+
+jasmine.DEFAULT_TIMEOUT_INTERVAL = 120_000;
+
+let tensorsBefore = 0;
+
+beforeAll(async () => {
+  await tf.setBackend('cpu');
+});
+
+beforeEach(() => {
+  tensorsBefore = tf.memory().numTensors;
+});
+
+afterEach(() => {
+  const grown = tf.memory().numTensors - tensorsBefore;
+  // Not an expect(): that would count as one in specs that have none.
+  if (grown > 0) fail(`The spec left ${grown} tensor${grown === 1 ? '' : 's'} behind.`);
+});
