@@ -1,27 +1,62 @@
-// npm run check:package: packs the package and has publint and "are the types wrong" look at what a user would install.
+// npm run check:package: builds and packs the package, has publint and "are the types wrong" look at what a user would install, and loads all
+// three builds: as a module and as the bundle in Node, as a script in Chromium.
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import {ROOT} from './browser.mjs';
+import {pathToFileURL} from 'node:url';
+import {launch, ROOT, serve} from './browser.mjs';
 
 const folder = path.join(ROOT, 'build/package');
 
 function run(name, command, options) {
   const result = spawnSync(command, options, {cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32'});
-  process.stdout.write(result.stdout);
-  process.stderr.write(result.stderr);
-  if (result.status !== 0) throw new Error(`${name} failed with status ${result.status ?? result.signal}`);
-  return result.stdout;
+  process.stdout.write(result.stdout ?? '');
+  process.stderr.write(result.stderr ?? '');
+  if (result.status !== 0) throw new Error(`${name} failed with status ${result.status ?? result.signal ?? result.error}`);
 }
 
 const tool = (name) => path.join(ROOT, 'node_modules/.bin', name);
 
+/** Names that the script build defines on `tfl` in a page with tf.js's own script before it. */
+async function scriptExports() {
+  const page = '<!doctype html><script src="/tfjs/tf.min.js"></script><script src="/dist/tfjs-linear.js"></script>';
+  const mounts = {'/tfjs/': path.join(ROOT, 'node_modules/@tensorflow/tfjs/dist'), '/dist/': path.join(ROOT, 'dist')};
+  const server = await serve({mounts, pages: {'/': page}});
+  const browser = await launch();
+  try {
+    const tab = await browser.newPage();
+    const errors = [];
+    tab.on('pageerror', (error) => errors.push(error.message));
+    await tab.goto(server.url);
+    const names = await tab.evaluate(() => Object.keys(globalThis.tfl ?? {}));
+    if (errors.length > 0) throw new Error(`dist/tfjs-linear.js in a page: ${errors.join('; ')}`);
+    return names;
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
+async function loadBuilds() {
+  const exportsOf = async (file) => Object.keys(await import(pathToFileURL(path.join(ROOT, file)).href));
+  const wanted = (await exportsOf('dist/esm/src/index.js')).sort().join(' ');
+  if (wanted === '') throw new Error('dist/esm/src/index.js exports nothing');
+  const found = {'dist/tfjs-linear.mjs': await exportsOf('dist/tfjs-linear.mjs'), 'dist/tfjs-linear.js': await scriptExports()};
+  for (const [file, names] of Object.entries(found)) {
+    if (names.sort().join(' ') !== wanted) throw new Error(`${file} exports ${names.join(' ')}; the ES modules export ${wanted}`);
+  }
+  console.log(`three builds load, each with ${wanted.split(' ').length} exports`);
+}
+
 fs.rmSync(folder, {recursive: true, force: true});
 fs.mkdirSync(folder, {recursive: true});
-if (!fs.existsSync(path.join(ROOT, 'dist/esm/src/index.js'))) run('build', process.execPath, ['scripts/build.mjs']);
+run('build', process.execPath, ['scripts/build.mjs']);
 run('npm pack', 'npm', ['pack', '--silent', '--pack-destination', folder]);
 const [tarball] = fs.readdirSync(folder);
 const packed = path.join(folder, tarball);
-console.log(`${tarball} ${(fs.statSync(packed).size / 1024).toFixed(0)} KiB`);
+console.log(`${(fs.statSync(packed).size / 1024).toFixed(0)} KiB packed`);
 run('publint', tool('publint'), [packed, '--strict']);
 run('attw', tool('attw'), [packed, '--profile', 'esm-only', '--no-emoji']);
+await loadBuilds();
+// Backends keep timers and workers alive.
+process.exit(0);
