@@ -40,7 +40,11 @@ function tallyReporter(formatError) {
   };
   this.onBrowserError = (_browser, error) => tally.fail('outside any spec', [formatError(error)]);
   this.onBrowserLog = (_browser, line, type) => console.log(`browser ${type}: ${line}`);
-  this.onRunComplete = (_browsers, {error, disconnected, exitCode}) => tally.end(!disconnected && (exitCode === 0 || !error));
+  this.onRunComplete = (_browsers, {error, disconnected, exitCode}) => {
+    tally.end(!disconnected && (exitCode === 0 || !error));
+    // npm test prints the sum of both its suites itself.
+    if (!process.env.TFL_TEST_FOLDER) console.log(`${tally.passed} passed, ${tally.failed} failed`);
+  };
 }
 tallyReporter.$inject = ['formatError'];
 
