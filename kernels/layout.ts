@@ -6,6 +6,7 @@
  *   number  = decode(code)                          code from the planes, low plane first
  *   value   = (number - zero) * scale  (+ offset)   zero only with integer codes
  *   scale   = level 0 (* or / level 1), offset alike; each level on a grid of its own
+ *   where level 0 says divide, value = number / scale. Every step rounds to float32.
  *
  * Words, in this order, each section starting on a multiple of 4 words:
  *   codes [N][plane 0 words, plane 1 words ...], scales level 0, 1, offsets level 0, 1, zeros, order [K], groupIndex [K]
@@ -48,7 +49,7 @@ export interface Grid {
 export interface Level {
   readonly grid: Grid;
   readonly type: LevelType;
-  /** Level 1 only: divide by this level's number instead of multiplying. */
+  /** Level 0: number / scale. Level 1: level 0 / level 1. Offsets never divide. */
   readonly divide: boolean;
 }
 

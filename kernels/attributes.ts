@@ -1,0 +1,31 @@
+/** Op names and attributes: what a backend's kernels receive. */
+import type {Activation} from './activation.js';
+import type {WeightLayout} from './layout.js';
+
+export const QUANTIZED_MATMUL = 'QuantizedMatMul';
+export const UNPACK_WEIGHT = 'UnpackWeight';
+
+/**
+ * How x enters a product. 'auto' lets a backend round each row's blocks of x to 16-bit integers where that is faster
+ * (relative error below 1e-4, about 2e-5); 'float32' keeps x as it is (1e-6).
+ */
+export type InputPrecision = 'auto' | 'float32';
+
+/**
+ * QuantizedMatMul: x [M, K] float32, words [L] int32, bias [rows] float32 or none -> act(x . W^T + bias) [M, rows] float32,
+ * with rows rowStart..rowEnd of W.
+ */
+export interface QuantizedMatMulAttrs {
+  readonly layout: WeightLayout;
+  readonly rowStart: number;
+  readonly rowEnd: number;
+  readonly activation: Activation | null;
+  readonly inputPrecision: InputPrecision;
+}
+
+/** UnpackWeight: words [L] int32, rows [R] int32 or none -> W's rows [R, K] (or rowStart..rowEnd) float32. */
+export interface UnpackWeightAttrs {
+  readonly layout: WeightLayout;
+  readonly rowStart: number;
+  readonly rowEnd: number;
+}

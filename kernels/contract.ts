@@ -1,0 +1,71 @@
+/** The public op functions: each validates once, then runs the kernel of the current backend. */
+import * as tf from '@tensorflow/tfjs';
+import {ArgumentError, ShapeError} from '../src/errors.js';
+import {ACTIVATIONS, type Activation} from './activation.js';
+import {type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
+import {activateTensor, recordsGradients} from './gradients.js';
+import type {QuantizedWeight} from './quantized_weight.js';
+
+export interface QuantizedMatMulOptions {
+  /** [N] float32, added before the activation. */
+  bias?: tf.Tensor | null;
+  activation?: Activation | null;
+  /** 'auto' (default): 1e-4 relative where a backend rounds x to 16-bit integers, else 1e-6. 'float32': 1e-6. */
+  inputPrecision?: InputPrecision;
+}
+
+/**
+ * act(x . W^T + bias) with W packed.
+ * @param x float32 [..., K], any rank from 1
+ * @param weight N x K
+ * @returns float32 [..., N]
+ * Error, 2-norm of each row: at most 1e-6 with float32 activations, 1e-4 with 16-bit integers (wasm, inputPrecision 'auto').
+ * Throws ShapeError where K or the bias does not fit, ArgumentError for an unknown activation.
+ */
+export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: QuantizedMatMulOptions = {}): tf.Tensor {
+  const bias = options.bias ?? null;
+  const activation = options.activation ?? null;
+  const [n, k] = weight.shape;
+  if (weight.isDisposed) throw new ArgumentError({where: 'quantizedMatMul', expected: 'a live weight', received: 'a disposed one'});
+  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
+    throw new ShapeError({where: 'quantizedMatMul: x', expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
+  }
+  if (bias !== null && (bias.rank !== 1 || bias.shape[0] !== n)) {
+    throw new ShapeError({where: 'quantizedMatMul: bias', expected: `[${n}]`, received: `[${bias.shape}]`});
+  }
+  checkActivation(activation, 'quantizedMatMul');
+  const outShape = [...x.shape.slice(0, -1), n];
+  return tf.tidy(() => {
+    const m = k === 0 ? x.shape.slice(0, -1).reduce((a, b) => a * b, 1) : x.size / k;
+    if (m === 0 || n === 0) return tf.zeros(outShape);
+    if (k === 0) throw new ShapeError({where: 'quantizedMatMul', expected: 'a weight with at least one column', received: `[${n}, 0]`});
+    const apart = activation !== null && recordsGradients();
+    const attrs: QuantizedMatMulAttrs = {
+      layout: weight.layout,
+      rowStart: weight.rowStart,
+      rowEnd: weight.rowEnd,
+      activation: apart ? null : activation,
+      inputPrecision: options.inputPrecision ?? 'auto',
+    };
+    const flat = tf.cast(x.rank === 2 ? x : tf.reshape(x, [m, k]), 'float32');
+    const inputs: tf.NamedTensorMap = {x: flat, words: weight.words};
+    if (bias !== null) inputs.bias = bias;
+    let y = tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    if (apart) y = activateTensor(activation as Activation, y);
+    return x.rank === 2 ? y : tf.reshape(y, outShape);
+  });
+}
+
+/**
+ * The weight as float32: all of it [N, K], or chosen rows (int32 of any shape [...]) as [..., K].
+ * Exact: bit-equal to the producing tool's own decoder.
+ */
+export function unpackWeight(weight: QuantizedWeight, rows?: tf.Tensor | readonly number[]): tf.Tensor {
+  return rows === undefined ? weight.dequantize() : weight.dequantizeRows(rows);
+}
+
+/** Throws ArgumentError unless `activation` is null or one we fuse. */
+export function checkActivation(activation: Activation | null, where: string): void {
+  if (activation === null || ACTIVATIONS.includes(activation)) return;
+  throw new ArgumentError({where: `${where}: activation`, expected: `one of ${ACTIVATIONS.join(', ')}, or null`, received: String(activation)});
+}

@@ -1,0 +1,67 @@
+/** Gradients: to x through the packed weight and to the bias; none to the codes. */
+import * as tf from '@tensorflow/tfjs';
+import type {Activation} from './activation.js';
+import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from './attributes.js';
+
+/** Floats of W expanded at a time (16 MiB): dx needs W, but never the whole of it. */
+const SLAB_FLOATS = 1 << 22;
+
+/** Is a gradient being recorded? Then fused activations are taken apart into tf.js ops, which bring their own gradients. */
+export function recordsGradients(): boolean {
+  return (tf.engine() as unknown as {isTapeOn(): boolean}).isTapeOn();
+}
+
+/** act(h) in tf.js ops. */
+export function activateTensor(activation: Activation, h: tf.Tensor): tf.Tensor {
+  switch (activation) {
+    case 'relu':
+      return tf.relu(h);
+    case 'tanh':
+      return tf.tanh(h);
+    case 'sigmoid':
+      return tf.sigmoid(h);
+    case 'silu':
+      return tf.mul(h, tf.sigmoid(h));
+    case 'gelu':
+      return tf.mul(tf.mul(0.5, h), tf.add(1, tf.erf(tf.mul(h, Math.SQRT1_2))));
+    case 'gelu_tanh': {
+      const inner = tf.mul(h, tf.add(1, tf.mul(0.044715, tf.square(h))));
+      return tf.mul(tf.mul(0.5, h), tf.add(1, tf.tanh(tf.mul(0.7978845608028654, inner))));
+    }
+  }
+}
+
+/** dy [M, N] . W [N, K] -> [M, K], a slab of W's rows at a time. */
+function throughWeight(dy: tf.Tensor2D, words: tf.Tensor, attrs: QuantizedMatMulAttrs): tf.Tensor2D {
+  const {layout, rowStart, rowEnd} = attrs;
+  const step = Math.max(1, Math.floor(SLAB_FLOATS / Math.max(1, layout.inDim)));
+  let dx: tf.Tensor2D | null = null;
+  for (let begin = rowStart; begin < rowEnd; begin += step) {
+    const end = Math.min(rowEnd, begin + step);
+    const previous: tf.Tensor2D | null = dx;
+    dx = tf.tidy((): tf.Tensor2D => {
+      const unpackAttrs: UnpackWeightAttrs = {layout, rowStart: begin, rowEnd: end};
+      const slab = tf.engine().runKernel(UNPACK_WEIGHT, {words}, unpackAttrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
+      const part = tf.matMul(tf.slice(dy, [0, begin - rowStart], [dy.shape[0], end - begin]), slab) as tf.Tensor2D;
+      return previous === null ? part : (tf.add(previous, part) as tf.Tensor2D);
+    });
+    previous?.dispose();
+  }
+  return dx as tf.Tensor2D;
+}
+
+/** Registers the gradient of QuantizedMatMul for every backend. UnpackWeight has no differentiable input. */
+export function registerGradients(): void {
+  tf.registerGradient({
+    kernelName: QUANTIZED_MATMUL,
+    inputsToSave: ['words'],
+    gradFunc: (dy, saved, attrs) => {
+      const words = saved[0] as tf.Tensor;
+      return {
+        x: () => throughWeight(dy as tf.Tensor2D, words, attrs as unknown as QuantizedMatMulAttrs),
+        bias: () => tf.sum(dy as tf.Tensor2D, 0),
+      };
+    },
+  });
+  tf.registerGradient({kernelName: UNPACK_WEIGHT, inputsToSave: [], gradFunc: () => ({})});
+}

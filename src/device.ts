@@ -1,0 +1,98 @@
+/** Names of places to compute: a tf.js backend, chosen by kind or by name. */
+import * as tf from '@tensorflow/tfjs';
+import {DeviceError} from './errors.js';
+
+/** Parts of tf.js's engine that switching backends needs; all are public fields at run time. */
+interface EngineInternals {
+  backendName: string;
+  backendInstance: object;
+  registry: Record<string, object>;
+  registryFactory: Record<string, unknown>;
+}
+
+const internals = () => tf.engine() as unknown as EngineInternals;
+
+/**
+ * A device, by backend name. Source: MAX `DeviceRef`.
+ * `cpu()` is 'wasm' where registered, else 'cpu'; `gpu(id)` is 'webgpu' (id 0) or 'webgpu:id', else 'webgl', else 'tensorflow'.
+ */
+export class DeviceRef {
+  constructor(
+    /** A registered backend's name. Throws DeviceError (on first use) where it is not registered. */
+    readonly backendName: string,
+  ) {}
+
+  static cpu(): DeviceRef {
+    return new DeviceRef(isRegistered('wasm') ? 'wasm' : 'cpu');
+  }
+
+  /** Throws DeviceError where no GPU backend is registered. */
+  static gpu(id = 0): DeviceRef {
+    const candidates = id === 0 ? ['webgpu', 'webgl', 'tensorflow'] : [`webgpu:${id}`];
+    const found = candidates.find(isRegistered);
+    if (found !== undefined) return new DeviceRef(found);
+    throw new DeviceError({
+      where: `DeviceRef.gpu(${id})`,
+      expected: `a registered backend: ${candidates.join(', ')}`,
+      received: registeredBackends().join(', ') || 'none',
+      remedy: "Import '@tensorflow/tfjs-backend-webgpu', or name a backend: new DeviceRef('wasm').",
+    });
+  }
+
+  toString(): string {
+    return this.backendName;
+  }
+}
+
+export function registeredBackends(): string[] {
+  return Object.keys(internals().registryFactory);
+}
+
+function isRegistered(name: string): boolean {
+  return name in internals().registryFactory;
+}
+
+/** Backends whose kernels' set-up has run; setBackend repeats it at every call, which is slow. */
+const prepared = new WeakSet<object>();
+
+/** Runs `f` with the device's backend current, then puts the old one back. null: the current backend. */
+export function onDevice<T>(device: DeviceRef | null, f: () => T): T {
+  const engine = internals();
+  if (device === null || device.backendName === engine.backendName) return f();
+  useBackend(device.backendName);
+  const name = device.backendName;
+  const before = {backendName: engine.backendName, backendInstance: engine.backendInstance};
+  engine.backendName = name;
+  engine.backendInstance = engine.registry[name] as object;
+  try {
+    return f();
+  } finally {
+    engine.backendName = before.backendName;
+    engine.backendInstance = before.backendInstance;
+  }
+}
+
+/** Makes sure a backend is ready to run kernels, without leaving it current. */
+function useBackend(name: string): void {
+  const engine = internals();
+  if (!isRegistered(name)) {
+    throw new DeviceError({where: `device '${name}'`, expected: `a registered backend: ${registeredBackends().join(', ')}`, received: name});
+  }
+  let instance = engine.registry[name];
+  if (instance !== undefined && prepared.has(instance)) return;
+  const before = engine.backendName;
+  // For a backend that starts synchronously, or has started, all of setBackend's work is done when it returns.
+  const done = tf.setBackend(name);
+  done.catch(() => undefined);
+  instance = engine.registry[name];
+  if (before !== undefined && before !== null) void tf.setBackend(before);
+  if (instance === undefined || instance instanceof Promise) {
+    throw new DeviceError({
+      where: `device '${name}'`,
+      expected: 'a backend that has started',
+      received: 'one that starts asynchronously',
+      remedy: `Call 'await tf.setBackend("${name}")' once before.`,
+    });
+  }
+  prepared.add(instance);
+}

@@ -1,0 +1,28 @@
+/** tfjs-linear: quantised and sharded linear layers for TensorFlow.js. Importing it registers the kernels. */
+import * as contract from '../kernels/contract.js';
+import {registerCpuKernels} from '../kernels/cpu/index.js';
+import {registerGradients} from '../kernels/gradients.js';
+
+registerCpuKernels();
+registerGradients();
+
+export type {Activation} from '../kernels/activation.js';
+export type {InputPrecision} from '../kernels/attributes.js';
+export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from '../kernels/layout.js';
+export {type MemoryInfo, memory} from '../kernels/memory.js';
+export {QuantizedWeight} from '../kernels/quantized_weight.js';
+export type {Range} from '../kernels/slice.js';
+export {DeviceRef} from './device.js';
+export {DType} from './dtype.js';
+export * from './errors.js';
+export {Checkpoint, type LinearOptions, type MLPOptions, openCheckpoint} from './io/checkpoint.js';
+export {DenseWeight} from './layers/dense_weight.js';
+export {GPTQLinear, type GPTQLinearConfig} from './layers/gptq_linear.js';
+export {Linear, type LinearConfig, linear} from './layers/linear.js';
+export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
+
+/** The op functions; each registers as a tf.js kernel for every backend. */
+export const ops = {
+  quantizedMatMul: contract.quantizedMatMul,
+  unpackWeight: contract.unpackWeight,
+} as const;

@@ -1,0 +1,272 @@
+/** A checkpoint: named tensors in files, and the layers they stand for. */
+import * as tf from '@tensorflow/tfjs';
+import type {Activation} from '../../kernels/activation.js';
+import {decodeTable} from '../../kernels/float_codes.js';
+import {stackingObstacle, stackRows} from '../../kernels/take_rows.js';
+import type {DeviceRef} from '../device.js';
+import {didYouMean, MissingError, UnsupportedError} from '../errors.js';
+import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
+import {FORMATS} from '../formats/index.js';
+import {GPTQLinear} from '../layers/gptq_linear.js';
+import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
+import {MLP} from '../layers/mlp.js';
+import type {SourceInput, SourceOptions} from './source.js';
+import {openTensorFiles, type TensorFiles} from './tensor_files.js';
+
+export interface LinearOptions {
+  /** Default: the current backend at each call. */
+  device?: DeviceRef | string;
+  /** 'auto' or 'float32'; see InputPrecision. */
+  inputPrecision?: LinearConfig['inputPrecision'];
+  /** Name of the layer; state keys then carry it. */
+  name?: string;
+  signal?: AbortSignal;
+}
+
+export interface MLPOptions extends Omit<LinearOptions, 'device'> {
+  devices?: readonly (DeviceRef | string)[];
+  /** Default 'silu'. */
+  activationFunction?: Activation;
+}
+
+/** Local names of the projections in either naming. */
+const PROJECTIONS = {
+  safetensors: {gate: 'gate_proj', up: 'up_proj', down: 'down_proj'},
+  gguf: {gate: 'ffn_gate', up: 'ffn_up', down: 'ffn_down'},
+} as const;
+
+export class Checkpoint {
+  private constructor(
+    private readonly files: TensorFiles,
+    /** Parsed config.json, or the GGUF metadata; null where there is none. */
+    readonly config: Readonly<Record<string, unknown>> | null,
+    /** The quantisation config as in config.json or quantize_config.json, or null. */
+    readonly quantization: Readonly<Record<string, unknown>> | null,
+  ) {}
+
+  static async open(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
+    const files = await openTensorFiles(source, options);
+    try {
+      if (files.container === 'gguf') return new Checkpoint(files, files.metadata, null);
+      const config = asRecord(await files.json('config.json'));
+      const inside = asRecord(config?.quantization_config ?? config?.compression_config);
+      const beside = inside === null ? asRecord(await files.json('quantize_config.json')) : null;
+      return new Checkpoint(files, config, inside ?? beside);
+    } catch (error) {
+      await files.close();
+      throw error;
+    }
+  }
+
+  /** Tensor names as in the file. */
+  names(): string[] {
+    return this.files.names();
+  }
+
+  /** Which kind of file this is. */
+  get container(): 'safetensors' | 'gguf' {
+    return this.files.container;
+  }
+
+  /** dtype (the file's spelling), shape (outermost first) and bytes of a tensor. Throws MissingError. */
+  info(name: string): {dtype: string; shape: readonly number[]; byteLength: number} {
+    const info = this.files.info(name);
+    if (info !== undefined) return info;
+    throw new MissingError({
+      where: `checkpoint tensor '${name}'`,
+      expected: 'a name in the checkpoint',
+      received: `none of ${this.names().length} names.${didYouMean(name, this.names())}`,
+    });
+  }
+
+  /** A text file beside the weights (tokenizer.json, chat_template.jinja), or null. */
+  text(fileName: string): Promise<string | null> {
+    return this.files.text(fileName);
+  }
+
+  /**
+   * The linear layer under a module prefix: 'model.layers.0.mlp.up_proj', 'blk.0.ffn_up'. Packed as in the file.
+   * Throws UnusedTensorError for a tensor under the prefix that its format does not read, UnsupportedError for a format we do not know;
+   * nothing is allocated then.
+   */
+  async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
+    const lowered = await this.lower(module, options.signal);
+    return makeLinear(lowered, options);
+  }
+
+  /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
+  async mlp(prefix: string, options: MLPOptions = {}): Promise<MLP> {
+    const names = PROJECTIONS[this.container];
+    const [gate, up, down] = await Promise.all(
+      [names.gate, names.up, names.down].map((child) => this.lower(`${prefix}.${child}`, options.signal)),
+    ) as [Lowered, Lowered, Lowered];
+    const biases = [gate, up, down].filter((l) => l.bias !== null).length;
+    if (biases !== 0 && biases !== 3) {
+      throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
+    }
+    const stacked = stackingObstacle([gate.layout, up.layout]) === null ? stack(gate, up) : null;
+    const parts: [string, Pick<Lowered, 'layout' | 'words'> & {bias: Float32Array | null}][] =
+      stacked === null
+        ? [
+            ['gate_proj', {...gate, bias: biasOf(gate)}],
+            ['up_proj', {...up, bias: biasOf(up)}],
+          ]
+        : [['gate_up', stacked]];
+    parts.push(['down_proj', {...down, bias: biasOf(down)}]);
+    const precision = options.inputPrecision === undefined ? {} : {inputPrecision: options.inputPrecision};
+    const children = Object.fromEntries(
+      parts.map(([child, l]) => [child, {inDim: l.layout.inDim, outDim: l.layout.outDim, layout: l.layout, hasBias: l.bias !== null, ...precision}]),
+    );
+    const init = Object.fromEntries(parts.map(([child, l]) => [child, initOf(l.words, l.bias)]));
+    return new MLP(
+      {
+        hiddenDim: gate.layout.inDim,
+        feedForwardLength: gate.layout.outDim,
+        hasBias: biases === 3,
+        activationFunction: options.activationFunction ?? 'silu',
+        ...(options.devices === undefined ? {} : {devices: options.devices}),
+        ...(options.name === undefined ? {} : {name: options.name}),
+        children,
+      },
+      init,
+    );
+  }
+
+  /** Any other tensor as float32 of the file's shape; the caller disposes it. Throws UnsupportedError for a type that needs a format. */
+  async tensor(name: string, options: {signal?: AbortSignal} = {}): Promise<tf.Tensor> {
+    const info = this.info(name);
+    const data = await this.files.read(name, options.signal);
+    const values = toFloat32(info.dtype, data, name);
+    return values === null ? this.unpacked(name, {...info, data}) : tf.tensor(values, [...info.shape], 'float32');
+  }
+
+  /** Closes files and pending reads. Layers stay. */
+  close(): Promise<void> {
+    return this.files.close();
+  }
+
+  /** Reads and lowers a module. */
+  async lower(module: string, signal?: AbortSignal): Promise<Lowered> {
+    const header = this.moduleHeader(module);
+    const format = findFormat(FORMATS, header);
+    format.validate(header);
+    const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
+      name,
+      {...t, data: await this.files.read(`${module}.${name}`, signal)},
+    ];
+    const tensors = new Map(await Promise.all([...header.tensors].map(read)));
+    return format.lower({...header, tensors});
+  }
+
+  private moduleHeader(module: string): ModuleHeader {
+    const prefix = `${module}.`;
+    const tensors = new Map<string, TensorHeader>();
+    for (const name of this.names()) {
+      if (!name.startsWith(prefix)) continue;
+      const {dtype, shape} = this.info(name);
+      tensors.set(name.slice(prefix.length), {dtype, shape});
+    }
+    if (tensors.size === 0) {
+      const modules = new Set(this.names().map((n) => n.slice(0, n.lastIndexOf('.'))));
+      throw new MissingError({
+        where: `checkpoint module '${module}'`,
+        expected: 'tensors under this prefix',
+        received: `none of ${this.names().length} names.${didYouMean(module, modules)}`,
+      });
+    }
+    return {module, container: this.container, tensors, quantization: this.quantization};
+  }
+
+  private unpacked(name: string, tensor: FileTensor): tf.Tensor {
+    const cut = name.lastIndexOf('.');
+    const header = {module: name.slice(0, cut), container: this.container, quantization: null};
+    const module = {...header, tensors: new Map([[name.slice(cut + 1), tensor]])};
+    const format = findFormat(FORMATS, module);
+    format.validate(module);
+    const lowered = format.lower(module);
+    const layer = makeLinear(lowered, {});
+    const values = layer.weight.dequantize();
+    layer.dispose();
+    return values;
+  }
+}
+
+function makeLinear(lowered: Lowered, options: LinearOptions): Linear {
+  const bias = biasOf(lowered);
+  const config: LinearConfig = {
+    inDim: lowered.layout.inDim,
+    outDim: lowered.layout.outDim,
+    hasBias: bias !== null,
+    layout: lowered.layout,
+    device: options.device ?? null,
+    inputPrecision: options.inputPrecision ?? 'auto',
+    ...(options.name === undefined ? {} : {name: options.name}),
+  };
+  const init = initOf(lowered.words, bias);
+  return lowered.origin.format === 'gptq' ? new GPTQLinear(config, init) : new Linear(config, init);
+}
+
+function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
+  return bias === null ? {words} : {words, bias};
+}
+
+function biasOf(lowered: Lowered): Float32Array | null {
+  if (lowered.bias === null) return null;
+  const values = toFloat32(lowered.bias.dtype, lowered.bias.data, 'bias');
+  if (values !== null) return values;
+  throw new UnsupportedError({where: 'bias', expected: 'F32, F16 or BF16', received: lowered.bias.dtype});
+}
+
+function stack(gate: Lowered, up: Lowered): {layout: Lowered['layout']; words: Int32Array; bias: Float32Array | null} {
+  const [a, b] = [biasOf(gate), biasOf(up)];
+  return {...stackRows([gate, up]), bias: a === null || b === null ? null : Float32Array.of(...a, ...b)};
+}
+
+/** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */
+function toFloat32(dtype: string, data: Uint8Array, where: string): Float32Array | null {
+  const {buffer, byteOffset, byteLength} = data;
+  switch (dtype) {
+    case 'F32':
+      return new Float32Array(buffer, byteOffset, byteLength / 4);
+    case 'F16':
+    case 'BF16': {
+      const table = decodeTable(dtype === 'F16' ? 'float16' : 'bfloat16');
+      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (code) => table[code] as number);
+    }
+    case 'I32':
+      return Float32Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
+    case 'I8':
+      return Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
+    case 'U8':
+    case 'BOOL':
+      return Float32Array.from(data);
+    case 'F64':
+      return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
+    case 'I64':
+      return Float32Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
+    default:
+      if (/^(F8_|F4|F6)/.test(dtype)) {
+        throw new UnsupportedError({
+          where,
+          expected: 'a type that stands alone',
+          received: dtype,
+          why: 'Its codes mean nothing without their scales.',
+          remedy: 'Read the module with linear().',
+        });
+      }
+      return null;
+  }
+}
+
+function asRecord(value: unknown): Record<string, unknown> | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+}
+
+/**
+ * Opens a checkpoint: safetensors (one file, or shards with an index) or GGUF. Only headers are read; weights are read as layers are asked for.
+ * @param source a path (Node) or URL of a folder or of one .safetensors / .gguf file; File[] or Blob[] with names; or {fileName: bytes}
+ * Throws FileFormatError for a file that will never be valid, SourceError for one that cannot be read now.
+ */
+export function openCheckpoint(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
+  return Checkpoint.open(source, options);
+}

@@ -1,0 +1,46 @@
+/** A float32 weight [N, K] that trains, with the reading side of a packed one. */
+import * as tf from '@tensorflow/tfjs';
+import type {Range} from '../../kernels/slice.js';
+
+export class DenseWeight {
+  constructor(
+    /** [N, K]. Owned by the layer. */
+    readonly tensor: tf.Tensor2D,
+  ) {}
+
+  get outDim(): number {
+    return this.tensor.shape[0];
+  }
+
+  get inDim(): number {
+    return this.tensor.shape[1];
+  }
+
+  /** [N, K] */
+  get shape(): [number, number] {
+    return this.tensor.shape;
+  }
+
+  get byteLength(): number {
+    return this.tensor.size * 4;
+  }
+
+  /** A copy, float32 [N, K]. */
+  dequantize(): tf.Tensor2D {
+    return tf.clone(this.tensor);
+  }
+
+  /** Rows [...] -> float32 [..., K]. */
+  dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
+    return tf.tidy(() => tf.gather(this.tensor, indices instanceof tf.Tensor ? tf.cast(indices, 'int32') : tf.tensor1d([...indices], 'int32')));
+  }
+
+  /** A part as a weight of its own; dispose it. */
+  slice({rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range}): DenseWeight {
+    return new DenseWeight(tf.slice(this.tensor, [rows[0], columns[0]], [rows[1] - rows[0], columns[1] - columns[0]]));
+  }
+
+  dispose(): void {
+    this.tensor.dispose();
+  }
+}

@@ -1,0 +1,232 @@
+/** Linear: y = x . W^T + b with W dense, 16-bit or packed. */
+import * as tf from '@tensorflow/tfjs';
+import type {InputPrecision} from '../../kernels/attributes.js';
+import type {WeightLayout} from '../../kernels/layout.js';
+import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {DeviceRef} from '../device.js';
+import {checkDenseDType, DType} from '../dtype.js';
+import {ArgumentError} from '../errors.js';
+import {dense16Layout, emptyLayout} from './allocate.js';
+import type {DenseWeight} from './dense_weight.js';
+import {type CoreConfig, LinearCore} from './linear_core.js';
+import {checkDim} from './shapes.js';
+import {loadLinearState, type StateDict} from './state.js';
+
+export interface LinearConfig {
+  /** K, the last dimension of x. */
+  inDim: number;
+  /** N, the last dimension of y. */
+  outDim: number;
+  /** float32 (trains), float16 or bfloat16 (16 bits in memory, frozen). Default float32. Ignored where `layout` is given. */
+  dtype?: DType;
+  /** Default: the current backend at each call. */
+  device?: DeviceRef | string | null;
+  /** Default false. */
+  hasBias?: boolean;
+  /** A packed layout to allocate: 'Q4_0', 'Q4_K', 'GPTQ' ... Default none. */
+  quantizationEncoding?: string | null;
+  /** Weights are clamped to [-clipWeight, clipWeight] in the forward pass, NaN to -clipWeight. null and 0: off. Negative: refused. */
+  clipWeight?: number | null;
+  /** 'auto' or 'float32'; see InputPrecision. */
+  inputPrecision?: InputPrecision;
+  /** An explicit name also prefixes the state keys: `name.weight`. */
+  name?: string;
+  trainable?: boolean;
+  /** The packed record to allocate. A loaded or saved packed layer has it in its config. */
+  layout?: WeightLayout | null;
+}
+
+/** Values for a new layer: taken over, not copied. Internal. */
+export interface LinearInit {
+  words?: Int32Array;
+  bias?: Float32Array;
+  view?: {weight: QuantizedWeight; bias: tf.Tensor1D | null};
+}
+
+const counters = new Map<string, number>();
+
+/** 'linear_1', 'linear_2' ... for layers without a name. */
+export function autoName(prefix: string): string {
+  const next = (counters.get(prefix) ?? 0) + 1;
+  counters.set(prefix, next);
+  return `${prefix}_${next}`;
+}
+
+/**
+ * A linear layer, x [..., K] -> [..., N], any rank from 1, M = 0 included. A `tf.LayersModel`: use it alone (`forward`, `apply`,
+ * `predict`, `save`) or inside `tf.sequential` and functional models.
+ * Source: MAX `max.nn.linear.Linear`. Differs: any rank, f32 output, packed weights of any format, a negative `clipWeight` is refused.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 1, hasBias: true});
+ * layer.loadStateDict({weight: tf.tensor2d([[1, 2]]), bias: tf.tensor1d([0.5])});
+ * layer.forward(tf.tensor2d([[3, 4]])).print(); // [[11.5]]
+ * ```
+ */
+export class Linear extends tf.LayersModel {
+  static override className = 'TflLinear';
+  readonly inDim: number;
+  readonly outDim: number;
+  /** What the weight is held as (tf.js's own `dtype` of a layer stays float32: the type of x and y). */
+  readonly weightDType: DType;
+  readonly device: DeviceRef | null;
+  readonly hasBias: boolean;
+  readonly clipWeight: number | null;
+  protected readonly core: LinearCore;
+  private readonly explicitName: string | null;
+
+  constructor(config: LinearConfig, init: LinearInit = {}) {
+    const resolved = resolve(config, init);
+    const core = new LinearCore(resolved.core);
+    const input = tf.input({shape: [config.inDim], name: `${resolved.name}_input`});
+    super({inputs: input, outputs: core.apply(input) as tf.SymbolicTensor, name: resolved.name});
+    this.core = core;
+    this.inDim = config.inDim;
+    this.outDim = config.outDim;
+    this.hasBias = resolved.core.hasBias;
+    this.weightDType = resolved.dtype;
+    this.device = resolved.core.device;
+    this.clipWeight = resolved.core.clipWeight;
+    this.explicitName = config.name ?? null;
+    this.trainable = resolved.core.trainable;
+  }
+
+  /** The weight [N, K]: packed (QuantizedWeight) or dense. Owned by the layer. */
+  get weight(): QuantizedWeight | DenseWeight {
+    return this.core.weight;
+  }
+
+  /** [N] float32 or null. Owned by the layer. */
+  get bias(): tf.Tensor1D | null {
+    return this.core.bias;
+  }
+
+  /** What state keys begin with: '' or 'name.'. */
+  get keyPrefix(): string {
+    return this.explicitName === null ? '' : `${this.explicitName}.`;
+  }
+
+  /** x [..., K] -> [..., N]. The same numbers as `apply`, without the symbolic machinery's cost. */
+  forward(x: tf.Tensor): tf.Tensor {
+    return this.core.forward(x, null);
+  }
+
+  /** As `forward`; for devices that cannot answer synchronously. */
+  async forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
+    return this.forward(x);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.core.call(inputs);
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return this.core.computeOutputShape(inputShape);
+  }
+
+  /** As `forward`: any rank, any number of rows, in one batch. */
+  override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward((Array.isArray(x) ? x[0] : x) as tf.Tensor);
+  }
+
+  /** Parameters of the model: N * K weights (not packed words) and N biases. */
+  override countParams(): number {
+    return this.core.countParams();
+  }
+
+  /** Bytes resident: the weight as stored, and the bias. */
+  get byteLength(): number {
+    return this.weight.byteLength + (this.hasBias ? this.outDim * 4 : 0);
+  }
+
+  /**
+   * Takes values: `weight` [N, K] float32 (rounded once where the layer is 16-bit) or, for a packed layer, its words int32 [L];
+   * `bias` [N]. Keys carry the explicit name. Copies; the caller keeps its tensors.
+   * Throws MissingError for a missing key, UnusedTensorError for one too many (`strict`), ShapeError; the layer is then unchanged.
+   */
+  loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
+    loadLinearState(this, this.core, dict, options.strict ?? true);
+  }
+
+  /** `weight` and `bias` as new tensors that the caller disposes: float32 [N, K] of a dense layer, the words of a packed one. */
+  stateDict(): Record<string, tf.Tensor> {
+    const weight = 'layout' in this.weight ? this.weight.words : this.weight.tensor;
+    const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: tf.clone(weight)};
+    if (this.bias !== null) dict[`${this.keyPrefix}bias`] = tf.clone(this.bias);
+    return dict;
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {core} = this;
+    const config: LinearConfig = {
+      name: this.name,
+      inDim: this.inDim,
+      outDim: this.outDim,
+      dtype: this.weightDType,
+      device: this.device?.backendName ?? null,
+      hasBias: this.hasBias,
+      clipWeight: this.clipWeight,
+      inputPrecision: core.config.inputPrecision,
+      trainable: this.trainable,
+      layout: core.config.layout,
+    };
+    return config as unknown as tf.serialization.ConfigDict;
+  }
+
+  static override fromConfig<T extends tf.serialization.Serializable>(
+    cls: tf.serialization.SerializableConstructor<T>,
+    config: tf.serialization.ConfigDict,
+  ): T {
+    return new cls(config);
+  }
+}
+
+function resolve(config: LinearConfig, init: LinearInit): {name: string; dtype: DType; core: CoreConfig} {
+  const name = config.name ?? autoName('linear');
+  const inDim = checkDim(config.inDim, 'inDim', name);
+  const outDim = checkDim(config.outDim, 'outDim', name, 0);
+  const clip = config.clipWeight ?? null;
+  if (clip !== null && !(clip >= 0)) {
+    throw new ArgumentError({
+      where: `${name}: clipWeight`,
+      expected: 'a number of at least 0, or null',
+      received: String(clip),
+      why: 'A negative bound would turn every weight into that bound.',
+      remedy: 'Use null or 0 for no clipping.',
+    });
+  }
+  const {dtype, layout} = resolveLayout(config, name, inDim, outDim);
+  const device = typeof config.device === 'string' ? new DeviceRef(config.device) : (config.device ?? null);
+  return {
+    name,
+    dtype,
+    core: {
+      name: `${name}_core`,
+      inDim,
+      outDim,
+      hasBias: config.hasBias ?? false,
+      layout,
+      device,
+      clipWeight: clip === 0 ? null : clip,
+      inputPrecision: config.inputPrecision ?? 'auto',
+      trainable: config.trainable ?? true,
+      ...init,
+    },
+  };
+}
+
+function resolveLayout(config: LinearConfig, name: string, inDim: number, outDim: number): {dtype: DType; layout: WeightLayout | null} {
+  if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
+  if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
+    return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
+  }
+  const dtype = checkDenseDType(config.dtype ?? DType.float32, name);
+  return {dtype, layout: dtype === 'float32' ? null : dense16Layout(dtype, outDim, inDim)};
+}
+
+tf.serialization.registerClass(Linear as unknown as tf.serialization.SerializableConstructor<Linear>);
+
+/** A `Linear`, as `tf.layers.dense` makes a Dense. */
+export function linear(config: LinearConfig): Linear {
+  return new Linear(config);
+}

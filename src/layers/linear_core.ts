@@ -1,0 +1,138 @@
+/** The op layer inside Linear: owns the variables and runs x . W^T + b. Not exported from the package. */
+import * as tf from '@tensorflow/tfjs';
+import type {Activation} from '../../kernels/activation.js';
+import type {InputPrecision} from '../../kernels/attributes.js';
+import {quantizedMatMul} from '../../kernels/contract.js';
+import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {type DeviceRef, onDevice} from '../device.js';
+import {denseMatMul} from './dense_matmul.js';
+import {DenseWeight} from './dense_weight.js';
+
+export interface CoreConfig {
+  name: string;
+  inDim: number;
+  outDim: number;
+  hasBias: boolean;
+  /** null: a float32 weight that trains. */
+  layout: WeightLayout | null;
+  device: DeviceRef | null;
+  clipWeight: number | null;
+  inputPrecision: InputPrecision;
+  trainable: boolean;
+  /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
+  words?: Int32Array;
+  bias?: Float32Array;
+  /** A window on words that another layer owns: this layer then has no variables. */
+  view?: {weight: QuantizedWeight; bias: tf.Tensor1D | null};
+}
+
+/** Gives a variable a value that is on hand, without a second copy. */
+class GivenValues extends tf.serialization.Serializable {
+  static className = 'TflGivenValues';
+
+  constructor(private readonly make: () => tf.Tensor) {
+    super();
+  }
+
+  apply(): tf.Tensor {
+    return this.make();
+  }
+
+  getConfig(): tf.serialization.ConfigDict {
+    return {};
+  }
+}
+
+type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
+type Variable = tf.LayerVariable;
+
+export class LinearCore extends tf.layers.Layer {
+  static className = 'TflLinearCore';
+  readonly config: CoreConfig;
+  readonly weight: QuantizedWeight | DenseWeight;
+  private readonly biasVariable: Variable | null;
+  private readonly viewBias: tf.Tensor1D | null;
+
+  constructor(config: CoreConfig) {
+    super({name: config.name, trainable: config.trainable});
+    this.config = config;
+    this.viewBias = config.view?.bias ?? null;
+    if (config.view !== undefined) {
+      this.weight = config.view.weight;
+      this.biasVariable = null;
+    } else {
+      [this.weight, this.biasVariable] = onDevice(config.device, () => this.makeVariables());
+    }
+    this.built = true;
+  }
+
+  /** [N] float32, or null. Do not dispose. */
+  get bias(): tf.Tensor1D | null {
+    return (this.biasVariable?.read() as tf.Tensor1D | undefined) ?? this.viewBias;
+  }
+
+  get isView(): boolean {
+    return this.config.view !== undefined;
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor, null);
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return [...(inputShape as tf.Shape).slice(0, -1), this.config.outDim];
+  }
+
+  override countParams(): number {
+    return this.config.inDim * this.config.outDim + (this.config.hasBias ? this.config.outDim : 0);
+  }
+
+  /** x [..., K] -> act(x . W^T + b) [..., N] on the layer's device. */
+  forward(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+    return onDevice(this.config.device, () => {
+      if (this.config.clipWeight !== null) return tf.tidy(() => this.clipped(x, activation));
+      if (this.weight instanceof QuantizedWeight) {
+        return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision: this.config.inputPrecision});
+      }
+      return denseMatMul(x, this.weight, this.bias, activation);
+    });
+  }
+
+  setBias(bias: tf.Tensor): void {
+    this.biasVariable?.write(bias);
+  }
+
+  setWeightTensor(tensor: tf.Tensor): void {
+    const variable = [...this.trainableWeights, ...this.nonTrainableWeights].find((v) => v !== this.biasVariable);
+    variable?.write(tensor);
+  }
+
+  private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
+    const {layout, inDim, outDim, hasBias, words, bias} = this.config;
+    const add = (name: string, shape: number[], dtype: 'float32' | 'int32', trainable: boolean, make: () => tf.Tensor) =>
+      this.addWeight(name, shape, dtype, new GivenValues(make) as unknown as Initializer, undefined, trainable);
+    let weight: QuantizedWeight | DenseWeight;
+    if (layout !== null) {
+      const {length} = sectionsOf(layout);
+      const variable = add('weight', [length], 'int32', false, () => (words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32')));
+      weight = QuantizedWeight.overTensor(layout, variable.read());
+    } else {
+      const limit = Math.sqrt(6 / (inDim + outDim));
+      const variable = add('weight', [outDim, inDim], 'float32', true, () =>
+        words === undefined ? tf.randomUniform([outDim, inDim], -limit, limit) : tf.tensor2d(new Float32Array(words.buffer, words.byteOffset, words.length), [outDim, inDim]),
+      );
+      weight = new DenseWeight(variable.read() as tf.Tensor2D);
+    }
+    const biasVariable = hasBias ? add('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias))) : null;
+    return [weight, biasVariable];
+  }
+
+  /** Clipping is part of the forward pass, as in MAX: NaN becomes -c. The stored weight stays as loaded. */
+  private clipped(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+    const clip = this.config.clipWeight as number;
+    const weight = this.weight instanceof DenseWeight ? this.weight.tensor : this.weight.dequantize();
+    const clean = tf.where(tf.isNaN(weight), tf.fill(weight.shape, -clip), tf.clipByValue(weight, -clip, clip));
+    return denseMatMul(x, new DenseWeight(clean as tf.Tensor2D), this.bias, activation);
+  }
+}

@@ -1,0 +1,233 @@
+/** MLP: the gated feed-forward block, down(act(gate(x)) * up(x)). */
+import * as tf from '@tensorflow/tfjs';
+import {ACTIVATIONS, type Activation} from '../../kernels/activation.js';
+import {checkActivation} from '../../kernels/contract.js';
+import {activateTensor} from '../../kernels/gradients.js';
+import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {DeviceRef} from '../device.js';
+import {DType} from '../dtype.js';
+import {ArgumentError} from '../errors.js';
+import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
+import {checkDim} from './shapes.js';
+import {checkKeys, checkShape, type StateDict} from './state.js';
+
+export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
+
+export interface MLPConfig {
+  dtype?: DType;
+  quantizationEncoding?: string | null;
+  /** H, the last dimension of x and of y. */
+  hiddenDim: number;
+  /** F, the width inside. */
+  feedForwardLength: number;
+  /** The first is used. Default: the current backend. */
+  devices?: readonly (DeviceRef | string)[];
+  /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. */
+  linearCls?: LinearClass;
+  /** All three have a bias, or none. Default false. */
+  hasBias?: boolean;
+  /** Default 'silu'. */
+  activationFunction?: Activation;
+  name?: string;
+  trainable?: boolean;
+  /** Configs of the projections, as `getConfig` writes them; gate_up in place of gate_proj and up_proj where they are one record. */
+  children?: Readonly<Record<string, LinearConfig>>;
+}
+
+/** Values for the projections by child name, taken over. Internal. */
+export type MLPInit = Readonly<Record<string, LinearInit>>;
+
+/** Splits [.., 2F] into act(first half) * second half. */
+class GatedActivation extends tf.layers.Layer {
+  static className = 'TflGatedActivation';
+
+  constructor(private readonly activation: Activation) {
+    super({});
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    const [gate, up] = Array.isArray(inputs) && inputs.length === 2 ? inputs : halves(Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs);
+    return tf.tidy(() => tf.mul(activateTensor(this.activation, gate as tf.Tensor), up as tf.Tensor));
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    if (Array.isArray(inputShape[0])) return inputShape[0] as tf.Shape;
+    const shape = inputShape as number[];
+    return [...shape.slice(0, -1), (shape[shape.length - 1] as number) / 2];
+  }
+}
+
+function halves(t: tf.Tensor): tf.Tensor[] {
+  return tf.split(t, 2, t.rank - 1);
+}
+
+/**
+ * y = down(act(gate(x)) * up(x)), x [..., H] -> [..., H], any rank. State keys: gate_proj.weight, up_proj.weight, down_proj.weight and
+ * their biases. Source: MAX `max.nn.linear.MLP`. Differs: any rank; clipping, biases and overrides of `linearCls` are never skipped.
+ *
+ * ```js
+ * const mlp = new tfl.MLP({hiddenDim: 4, feedForwardLength: 8, activationFunction: 'gelu'});
+ * mlp.forward(tf.ones([2, 3, 4])).shape; // [2, 3, 4]
+ * ```
+ */
+export class MLP extends tf.LayersModel {
+  static override className = 'TflMLP';
+  readonly hiddenDim: number;
+  readonly feedForwardLength: number;
+  readonly activationFunction: Activation;
+  readonly gateProj: Linear;
+  readonly upProj: Linear;
+  readonly downProj: Linear;
+  /** gate and up as one record, rows of gate first: one matmul reads both. null where they are apart. */
+  readonly gateUp: Linear | null;
+  private readonly config: MLPConfig;
+
+  constructor(config: MLPConfig, init: MLPInit = {}) {
+    const name = config.name ?? autoName('mlp');
+    const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
+    const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
+    const activation = config.activationFunction ?? 'silu';
+    checkActivation(activation, name);
+    if (config.devices !== undefined && config.devices.length === 0) {
+      throw new ArgumentError({where: `${name}: devices`, expected: 'at least one device', received: 'an empty list'});
+    }
+    const cls = config.linearCls ?? Linear;
+    const base = {
+      ...(config.dtype === undefined ? {} : {dtype: config.dtype}),
+      quantizationEncoding: config.quantizationEncoding ?? null,
+      device: config.devices?.[0] ?? null,
+      hasBias: config.hasBias ?? false,
+      trainable: config.trainable ?? true,
+    };
+    const make = (child: string, inDim: number, outDim: number) =>
+      new cls({...base, inDim, outDim, ...config.children?.[child], name: `${name}_${child}`}, init[child] ?? {});
+    const stacked = config.children?.gate_up !== undefined ? make('gate_up', hidden, 2 * inner) : null;
+    const gate = stacked === null ? make('gate_proj', hidden, inner) : half(stacked, 0, `${name}_gate_proj`);
+    const up = stacked === null ? make('up_proj', hidden, inner) : half(stacked, 1, `${name}_up_proj`);
+    const down = make('down_proj', inner, hidden);
+    const input = tf.input({shape: [hidden], name: `${name}_input`});
+    const gated = new GatedActivation(activation);
+    const both = stacked === null ? ([gate.apply(input), up.apply(input)] as tf.SymbolicTensor[]) : (stacked.apply(input) as tf.SymbolicTensor);
+    super({inputs: input, outputs: down.apply(gated.apply(both) as tf.SymbolicTensor) as tf.SymbolicTensor, name});
+    this.hiddenDim = hidden;
+    this.feedForwardLength = inner;
+    this.activationFunction = activation;
+    this.gateProj = gate;
+    this.upProj = up;
+    this.downProj = down;
+    this.gateUp = stacked;
+    this.config = config;
+    this.trainable = base.trainable;
+  }
+
+  /** x [..., H] -> [..., H]. */
+  forward(x: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => {
+      const [gate, up] =
+        this.gateUp === null ? [this.gateProj.forward(x), this.upProj.forward(x)] : halves(this.gateUp.forward(x));
+      return this.downProj.forward(tf.mul(activateTensor(this.activationFunction, gate as tf.Tensor), up as tf.Tensor));
+    });
+  }
+
+  async forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
+    return this.forward(x);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor);
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return inputShape as tf.Shape;
+  }
+
+  override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.call(x);
+  }
+
+  override countParams(): number {
+    return this.gateProj.countParams() + this.upProj.countParams() + this.downProj.countParams();
+  }
+
+  /** Bytes resident. */
+  get byteLength(): number {
+    const inside = this.gateUp === null ? this.gateProj.byteLength + this.upProj.byteLength : this.gateUp.byteLength;
+    return inside + this.downProj.byteLength;
+  }
+
+  /** Takes `gate_proj.weight` [F, H], `up_proj.weight` [F, H], `down_proj.weight` [H, F] and biases, all or none. Throws as Linear.loadStateDict. */
+  loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
+    const prefix = this.config.name === undefined ? '' : `${this.config.name}.`;
+    const keys = this.children().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
+    checkKeys(dict, keys.map((k) => prefix + k), options.strict ?? true, this.name);
+    for (const [child, l] of this.children()) {
+      // Shapes first, for all three: a failure must leave every projection as it was.
+      const weight = dict[`${prefix}${child}.weight`] as tf.Tensor;
+      if (weight.rank === 2) checkShape(weight, [l.outDim, l.inDim], `${this.name}: ${child}.weight`);
+      if (l.hasBias) checkShape(dict[`${prefix}${child}.bias`] as tf.Tensor, [l.outDim], `${this.name}: ${child}.bias`);
+    }
+    for (const [child, l] of this.children()) {
+      const own: Record<string, tf.Tensor> = {[`${l.keyPrefix}weight`]: dict[`${prefix}${child}.weight`] as tf.Tensor};
+      if (l.hasBias) own[`${l.keyPrefix}bias`] = dict[`${prefix}${child}.bias`] as tf.Tensor;
+      l.loadStateDict(own);
+    }
+  }
+
+  /** The projections' state under `gate_proj.`, `up_proj.` (or `gate_up.` where they are one) and `down_proj.`. */
+  stateDict(): Record<string, tf.Tensor> {
+    const prefix = this.config.name === undefined ? '' : `${this.config.name}.`;
+    const dict: Record<string, tf.Tensor> = {};
+    for (const [child, l] of this.children()) {
+      for (const [key, value] of Object.entries(l.stateDict())) dict[`${prefix}${child}.${key.slice(l.keyPrefix.length)}`] = value;
+    }
+    return dict;
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {linearCls: _cls, devices, children: _children, ...rest} = this.config;
+    const children = Object.fromEntries(this.children().map(([child, l]) => [child, l.getConfig()]));
+    const config = {...rest, name: this.name, activationFunction: this.activationFunction, devices: devices?.map(String), children};
+    return config as unknown as tf.serialization.ConfigDict;
+  }
+
+  static override fromConfig<T extends tf.serialization.Serializable>(
+    cls: tf.serialization.SerializableConstructor<T>,
+    config: tf.serialization.ConfigDict,
+  ): T {
+    return new cls(config);
+  }
+
+  private children(): [string, Linear][] {
+    const inside: [string, Linear][] =
+      this.gateUp === null
+        ? [
+            ['gate_proj', this.gateProj],
+            ['up_proj', this.upProj],
+          ]
+        : [['gate_up', this.gateUp]];
+    return [...inside, ['down_proj', this.downProj]];
+  }
+}
+
+/** The gate (0) or up (1) half of a stacked layer, as a layer that shares its words. */
+function half(stacked: Linear, which: 0 | 1, name: string): Linear {
+  const rows = stacked.outDim / 2;
+  if (!(stacked.weight instanceof QuantizedWeight)) {
+    throw new ArgumentError({where: name, expected: 'a packed stacked weight', received: 'a dense one'});
+  }
+  const bias = stacked.bias;
+  const view = {
+    weight: stacked.weight.window(which * rows, (which + 1) * rows),
+    bias: bias === null ? null : tf.keep(tf.slice(bias, [which * rows], [rows])),
+  };
+  return new Linear({name, inDim: stacked.inDim, outDim: rows, hasBias: bias !== null, layout: stacked.weight.layout, device: stacked.device}, {view});
+}
+
+tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);
+
+/** An `MLP`, as `tf.layers` factories make layers. */
+export function mlp(config: MLPConfig): MLP {
+  return new MLP(config);
+}
+
+export {ACTIVATIONS};

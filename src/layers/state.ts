@@ -1,0 +1,85 @@
+/** Loading values into a layer: everything is checked before anything changes. */
+import * as tf from '@tensorflow/tfjs';
+import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
+import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
+import {didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
+import type {Linear} from './linear.js';
+import type {LinearCore} from './linear_core.js';
+
+export type StateDict = Readonly<Record<string, tf.Tensor>>;
+
+/** Throws MissingError or UnusedTensorError unless `dict` has all `keys`, and no others where `strict`. */
+export function checkKeys(dict: StateDict, keys: readonly string[], strict: boolean, where: string): void {
+  for (const key of keys) {
+    if (dict[key] === undefined) {
+      throw new MissingError({
+        where,
+        expected: `a value for '${key}'`,
+        received: Object.keys(dict).join(', ') || 'an empty dict',
+        remedy: didYouMean(key, Object.keys(dict)).trim(),
+      });
+    }
+  }
+  const extra = Object.keys(dict).filter((key) => !keys.includes(key));
+  if (strict && extra.length > 0) {
+    throw new UnusedTensorError({
+      where,
+      expected: `only ${keys.join(', ')}`,
+      received: extra.join(', '),
+      remedy: 'Pass {strict: false} to ignore them.',
+    });
+  }
+}
+
+export function checkShape(t: tf.Tensor, shape: readonly number[], where: string): void {
+  if (t.rank === shape.length && t.shape.every((d, i) => d === shape[i])) return;
+  throw new ShapeError({where, expected: `[${shape}]`, received: `[${t.shape}]`});
+}
+
+export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): void {
+  const [weightKey, biasKey] = [`${layer.keyPrefix}weight`, `${layer.keyPrefix}bias`];
+  checkKeys(dict, layer.hasBias ? [weightKey, biasKey] : [weightKey], strict, layer.name);
+  const weight = dict[weightKey] as tf.Tensor;
+  const bias = layer.hasBias ? (dict[biasKey] as tf.Tensor) : null;
+  if (bias !== null) checkShape(bias, [layer.outDim], `${layer.name}: ${biasKey}`);
+  if (core.isView) {
+    throw new UnsupportedError({
+      where: layer.name,
+      expected: 'a layer with a weight of its own',
+      received: 'a part of a stacked weight',
+      remedy: 'Load the state of the whole MLP.',
+    });
+  }
+  const value = weightValue(layer, core.config.layout, weight, weightKey);
+  core.setWeightTensor(value);
+  value.dispose();
+  if (bias !== null) core.setBias(bias);
+}
+
+/** The variable's new value, checked; the caller disposes it. */
+function weightValue(layer: Linear, layout: WeightLayout | null, weight: tf.Tensor, key: string): tf.Tensor {
+  const where = `${layer.name}: ${key}`;
+  if (layout === null) {
+    checkShape(weight, [layer.outDim, layer.inDim], where);
+    return tf.cast(weight, 'float32').clone();
+  }
+  const {length} = sectionsOf(layout);
+  if (weight.rank === 1 && weight.dtype === 'int32' && weight.size === length) return weight.clone();
+  const {decode} = layout;
+  if (decode.kind !== 'float' || (decode.type !== 'float16' && decode.type !== 'bfloat16')) {
+    throw new ShapeError({
+      where,
+      expected: `the packed words, int32 [${length}]`,
+      received: `${weight.dtype} [${weight.shape}]`,
+      remedy: 'Load the checkpoint with openCheckpoint, or pack a float model with quantizeModel.',
+    });
+  }
+  checkShape(weight, [layer.outDim, layer.inDim], where);
+  const words = allocateWords(layout);
+  const values = weight.dataSync();
+  const type = decode.type;
+  const codes = Uint16Array.from(values, type === 'bfloat16' ? toBfloat16 : (v) => encodeFloat('float16', v));
+  packCodes(layout, partsOf(layout, words), codes);
+  return tf.tensor1d(words, 'int32');
+}
