@@ -1,0 +1,137 @@
+/**
+ * Unquantised weights: `weight` [N, K] in F32, F16 or BF16 with an optional `bias` [N], from safetensors and GGUF alike
+ * (both spell the three dtypes so). Codes are the floats' own bits; nothing is scaled.
+ */
+import {decodeTable} from '../../kernels/float_codes.js';
+import {type FloatType, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {allocateWords} from '../../kernels/words.js';
+import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
+import {type FileTensor, type Format, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
+
+const TYPES: Readonly<Record<string, FloatType>> = {F32: 'float32', F16: 'float16', BF16: 'bfloat16'};
+
+/** [N, K] of a weight. Throws ShapeError unless it has two dimensions, neither of them 0. */
+export function matrixShape(tensor: TensorHeader, where: string): readonly [number, number] {
+  const [outDim, inDim] = tensor.shape;
+  if (tensor.shape.length === 2 && outDim !== undefined && inDim !== undefined && outDim > 0 && inDim > 0) return [outDim, inDim];
+  throw new ShapeError({
+    where,
+    expected: 'a weight [outDim, inDim]',
+    received: `[${tensor.shape}]`,
+    why: 'A linear layer multiplies by one matrix; stacked experts, convolutions and vectors are something else.',
+  });
+}
+
+/** Throws unless `bias` is absent or [outDim] in F32, F16 or BF16. */
+export function checkBias(module: ModuleHeader, outDim: number): void {
+  const bias = module.tensors.get('bias');
+  if (bias === undefined) return;
+  const where = `${module.module}.bias`;
+  if (TYPES[bias.dtype] === undefined) {
+    throw new UnsupportedError({where, expected: 'dtype F32, F16 or BF16', received: bias.dtype});
+  }
+  if (bias.shape.length !== 1 || bias.shape[0] !== outDim) {
+    throw new ShapeError({where, expected: `[${outDim}], one a row of the weight`, received: `[${bias.shape}]`});
+  }
+}
+
+/** Throws FileFormatError unless the tensor holds exactly `bytes` bytes. */
+export function checkBytes(tensor: FileTensor, bytes: number, where: string): void {
+  if (tensor.data.byteLength === bytes) return;
+  throw new FileFormatError({
+    where,
+    expected: `${bytes} bytes for ${tensor.dtype} [${tensor.shape}]`,
+    received: `${tensor.data.byteLength} bytes`,
+  });
+}
+
+/** The number of each stored float of an F32, F16 or BF16 tensor. */
+export function floatsOf(tensor: FileTensor): Float32Array {
+  const type = TYPES[tensor.dtype] as FloatType;
+  const count = tensor.shape.reduce((a, b) => a * b, 1);
+  const view = new DataView(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+  const out = new Float32Array(count);
+  if (type === 'float32') {
+    for (let i = 0; i < count; i++) out[i] = view.getFloat32(4 * i, true);
+  } else {
+    const table = decodeTable(type);
+    for (let i = 0; i < count; i++) out[i] = table[view.getUint16(2 * i, true)] as number;
+  }
+  return out;
+}
+
+function layoutOf(outDim: number, inDim: number, type: FloatType): WeightLayout {
+  return {
+    outDim,
+    inDim,
+    planes: [type === 'float32' ? 32 : 16],
+    decode: {kind: 'float', type},
+    zero: {kind: 'none'},
+    scales: [],
+    offsets: [],
+    ordered: false,
+    indexed: false,
+  };
+}
+
+/** Copies rows of `rowBytes` bytes between two arrays whose rows start every `fromStride` and `toStride` bytes. */
+function copyRows(from: Uint8Array, fromStride: number, to: Uint8Array, toStride: number, rows: number, rowBytes: number): void {
+  if (fromStride === toStride) {
+    to.set(from.subarray(0, rows * rowBytes));
+    return;
+  }
+  for (let n = 0; n < rows; n++) to.set(from.subarray(n * fromStride, n * fromStride + rowBytes), n * toStride);
+}
+
+/** F32, F16 and BF16 as they are. `raise` returns the same bytes. NaN and infinite weights are kept: they are the file's numbers. */
+export const dense: Format = {
+  name: 'dense',
+
+  recognise(module) {
+    const weight = module.tensors.get('weight');
+    return weight !== undefined && TYPES[weight.dtype] !== undefined;
+  },
+
+  validate(module) {
+    const [outDim] = matrixShape(need(module, 'weight'), `${module.module}.weight`);
+    checkBias(module, outDim);
+    refuseOthers(module, dense.name, ['weight', 'bias']);
+  },
+
+  lower(module) {
+    dense.validate(module);
+    const weight = need(module, 'weight');
+    const [outDim, inDim] = matrixShape(weight, `${module.module}.weight`);
+    const type = TYPES[weight.dtype] as FloatType;
+    const layout = layoutOf(outDim, inDim, type);
+    const rowBytes = inDim * (type === 'float32' ? 4 : 2);
+    checkBytes(weight, outDim * rowBytes, `${module.module}.weight`);
+    const words = allocateWords(layout);
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    copyRows(weight.data, rowBytes, bytes, sectionsOf(layout).rowWords * 4, outDim, rowBytes);
+    const bias = module.tensors.get('bias') ?? null;
+    return {layout, words, bias, inputScheme: null, origin: {format: dense.name, details: {dtype: weight.dtype}}};
+  },
+
+  raise({layout, words, bias, origin}) {
+    const {outDim, inDim} = layout;
+    const dtype = origin.details.dtype as string;
+    const rowBytes = inDim * (dtype === 'F32' ? 4 : 2);
+    const data = new Uint8Array(outDim * rowBytes);
+    copyRows(
+      new Uint8Array(words.buffer, words.byteOffset, words.byteLength),
+      sectionsOf(layout).rowWords * 4,
+      data,
+      rowBytes,
+      outDim,
+      rowBytes,
+    );
+    const tensors = new Map<string, FileTensor>([['weight', {dtype, shape: [outDim, inDim], data}]]);
+    if (bias !== null) tensors.set('bias', bias);
+    return tensors;
+  },
+
+  reference(module) {
+    return floatsOf(need(module, 'weight'));
+  },
+};

@@ -1,0 +1,96 @@
+/** Scales and offsets of GGUF blocks to and from the levels of the record, with what must be refused in them. */
+import {grid, LEVEL_BYTES, type Level} from '../../kernels/layout.js';
+import type {LevelView} from '../../kernels/words.js';
+import {UnsupportedError} from '../errors.js';
+import {type BlockType, isPacked, type PackedLevel, type StoredLevel} from './gguf_blocks.js';
+
+/** Levels of an [outDim, inDim] weight of this type: scales and offsets. */
+export function levelsOf(type: BlockType, outDim: number, inDim: number): {scales: Level[]; offsets: Level[]} {
+  const level = (l: StoredLevel | PackedLevel): Level => ({grid: grid(outDim, inDim, 1, l.columns), type: l.type, divide: false});
+  const scales = [level(type.scale)];
+  const offsets = type.offset === undefined ? [] : [level(type.offset)];
+  if (type.sub !== undefined) {
+    scales.push(level(type.sub));
+    if (offsets.length > 0) offsets.push(level(type.sub));
+  }
+  return {scales, offsets};
+}
+
+const SIGN = 0x8000;
+
+/** Entries that every block stores as they are: all blocks of `view` into `out`. Throws where one is not a finite number. */
+export function readStored(view: DataView, type: BlockType, level: StoredLevel, out: LevelView, where: string, blocksPerRow: number): void {
+  const blocks = view.byteLength / type.bytes;
+  const entries = type.elements / level.columns;
+  if (LEVEL_BYTES[level.type] === 2) {
+    const flip = level.negate === true ? SIGN : 0;
+    for (let b = 0, at = level.at; b < blocks; b++, at += type.bytes) {
+      const code = view.getUint16(at, true);
+      if ((code & 0x7c00) === 0x7c00) refuse(type, level, code, where, b, blocksPerRow);
+      out[b] = code ^ flip;
+    }
+    return;
+  }
+  const refused = refusedCode(level);
+  for (let b = 0, at = level.at; b < blocks; b++, at += type.bytes) {
+    for (let e = 0; e < entries; e++) {
+      const code = view.getUint8(at + e);
+      if (code >= refused) refuse(type, level, code, where, b, blocksPerRow);
+      out[b * entries + e] = code;
+    }
+  }
+}
+
+/** The smallest byte that cannot be a scale. e8m0: 255 is NaN. e4m3 scales have no sign (ggml's readers drop it): 127 is NaN. */
+function refusedCode(level: StoredLevel): number {
+  return level.type === 'float8_e8m0fnu' ? 0xff : level.type === 'float8_e4m3fn' ? 0x7f : 0x100;
+}
+
+function refuse(type: BlockType, level: StoredLevel, code: number, where: string, block: number, blocksPerRow: number): never {
+  throw new UnsupportedError({
+    where,
+    expected: `finite ${level.type} scales in ${type.name} blocks`,
+    received: `code 0x${code.toString(16)} in row ${Math.floor(block / blocksPerRow)}, block ${block % blocksPerRow}`,
+    why: 'Every weight of that block would be NaN, infinite or read differently by different tools.',
+    remedy: 'The file is damaged, or was quantised from weights that were: fetch or quantise it again.',
+  });
+}
+
+/** The inverse of readStored. */
+export function writeStored(view: DataView, type: BlockType, level: StoredLevel, from: LevelView): void {
+  const blocks = view.byteLength / type.bytes;
+  const entries = type.elements / level.columns;
+  const flip = level.negate === true ? SIGN : 0;
+  for (let b = 0, at = level.at; b < blocks; b++, at += type.bytes) {
+    if (LEVEL_BYTES[level.type] === 2) view.setUint16(at, (from[b] as number) ^ flip, true);
+    else for (let e = 0; e < entries; e++) view.setUint8(at + e, from[b * entries + e] as number);
+  }
+}
+
+/** Second level: all blocks of `view` into scales (and offsets where the type has them). */
+export function readSub(view: DataView, type: BlockType, scales: LevelView, offsets: LevelView | undefined, where: string, perRow: number) {
+  if (type.sub === undefined) return;
+  if (!isPacked(type.sub)) {
+    readStored(view, type, type.sub, scales, where, perRow);
+    return;
+  }
+  const blocks = view.byteLength / type.bytes;
+  const entries = type.elements / type.sub.columns;
+  for (let b = 0; b < blocks; b++) {
+    type.sub.unpack(view, b * type.bytes, scales as Uint8Array, (offsets ?? scales) as Uint8Array, b * entries);
+  }
+}
+
+/** The inverse of readSub. */
+export function writeSub(view: DataView, type: BlockType, scales: LevelView, offsets: LevelView | undefined): void {
+  if (type.sub === undefined) return;
+  if (!isPacked(type.sub)) {
+    writeStored(view, type, type.sub, scales);
+    return;
+  }
+  const blocks = view.byteLength / type.bytes;
+  const entries = type.elements / type.sub.columns;
+  for (let b = 0; b < blocks; b++) {
+    type.sub.pack(scales as Uint8Array, (offsets ?? scales) as Uint8Array, b * entries, view, b * type.bytes);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Codes of a GGUF block to and from the planes of the record. Blocks store small fields interleaved: in each run of
+ * `run` bytes the lowest fields of all bytes come first, then the next. The record stores columns in their own order.
+ */
+
+/** Where one plane of a block's codes lies. */
+export interface BlockPlane {
+  /** Bits a code: 1, 2, 4 or 8. */
+  readonly width: number;
+  /** First byte in the block. */
+  readonly at: number;
+  /**
+   * Field r (from the lowest bit) of byte l of a run is column r * run + l of the run's columns. Run 1 is columns in their
+   * own order. A multiple of 32 / width otherwise, so that a word takes its codes from one field of consecutive bytes.
+   */
+  readonly run: number;
+  /** The word is XORed with this: 0x80808080 makes signed bytes codes with zero 128. */
+  readonly flip?: number;
+}
+
+/**
+ * Reads one plane of the block at byte `block` of `view`: `columns` codes into out[to ...], columns * width / 32 words.
+ */
+export function gatherPlane(view: DataView, block: number, plane: BlockPlane, columns: number, out: Uint32Array, to: number): void {
+  const {width, run} = plane;
+  const from = block + plane.at;
+  const words = (columns * width) >>> 5;
+  if (run === 1) {
+    const flip = plane.flip ?? 0;
+    for (let w = 0; w < words; w++) out[to + w] = view.getUint32(from + 4 * w, true) ^ flip;
+    return;
+  }
+  // Four fields a step: they sit 8 bits apart in the file's word, and are moved side by side in two halvings.
+  const field = 0x01010101 * (2 ** width - 1);
+  const pairs = 0x00010001 * (2 ** (2 * width) - 1);
+  const quad = 2 ** (4 * width) - 1;
+  const end = from + words * 4;
+  const step = 32 / width;
+  let at = to;
+  for (let start = from; start < end; start += run) {
+    for (let shift = 0; shift < 8; shift += width) {
+      for (let l = start; l < start + run; l += step) {
+        let word = 0;
+        for (let j = 0; j < width * step; j += 4 * width) {
+          let x = (view.getUint32(l + j / width, true) >>> shift) & field;
+          x = (x | (x >>> (8 - width))) & pairs;
+          x = (x | (x >>> (16 - 2 * width))) & quad;
+          word |= x << j;
+        }
+        out[at++] = word;
+      }
+    }
+  }
+}
+
+/** The inverse of gatherPlane. The block's bytes must be zero before. */
+export function scatterPlane(words: Uint32Array, from: number, plane: BlockPlane, columns: number, view: DataView, block: number): void {
+  const {width, run} = plane;
+  const to = block + plane.at;
+  const count = (columns * width) >>> 5;
+  if (run === 1) {
+    const flip = plane.flip ?? 0;
+    for (let w = 0; w < count; w++) view.setUint32(to + 4 * w, (words[from + w] as number) ^ flip, true);
+    return;
+  }
+  const field = 0x01010101 * (2 ** width - 1);
+  const pairs = 0x00010001 * (2 ** (2 * width) - 1);
+  const quad = 2 ** (4 * width) - 1;
+  const end = to + count * 4;
+  const step = 32 / width;
+  let at = from;
+  for (let start = to; start < end; start += run) {
+    for (let shift = 0; shift < 8; shift += width) {
+      for (let l = start; l < start + run; l += step) {
+        const word = words[at++] as number;
+        for (let j = 0; j < width * step; j += 4 * width) {
+          let x = (word >>> j) & quad;
+          x = (x | (x << (16 - 2 * width))) & pairs;
+          x = (x | (x << (8 - width))) & field;
+          view.setUint32(l + j / width, view.getUint32(l + j / width, true) | (x << shift), true);
+        }
+      }
+    }
+  }
+}

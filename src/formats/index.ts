@@ -1,0 +1,6 @@
+/** The registry: one line a format. */
+import {dense} from './dense.js';
+import type {Format} from './format.js';
+import {gguf} from './gguf.js';
+
+export const FORMATS: readonly Format[] = [dense, gguf];
