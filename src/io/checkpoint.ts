@@ -97,9 +97,9 @@ export class Checkpoint {
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
   async mlp(prefix: string, options: MLPOptions = {}): Promise<MLP> {
     const names = PROJECTIONS[this.container];
-    const [gate, up, down] = await Promise.all(
+    const [gate, up, down] = (await Promise.all(
       [names.gate, names.up, names.down].map((child) => this.lower(`${prefix}.${child}`, options.signal)),
-    ) as [Lowered, Lowered, Lowered];
+    )) as [Lowered, Lowered, Lowered];
     const biases = [gate, up, down].filter((l) => l.bias !== null).length;
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
@@ -115,7 +115,10 @@ export class Checkpoint {
     parts.push(['down_proj', {...down, bias: biasOf(down)}]);
     const precision = options.inputPrecision === undefined ? {} : {inputPrecision: options.inputPrecision};
     const children = Object.fromEntries(
-      parts.map(([child, l]) => [child, {inDim: l.layout.inDim, outDim: l.layout.outDim, layout: l.layout, hasBias: l.bias !== null, ...precision}]),
+      parts.map(([child, l]) => [
+        child,
+        {inDim: l.layout.inDim, outDim: l.layout.outDim, layout: l.layout, hasBias: l.bias !== null, ...precision},
+      ]),
     );
     const init = Object.fromEntries(parts.map(([child, l]) => [child, initOf(l.words, l.bias)]));
     return new MLP(

@@ -1,0 +1,27 @@
+/** Reading a long range piece by piece, so that progress is heard, an abort is honoured, and no single call is too long for the platform. */
+import {allocate} from './bytes.js';
+
+/** Large enough that the cost of a call is nothing, small enough that a progress bar moves. */
+const CHUNK_BYTES = 16 * 2 ** 20;
+
+/** `readAt` fills the given part of the result from file position `position` and returns how many bytes there were, 0 at the end of the file. */
+export async function readChunked(
+  name: string,
+  begin: number,
+  end: number,
+  readAt: (target: Uint8Array, position: number) => Promise<number>,
+  signal: AbortSignal | undefined,
+  onBytes: ((received: number) => void) | undefined,
+): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  const bytes = allocate(name, end - begin);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const got = await readAt(bytes.subarray(filled, Math.min(filled + CHUNK_BYTES, bytes.length)), begin + filled);
+    signal?.throwIfAborted();
+    if (got === 0) break;
+    filled += got;
+    onBytes?.(filled);
+  }
+  return filled === bytes.length ? bytes : bytes.slice(0, filled);
+}

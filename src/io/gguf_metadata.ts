@@ -1,0 +1,76 @@
+/** The key-value part of a GGUF header. */
+import type {GgufCursor} from './gguf_cursor.js';
+
+export type GgufValue = number | bigint | boolean | string | GgufValue[];
+
+/** The format's own limit for keys, 2^16 - 1 bytes. */
+const MAX_KEY_BYTES = 65_535;
+/** The longest texts seen are tokenizer files kept whole, about 35 MB. */
+const MAX_TEXT_BYTES = 64 * 2 ** 20;
+/** The longest array seen, the merges of a vocabulary of 262,144, has about 515,000 entries. */
+const MAX_ARRAY_LENGTH = 2 ** 24;
+/** No file seen nests arrays deeper than 2. Without a limit a small file could exhaust the stack. */
+const MAX_ARRAY_DEPTH = 8;
+
+const ARRAY = 9;
+/** Value kinds by number: what reads one, and how many bytes one takes at least. */
+const READERS: Readonly<Record<number, {bytes: number; read: (cursor: GgufCursor) => GgufValue}>> = {
+  0: {bytes: 1, read: (cursor) => cursor.u8()},
+  1: {bytes: 1, read: (cursor) => cursor.i8()},
+  2: {bytes: 2, read: (cursor) => cursor.u16()},
+  3: {bytes: 2, read: (cursor) => cursor.i16()},
+  4: {bytes: 4, read: (cursor) => cursor.u32()},
+  5: {bytes: 4, read: (cursor) => cursor.i32()},
+  6: {bytes: 4, read: (cursor) => cursor.f32()},
+  7: {bytes: 1, read: readBoolean},
+  8: {bytes: 8, read: (cursor) => cursor.text('a text', MAX_TEXT_BYTES, 'The longest seen has about 35 MB.', false)},
+  10: {bytes: 8, read: (cursor) => cursor.u64()},
+  11: {bytes: 8, read: (cursor) => cursor.i64()},
+  12: {bytes: 8, read: (cursor) => cursor.f64()},
+};
+
+/** `count` keys with their values. Throws `FileFormatError` for what is not valid, `NeedMoreBytes` where the bytes end. */
+export function readMetadata(cursor: GgufCursor, count: number): Record<string, GgufValue> {
+  const values = new Map<string, GgufValue>();
+  for (let i = 0; i < count; i++) {
+    cursor.reading = `metadata key ${i + 1} of ${count}`;
+    const key = cursor.text('a key', MAX_KEY_BYTES, 'That is the limit of the format.', true);
+    if (values.has(key)) throw cursor.error('each key once', `'${key}' twice`);
+    cursor.reading = `metadata '${key}'`;
+    values.set(key, readValue(cursor, cursor.u32(), 0));
+  }
+  // Own properties, whatever their names.
+  return Object.fromEntries(values);
+}
+
+function readValue(cursor: GgufCursor, kind: number, depth: number): GgufValue {
+  if (kind === ARRAY) return readArray(cursor, depth + 1);
+  const reader = READERS[kind];
+  if (reader === undefined) throw cursor.error('a kind of value from 0 to 12', `kind ${kind}`);
+  return reader.read(cursor);
+}
+
+function readArray(cursor: GgufCursor, depth: number): GgufValue[] {
+  if (depth > MAX_ARRAY_DEPTH) throw cursor.error(`arrays nested at most ${MAX_ARRAY_DEPTH} deep`, 'deeper ones');
+  const kind = cursor.u32();
+  const length = cursor.count('an array length', MAX_ARRAY_LENGTH, 'The longest seen has about 515,000 entries.');
+  const values: GgufValue[] = [];
+  if (kind === ARRAY) {
+    for (let i = 0; i < length; i++) values.push(readArray(cursor, depth + 1));
+    return values;
+  }
+  const reader = READERS[kind];
+  if (reader === undefined) throw cursor.error('a kind of array element from 0 to 12', `kind ${kind}`);
+  // All of it must be there before any of it is read: the array is read again from its start otherwise.
+  const start = cursor.position;
+  cursor.take(length * reader.bytes);
+  cursor.position = start;
+  for (let i = 0; i < length; i++) values.push(reader.read(cursor));
+  return values;
+}
+
+function readBoolean(cursor: GgufCursor): boolean {
+  const byte = cursor.u8();
+  if (byte > 1) throw cursor.error('a boolean of 0 or 1', `${byte}`);
+  return byte === 1;
+}

@@ -1,0 +1,127 @@
+/** Named tensors, whatever container they lie in: the one view that everything after the files has of them. */
+import {didYouMean, MissingError, SourceError} from '../errors.js';
+import {chooseFiles} from './choose_files.js';
+import {openGguf} from './gguf_files.js';
+import {Progress} from './progress.js';
+import {openIndexed, openSafetensors} from './safetensors_files.js';
+import {type FileSet, openFileSet, type SourceInput, type SourceOptions} from './source.js';
+import type {StoredTensor, TensorInfo, TensorTable} from './tensor_table.js';
+import {parseJson, readText} from './text.js';
+
+export type {TensorInfo} from './tensor_table.js';
+
+export interface TensorFiles {
+  readonly container: 'safetensors' | 'gguf';
+  /** Names as in the files, in the files' order. */
+  names(): string[];
+  info(name: string): TensorInfo | undefined;
+  /**
+   * The tensor's bytes as in the file, in a buffer of their own that belongs to the caller. Reads may overlap in time. `signal`
+   * stands in for the one given at opening. Throws `MissingError` for an unknown name, `SourceError` where the bytes cannot be read now.
+   */
+  read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /** GGUF metadata, or the free texts of safetensors. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** A JSON file beside the tensors, or null where there is none. Throws `FileFormatError` where it is not JSON. */
+  json(fileName: string): Promise<unknown | null>;
+  /** A text file beside the tensors, or null where there is none. */
+  text(fileName: string): Promise<string | null>;
+  close(): Promise<void>;
+}
+
+/**
+ * Finds the files and reads their headers. Throws `FileFormatError` for files that will never be valid, `UnsupportedError` for
+ * ones we do not read or cannot choose between, `MissingError` and `SourceError`; every file is closed then.
+ */
+export async function openTensorFiles(source: SourceInput, options: SourceOptions = {}): Promise<TensorFiles> {
+  return openTensorFilesOf(await openFileSet(source, options), options);
+}
+
+/** The same for files from anywhere; they are closed with the result, or on failure. */
+export async function openTensorFilesOf(files: FileSet, {onProgress, signal}: SourceOptions = {}): Promise<TensorFiles> {
+  const progress = new Progress(onProgress);
+  try {
+    signal?.throwIfAborted();
+    const choice = await chooseFiles(files);
+    const onOpening = (file: string): void => progress.opening(file);
+    const open = (): Promise<TensorTable> => {
+      if ('index' in choice) return openIndexed(files, choice.index, onOpening, signal);
+      return (choice.container === 'gguf' ? openGguf : openSafetensors)(files, choice.files, onOpening, signal);
+    };
+    const table = await open();
+    progress.start([...table.tensors.values()].reduce((sum, {byteLength}) => sum + byteLength, 0));
+    return new OpenTensorFiles(files, choice.container, table, progress, signal);
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+class OpenTensorFiles implements TensorFiles {
+  private readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, unknown>>;
+
+  constructor(
+    private readonly files: FileSet,
+    readonly container: 'safetensors' | 'gguf',
+    table: TensorTable,
+    private readonly progress: Progress,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.tensors = table.tensors;
+    this.metadata = table.metadata;
+  }
+
+  names(): string[] {
+    return [...this.tensors.keys()];
+  }
+
+  info(name: string): TensorInfo | undefined {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) return undefined;
+    const {dtype, shape, byteLength, container, file} = tensor;
+    return {name, dtype, shape, byteLength, container, file};
+  }
+
+  async read(name: string, signal = this.signal): Promise<Uint8Array> {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) {
+      throw new MissingError({
+        where: this.files.label,
+        expected: `a tensor '${name}'`,
+        received: `none among ${this.tensors.size}.${didYouMean(name, this.tensors.keys())}`,
+      });
+    }
+    const {source, file, begin, byteLength} = tensor;
+    const bytes = await source.read(begin, begin + byteLength, signal, (received) => this.progress.received(name, file, received));
+    source.release?.(begin, begin + byteLength);
+    if (bytes.length === byteLength) return bytes;
+    throw new SourceError({
+      where: `${file}: tensor '${name}'`,
+      expected: `bytes ${begin} to ${begin + byteLength}`,
+      received: `a file that ends at ${begin + bytes.length}`,
+      remedy: 'The download may be incomplete.',
+    });
+  }
+
+  async json(fileName: string): Promise<unknown | null> {
+    const text = await this.text(fileName);
+    return text === null ? null : parseJson(text, `${this.files.label}: ${fileName}`);
+  }
+
+  async text(fileName: string): Promise<string | null> {
+    this.signal?.throwIfAborted();
+    if (!(await this.files.has(fileName))) return null;
+    const source = await this.files.open(fileName);
+    try {
+      return await readText(source, this.signal);
+    } finally {
+      await source.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.files.close();
+    this.progress.finish();
+  }
+}

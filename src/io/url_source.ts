@@ -1,0 +1,134 @@
+/** One file behind a URL, read by HTTP ranges; by its whole body once where the server does not know ranges (`held_body.ts`). */
+import {MissingError} from '../errors.js';
+import {abortable, withEither} from './abort.js';
+import {allocate, join} from './bytes.js';
+import {HeldBody} from './held_body.js';
+import type {ByteSource} from './source.js';
+import {RemoteFile} from './url_request.js';
+
+/** The unit of small reads and the first request. Holds the whole header of most safetensors files. */
+export const BLOCK_BYTES = 256 * 2 ** 10;
+/** Reads up to this length go through blocks: a module's scales, norms and biases lie side by side, and a request costs a round trip. */
+const SMALL_BYTES = 64 * 2 ** 10;
+/** 4 MiB in all. */
+const HELD_BLOCKS = 16;
+
+export class UrlSource implements ByteSource {
+  private readonly remote: RemoteFile;
+  private readonly stopped = new AbortController();
+  private starting: Promise<void> | null = null;
+  private held: HeldBody | null = null;
+  /** Least recently used first. */
+  private readonly blocks = new Map<number, Promise<Uint8Array>>();
+
+  constructor(
+    url: string,
+    readonly name: string,
+    private readonly onClose: () => void = () => {},
+  ) {
+    this.remote = new RemoteFile(url, name);
+  }
+
+  get size(): number | null {
+    return this.remote.size;
+  }
+
+  /** HTTP status of the last answer, null before the first. */
+  get status(): number | null {
+    return this.remote.status;
+  }
+
+  /** Whether there is such a file. Its first bytes are kept for the reads that follow. */
+  async exists(signal?: AbortSignal): Promise<boolean> {
+    try {
+      await abortable(this.start(), signal);
+      return true;
+    } catch (error) {
+      if (error instanceof MissingError) return false;
+      throw error;
+    }
+  }
+
+  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
+    signal?.throwIfAborted();
+    await abortable(this.start(), signal);
+    if (this.held !== null) return this.held.read(begin, end, signal, onBytes);
+    const stop = Math.min(end, this.size ?? end);
+    if (begin >= stop) return new Uint8Array(0);
+    const first = Math.floor(begin / BLOCK_BYTES);
+    const last = Math.floor((stop - 1) / BLOCK_BYTES);
+    if (stop - begin > SMALL_BYTES && first !== last) {
+      return withEither(this.stopped.signal, signal, (either) => this.readRange(begin, stop, either, onBytes));
+    }
+    const parts = await Promise.all(Array.from({length: last - first + 1}, (_, i) => abortable(this.block(first + i), signal)));
+    const bytes = join(this.name, parts, begin - first * BLOCK_BYTES, stop - first * BLOCK_BYTES);
+    if (bytes.length > 0) onBytes?.(bytes.length);
+    return bytes;
+  }
+
+  release(begin: number, end: number): void {
+    this.held?.release(begin, end);
+  }
+
+  async close(): Promise<void> {
+    this.stopped.abort(new DOMException(`'${this.name}' was closed`, 'AbortError'));
+    this.held = null;
+    this.blocks.clear();
+    this.onClose();
+  }
+
+  /** The first request, which shows whether the server knows ranges. Its failure is not kept: a later read tries again. */
+  private start(): Promise<void> {
+    this.starting ??= this.probe().catch((error) => {
+      this.starting = null;
+      throw error;
+    });
+    return this.starting;
+  }
+
+  private async probe(): Promise<void> {
+    const body = this.remote.bytes(0, BLOCK_BYTES, this.stopped.signal, true);
+    const first = await body.next();
+    const chunk = first.done ? null : first.value;
+    if (this.remote.ranged === false) {
+      this.held = new HeldBody(this.remote, body, chunk);
+      return;
+    }
+    const parts = chunk === null ? [] : [chunk];
+    for await (const part of body) parts.push(part);
+    this.keep(0, Promise.resolve(join(this.name, parts, 0, BLOCK_BYTES)));
+  }
+
+  private async readRange(begin: number, end: number, signal: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
+    const bytes = allocate(this.name, end - begin);
+    let filled = 0;
+    for await (const chunk of this.remote.bytes(begin, end, signal)) {
+      bytes.set(chunk, filled);
+      filled += chunk.length;
+      onBytes?.(filled);
+    }
+    return filled === bytes.length ? bytes : bytes.slice(0, filled);
+  }
+
+  /** Not stopped by any one reader's signal: others may be waiting for the same block. */
+  private block(index: number): Promise<Uint8Array> {
+    const begin = index * BLOCK_BYTES;
+    const block =
+      this.blocks.get(index) ??
+      this.readRange(begin, Math.min(begin + BLOCK_BYTES, this.size ?? Number.POSITIVE_INFINITY), this.stopped.signal);
+    this.keep(index, block);
+    block.catch(() => {
+      if (this.blocks.get(index) === block) this.blocks.delete(index);
+    });
+    return block;
+  }
+
+  private keep(index: number, block: Promise<Uint8Array>): void {
+    this.blocks.delete(index);
+    this.blocks.set(index, block);
+    for (const oldest of this.blocks.keys()) {
+      if (this.blocks.size <= HELD_BLOCKS) break;
+      this.blocks.delete(oldest);
+    }
+  }
+}
