@@ -90,11 +90,6 @@ function negated(type: LevelType, entry: number): number {
   return type === 'float32' || type === 'int8' ? -entry : entry;
 }
 
-function negated(type: LevelType, stored: number): number {
-  if (type === 'float32' || type === 'int8') return -stored;
-  return type === 'float16' || type === 'bfloat16' ? stored | 0x8000 : stored;
-}
-
 const NAN_FREE: Partial<Record<FloatType, (code: number) => boolean>> = {
   float16: (c) => (c & 0x7c00) !== 0x7c00,
   bfloat16: (c) => (c & 0x7f80) >= 0x3000 && (c & 0x7f80) <= 0x4200,
