@@ -2,8 +2,10 @@
 import * as contract from '../kernels/contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import {registerGradients} from '../kernels/gradients.js';
+import {registerWasmKernels} from '../kernels/wasm/index.js';
 
 registerCpuKernels();
+registerWasmKernels();
 registerGradients();
 
 export type {Activation} from '../kernels/activation.js';

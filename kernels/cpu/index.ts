@@ -2,6 +2,7 @@
 import {type KernelFunc, registerKernel, type TensorInfo, type TypedArray} from '@tensorflow/tfjs';
 import {activate} from '../activation.js';
 import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {rowOutside} from '../rows.js';
 import {partsOf} from '../words.js';
 import {RowReader} from './row.js';
 
@@ -45,6 +46,7 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   const out = new Float32Array(count * layout.inDim);
   for (let i = 0; i < count; i++) {
     const n = rowStart + (chosen === null ? i : (chosen[i] as number));
+    if (n < rowStart || n >= rowEnd) throw rowOutside(i, rowEnd - rowStart);
     reader.read(n, out.subarray(i * layout.inDim, (i + 1) * layout.inDim));
   }
   return cpu.makeTensorInfo([count, layout.inDim], 'float32', out);

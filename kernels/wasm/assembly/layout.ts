@@ -1,0 +1,53 @@
+// The descriptor a call leaves in memory (see ../descriptor.ts, which writes it): 32-bit fields, byte offsets here.
+// A grid is six fields: rows, columns, rowPhase, columnPhase, indexed, entries along K. A level is a grid, its type and its first word.
+
+export const OUT_DIM: usize = 0;
+export const IN_DIM: usize = 4;
+export const ROW_WORDS: usize = 8;
+export const PLANES: usize = 12;
+export const BITS0: usize = 16;
+export const BITS1: usize = 20;
+export const START1: usize = 24;
+/** 0 integer, 1 float32, 2 float16, 3 bfloat16, 4 table of 256 float32, 5 table of 16 float32, 6 table of 16 int8 times a factor. */
+export const DECODE: usize = 28;
+export const TABLE: usize = 32;
+export const TABLE_FACTOR: usize = 36;
+/** 0 none, 1 constant, 2 codes. */
+export const ZERO_KIND: usize = 40;
+export const ZERO_VALUE: usize = 44;
+export const ZERO_START0: usize = 48;
+export const ZERO_START1: usize = 52;
+export const ZERO_GRID: usize = 56;
+export const SCALES: usize = 80;
+export const OFFSETS: usize = 84;
+export const DIVIDE0: usize = 88;
+export const DIVIDE1: usize = 92;
+export const ORDER: usize = 96;
+export const GROUP_INDEX: usize = 100;
+export const E4M3_TABLE: usize = 104;
+export const SCALE0: usize = 112;
+export const SCALE1: usize = 144;
+export const OFFSET0: usize = 176;
+export const OFFSET1: usize = 208;
+
+export const GRID_ROWS: usize = 0;
+export const GRID_COLUMNS: usize = 4;
+export const GRID_ROW_PHASE: usize = 8;
+export const GRID_COLUMN_PHASE: usize = 12;
+export const GRID_INDEXED: usize = 16;
+export const GRID_WIDTH: usize = 20;
+export const LEVEL_TYPE: usize = 24;
+export const LEVEL_START: usize = 28;
+
+// @ts-ignore: decorator
+@inline
+export function field(p: usize, at: usize): i32 {
+  return load<i32>(p + at);
+}
+
+/** Address of a word offset held in a field. */
+// @ts-ignore: decorator
+@inline
+export function wordsAt(w: usize, d: usize, at: usize): usize {
+  return w + (<usize>load<u32>(d + at) << 2);
+}

@@ -1,0 +1,47 @@
+// x rounded to 16-bit integers, a scale for each block of columns: the pass over x that every integer kernel shares.
+
+/**
+ * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32767 of block b, sums[b] = steps[b] * sum of its integers.
+ * order: 0, or the address of uint32 [K]: column j is x[order[j]]. paired: inside each 32, even columns first, then odd, which is how
+ * 4-bit codes come out of a byte. Returns 1 where x holds what 16 bits cannot: NaN, infinity, or a block below 1e-30.
+ */
+export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paired: i32, a: usize, steps: usize, sums: usize, gathered: usize): i32 {
+  let source = x;
+  if (order != 0) {
+    for (let k = 0; k < inDim; k++) store<f32>(gathered + (<usize>k << 2), load<f32>(x + (<usize>load<u32>(order + (<usize>k << 2)) << 2)));
+    source = gathered;
+  }
+  let bad = 0;
+  for (let k = 0; k < inDim; k += block) {
+    let top = f32x4.splat(0);
+    for (let j = 0; j < block; j += 4) top = f32x4.max(top, f32x4.abs(v128.load(source + (<usize>(k + j) << 2))));
+    const amax = max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
+    if (!(amax < f32.MAX_VALUE) || (amax > 0 && amax < 1e-30)) bad = 1;
+    const inverse = f32x4.splat(amax > 0 ? 32767 / amax : 0);
+    let sum = i32x4.splat(0);
+    for (let j = 0; j < block; j += 16) {
+      const p = source + (<usize>(k + j) << 2);
+      const q0 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
+      const q1 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
+      const q2 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
+      const q3 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
+      sum = i32x4.add(sum, i32x4.add(i32x4.add(q0, q1), i32x4.add(q2, q3)));
+      const lo = i16x8.narrow_i32x4_s(q0, q1), hi = i16x8.narrow_i32x4_s(q2, q3);
+      const at = a + (<usize>(k + j) << 1);
+      if (paired) {
+        // Half a run of 32: eight even columns to the first half's side, eight odd ones 32 bytes on.
+        const half = a + (<usize>((k + j) & ~31) << 1) + (<usize>((k + j) & 16));
+        v128.store(half, i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14));
+        v128.store(half, i16x8.shuffle(lo, hi, 1, 3, 5, 7, 9, 11, 13, 15), 32);
+      } else {
+        v128.store(at, lo);
+        v128.store(at, hi, 16);
+      }
+    }
+    const step = amax / 32767, b = <usize>(k / block) << 2;
+    store<f32>(steps + b, step);
+    const total = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
+    store<f32>(sums + b, <f32>total * step);
+  }
+  return bad;
+}

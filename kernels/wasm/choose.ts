@@ -1,0 +1,59 @@
+/** Which of the wasm kernels multiplies: a pure function of the problem. */
+import type {InputPrecision} from '../attributes.js';
+import {codeBits, type Grid, type WeightLayout} from '../layout.js';
+import {integerTable} from './descriptor.js';
+
+export type WasmVariant = 'gemv_int16' | 'gemm_int16' | 'float32';
+
+export interface WasmChoice {
+  readonly variant: WasmVariant;
+  /** Columns of x that share a step, 0 for float32. */
+  readonly block: number;
+  readonly reason: string;
+}
+
+export const WASM_VARIANTS: readonly WasmVariant[] = ['gemv_int16', 'gemm_int16', 'float32'];
+
+/** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
+const BLOCKS = [128, 64, 32, 16] as const;
+
+/**
+ * @param rows M
+ * @param forced a variant to use where it can, instead of the fastest
+ */
+export function chooseWasm(layout: WeightLayout, rows: number, precision: InputPrecision, forced: WasmVariant | null): WasmChoice {
+  const exact = (reason: string): WasmChoice => ({variant: 'float32', block: 0, reason});
+  if (precision === 'float32') return exact('float32 activations were asked for');
+  if (forced === 'float32') return exact('forced');
+  const block = integerBlock(layout);
+  if (block === null) return exact('codes or groups do not fit 16-bit integer products');
+  const fused = fusedWidth(layout) && block % 32 === 0;
+  if (forced === 'gemm_int16') return {variant: 'gemm_int16', block, reason: 'forced'};
+  if (fused && (rows === 1 || forced === 'gemv_int16')) {
+    return {variant: 'gemv_int16', block, reason: forced === null ? 'one row: codes are widened in registers' : 'forced'};
+  }
+  return {variant: 'gemm_int16', block, reason: rows === 1 ? 'no fused kernel for this code width' : 'several rows share the widened weight'};
+}
+
+function fusedWidth(layout: WeightLayout): boolean {
+  return layout.decode.kind === 'integer' && layout.planes.length === 1 && (layout.planes[0] === 4 || layout.planes[0] === 8);
+}
+
+const blockCache = new WeakMap<WeightLayout, number | null>();
+
+/** The widest block that divides K and every group, or null. */
+function integerBlock(layout: WeightLayout): number | null {
+  let block = blockCache.get(layout);
+  if (block === undefined) {
+    const small = layout.decode.kind === 'integer' ? codeBits(layout) <= 8 : integerTable(layout.decode) !== null;
+    const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
+    if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
+    block = small ? (BLOCKS.find((b) => layout.inDim % b === 0 && grids.every((g) => fits(g, b))) ?? null) : null;
+    blockCache.set(layout, block);
+  }
+  return block;
+}
+
+function fits(g: Grid, block: number): boolean {
+  return g.shape[1] <= 1 || (!g.indexed && g.columns % block === 0 && g.columnPhase % block === 0);
+}

@@ -1,0 +1,35 @@
+/** Backend 'wasm': kernels in AssemblyScript on tf.js's own heap. */
+import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
+import {QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {rowOutside} from '../rows.js';
+import {descriptorOf} from './descriptor.js';
+import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
+import {heapOf, type WasmBackend} from './module.js';
+
+export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
+  const {layout, rowStart, rowEnd} = attrs as unknown as UnpackWeightAttrs;
+  const heap = heapOf(backend);
+  const chosen = inputs.rows as TensorInfo | undefined;
+  const count = chosen === undefined ? rowEnd - rowStart : (chosen.shape[0] as number);
+  const out = (backend as unknown as WasmBackend).makeOutput([count, layout.inDim], 'float32');
+  const fields = descriptorOf(heap, layout);
+  const bytes = (layout.inDim + 31) & ~31;
+  const base = heap.scratch(fields.length * 4 + 16 + bytes + layout.inDim * 4);
+  const work = base + fields.length * 4 + 16;
+  heap.write(base, fields);
+  const rows = chosen === undefined ? 0 : heap.address(chosen);
+  const words = heap.address(inputs.words as TensorInfo);
+  const bad = heap.exports.unpackRows(words, base, rows, rowStart, rowEnd, count, heap.address(out), work, work + bytes);
+  if (bad >= 0) {
+    (backend as unknown as WasmBackend).disposeData(out.dataId);
+    throw rowOutside(bad, rowEnd - rowStart);
+  }
+  return out as unknown as TensorInfo;
+};
+
+/** Registers both kernels for a backend of this kind. */
+export function registerWasmKernels(backendName = 'wasm'): void {
+  env().registerFlag(WASM_VARIANT_FLAG, () => 'auto' as unknown as boolean);
+  registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
+  registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+}

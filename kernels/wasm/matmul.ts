@@ -1,0 +1,131 @@
+/** QuantizedMatMul on wasm. */
+import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
+import {env} from '@tensorflow/tfjs';
+import type {Activation} from '../activation.js';
+import type {QuantizedMatMulAttrs} from '../attributes.js';
+import {sectionsOf, type WeightLayout} from '../layout.js';
+import {chooseWasm, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
+import {descriptorOf} from './descriptor.js';
+import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
+
+/** Rows of x prepared at a time: bounds scratch to about 1 MiB a thousand columns. */
+const SLAB = 128;
+
+/** Set to one of WASM_VARIANTS to use it wherever it can be used; tests run every one. */
+export const WASM_VARIANT_FLAG = 'TFJS_LINEAR_WASM_VARIANT';
+
+const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = {silu: 1, gelu: 2, gelu_tanh: 3, relu: 4, tanh: 5, sigmoid: 6};
+
+/** One product on the heap: addresses and sizes of this call. */
+interface Job {
+  readonly heap: WasmHeap;
+  readonly layout: WeightLayout;
+  readonly words: number;
+  readonly x: number;
+  readonly order: number;
+  readonly y: number;
+  readonly rows: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+export function forcedVariant(): WasmVariant | null {
+  const flag = env().get(WASM_VARIANT_FLAG) as unknown as string;
+  return WASM_VARIANTS.find((v) => v === flag) ?? null;
+}
+
+export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
+  const {layout, rowStart, rowEnd, activation, inputPrecision} = attrs as unknown as QuantizedMatMulAttrs;
+  const wasm = backend as unknown as WasmBackend;
+  const heap = heapOf(backend);
+  const x = inputs.x as TensorInfo;
+  const rows = x.shape[0] as number;
+  const out = wasm.makeOutput([rows, rowEnd - rowStart], 'float32');
+  const words = heap.address(inputs.words as TensorInfo);
+  const job: Job = {
+    heap,
+    layout,
+    words,
+    x: heap.address(x),
+    order: layout.ordered ? words + 4 * sectionsOf(layout).order.start : 0,
+    y: heap.address(out),
+    rows,
+    begin: rowStart,
+    end: rowEnd,
+  };
+  const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant());
+  const done = choice.variant === 'float32' ? false : integers(job, choice);
+  // What 16 bits cannot hold (infinities, NaN) is multiplied as it is.
+  if (!done) floats(job);
+  const bias = inputs.bias === undefined ? 0 : heap.address(inputs.bias as TensorInfo);
+  if (bias !== 0 || activation !== null) {
+    heap.exports.finish(job.y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
+  }
+  return out as unknown as TensorInfo;
+};
+
+const round32 = (n: number) => (n + 31) & ~31;
+
+/** false: x holds what 16-bit integers cannot. */
+function integers(job: Job, {variant, block}: WasmChoice): boolean {
+  const {heap, layout, rows} = job;
+  const k = layout.inDim;
+  const blocks = k / block;
+  const stride = blocks + 4;
+  const slab = Math.min(rows, SLAB);
+  const fields = descriptorOf(heap, layout);
+  const fieldBytes = fields.length * 4 + 16;
+  const xBytes = slab * k * 2;
+  const levelBytes = slab * stride * 4;
+  const workBytes = 4 * k * 2 + round32(k) + 8 * stride * 4;
+  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes + k * 4);
+  const a = base + fieldBytes;
+  const steps = a + xBytes;
+  const sums = steps + levelBytes;
+  const work = sums + levelBytes;
+  const gathered = work + workBytes;
+  heap.write(base, fields);
+  const n = job.end - job.begin;
+  for (let first = 0; first < rows; first += slab) {
+    const count = Math.min(slab, rows - first);
+    for (let m = 0; m < count; m++) {
+      const row = job.x + (first + m) * k * 4;
+      const at = 4 * m * stride;
+      const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
+      if (heap.exports.prepareRow(row, job.order, k, block, paired, a + m * k * 2, steps + at, sums + at, gathered)) return false;
+    }
+    const y = job.y + first * n * 4;
+    if (variant === 'gemm_int16') {
+      heap.exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
+    } else {
+      for (let m = 0; m < count; m++) {
+        const at = 4 * m * stride;
+        heap.exports.gemv(job.words, base, a + m * k * 2, steps + at, sums + at, block, blocks, job.begin, job.end, y + m * n * 4, work);
+      }
+    }
+  }
+  return true;
+}
+
+function floats(job: Job): void {
+  const {heap, layout, rows} = job;
+  const k = layout.inDim;
+  const fields = descriptorOf(heap, layout);
+  const fieldBytes = fields.length * 4 + 16;
+  const workBytes = 4 * k * 4 + round32(k) + 64;
+  const slab = Math.min(rows, SLAB);
+  const base = heap.scratch(fieldBytes + workBytes + (job.order === 0 ? 0 : slab * k * 4));
+  const work = base + fieldBytes;
+  const gathered = work + workBytes;
+  heap.write(base, fields);
+  const n = job.end - job.begin;
+  for (let first = 0; first < rows; first += slab) {
+    const count = Math.min(slab, rows - first);
+    let x = job.x + first * k * 4;
+    if (job.order !== 0) {
+      for (let m = 0; m < count; m++) heap.exports.gatherRow(x + m * k * 4, job.order, k, gathered + m * k * 4);
+      x = gathered;
+    }
+    heap.exports.gemmFloats(job.words, base, x, count, job.begin, job.end, job.y + first * n * 4, n, work);
+  }
+}

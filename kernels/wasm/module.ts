@@ -1,0 +1,120 @@
+/**
+ * Our WebAssembly module inside tf.js's wasm heap: it imports the backend's own memory, so tensors are read and written
+ * in place and tf.js accounts for them. One instance and one scratch area a backend.
+ */
+import {SHARED, UNSHARED} from './generated/binary.js';
+
+/** The part of tf.js's wasm backend that we use. */
+export interface WasmBackend {
+  wasm: {
+    _malloc(bytes: number): number;
+    _free(address: number): void;
+    /** Threaded builds. */
+    wasmMemory?: WebAssembly.Memory;
+    /** Single-threaded builds: the module's exports, its memory among them. */
+    asm?: Record<string, unknown>;
+  };
+  dataIdMap: {get(dataId: object): {memoryOffset: number}};
+  disposeData(dataId: object): boolean;
+  makeOutput(shape: number[], dtype: string): {dataId: object; shape: number[]; dtype: string};
+}
+
+/** Addresses and counts are 32-bit integers; see assembly/*.ts for what each is. */
+export interface WasmExports {
+  unpackRows(w: number, d: number, rows: number, first: number, end: number, count: number, out: number, bytes: number, floats: number): number;
+  gatherRow(x: number, order: number, inDim: number, out: number): void;
+  prepareRow(x: number, order: number, inDim: number, block: number, paired: number, a: number, steps: number, sums: number, gathered: number): number;
+  gemv(w: number, d: number, a: number, steps: number, sums: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
+  gemm(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    stride: number,
+    rows: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    yStride: number,
+    scratch: number,
+  ): void;
+  gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
+  finish(y: number, bias: number, rows: number, n: number, kind: number): void;
+}
+
+export class WasmHeap {
+  readonly exports: WasmExports;
+  private readonly memory: WebAssembly.Memory;
+  private scratchAddress = 0;
+  private scratchBytes = 0;
+  private readonly tables = new Map<string, number>();
+
+  constructor(private readonly backend: WasmBackend) {
+    this.memory = findMemory(backend);
+    const shared = typeof SharedArrayBuffer !== 'undefined' && this.memory.buffer instanceof SharedArrayBuffer;
+    const module = new WebAssembly.Module(decodeBase64(shared ? SHARED : UNSHARED));
+    this.exports = new WebAssembly.Instance(module, {env: {memory: this.memory}}).exports as unknown as WasmExports;
+  }
+
+  /** Address of a tensor's data. */
+  address(t: {dataId: object}): number {
+    return this.backend.dataIdMap.get(t.dataId).memoryOffset;
+  }
+
+  /** Bytes that stay valid until the next call of `scratch`; 16-byte aligned, with 64 spare bytes for loads past the end. */
+  scratch(bytes: number): number {
+    if (bytes > this.scratchBytes) {
+      if (this.scratchAddress !== 0) this.backend.wasm._free(this.scratchAddress);
+      this.scratchBytes = Math.ceil((bytes * 5) / 4);
+      this.scratchAddress = this.backend.wasm._malloc(this.scratchBytes + 80);
+    }
+    return (this.scratchAddress + 15) & ~15;
+  }
+
+  /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */
+  table(key: string, make: () => Float32Array | Int8Array): number {
+    let address = this.tables.get(key);
+    if (address === undefined) {
+      const values = make();
+      address = this.backend.wasm._malloc(values.byteLength + 16);
+      new Uint8Array(this.memory.buffer, address, values.byteLength).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      this.tables.set(key, address);
+    }
+    return address;
+  }
+
+  /** Copies 32-bit fields into the heap. Views are made anew: growth detaches old ones. */
+  write(address: number, fields: Int32Array): void {
+    new Int32Array(this.memory.buffer, address, fields.length).set(fields);
+  }
+}
+
+const heaps = new WeakMap<object, WasmHeap>();
+
+/** The heap of a backend instance, made at first use. */
+export function heapOf(backend: object): WasmHeap {
+  let heap = heaps.get(backend);
+  if (heap === undefined) {
+    heap = new WasmHeap(backend as WasmBackend);
+    heaps.set(backend, heap);
+  }
+  return heap;
+}
+
+function findMemory(backend: WasmBackend): WebAssembly.Memory {
+  const {wasmMemory, asm} = backend.wasm;
+  if (wasmMemory !== undefined) return wasmMemory;
+  const found = Object.values(asm ?? {}).find((v) => v instanceof WebAssembly.Memory);
+  if (found === undefined) throw new Error("tfjs-linear: this build of tf.js's wasm backend exposes no memory; 4.22 does.");
+  return found as WebAssembly.Memory;
+}
+
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
