@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {decodeTable} from '../../kernels/float_codes.js';
-import {stackingObstacle, stackRows} from '../../kernels/take_rows.js';
+import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
 import type {DeviceRef} from '../device.js';
-import {didYouMean, MissingError, UnsupportedError} from '../errors.js';
+import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
 import {GPTQLinear} from '../layers/gptq_linear.js';
@@ -20,10 +20,12 @@ export interface LinearOptions {
   inputPrecision?: LinearConfig['inputPrecision'];
   /** Name of the layer; state keys then carry it. */
   name?: string;
+  /** Row i of the layer is the file's row rows[i], weight and bias. Default: the file's order. */
+  rows?: readonly number[];
   signal?: AbortSignal;
 }
 
-export interface MLPOptions extends Omit<LinearOptions, 'device'> {
+export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows'> {
   devices?: readonly (DeviceRef | string)[];
   /** Default 'silu'. */
   activationFunction?: Activation;
@@ -94,6 +96,17 @@ export class Checkpoint {
     return makeLinear(lowered, options);
   }
 
+  /**
+   * Modules that read the same x (q, k and v) as one layer: N is the sum of theirs, in the order given, and `rows` counts through all of them.
+   * null where they cannot be one record: layouts that differ, column orders of their own, a scale over several rows, a bias on some only.
+   */
+  async stacked(modules: readonly string[], options: LinearOptions = {}): Promise<Linear | null> {
+    const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
+    const biases = parts.filter((part) => part.bias !== null).length;
+    if (stackingObstacle(parts.map((part) => part.layout)) !== null || (biases !== 0 && biases !== parts.length)) return null;
+    return linearOf(stack(parts), options, Linear);
+  }
+
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
   async mlp(prefix: string, options: MLPOptions = {}): Promise<MLP> {
     const names = PROJECTIONS[this.container];
@@ -104,8 +117,8 @@ export class Checkpoint {
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
     }
-    const stacked = stackingObstacle([gate.layout, up.layout]) === null ? stack(gate, up) : null;
-    const parts: [string, Pick<Lowered, 'layout' | 'words'> & {bias: Float32Array | null}][] =
+    const stacked = stackingObstacle([gate.layout, up.layout]) === null ? stack([gate, up]) : null;
+    const parts: [string, HostLinear][] =
       stacked === null
         ? [
             ['gate_proj', {...gate, bias: biasOf(gate)}],
@@ -194,19 +207,33 @@ export class Checkpoint {
   }
 }
 
+/** A weight and bias on the host. */
+type HostLinear = Pick<Lowered, 'layout' | 'words'> & {bias: Float32Array | null};
+
 function makeLinear(lowered: Lowered, options: LinearOptions): Linear {
-  const bias = biasOf(lowered);
+  return linearOf({...lowered, bias: biasOf(lowered)}, options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
+}
+
+function linearOf(host: HostLinear, {rows, device, inputPrecision, name}: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
+  const {layout, words, bias} = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
   const config: LinearConfig = {
-    inDim: lowered.layout.inDim,
-    outDim: lowered.layout.outDim,
+    inDim: layout.inDim,
+    outDim: layout.outDim,
     hasBias: bias !== null,
-    layout: lowered.layout,
-    device: options.device ?? null,
-    inputPrecision: options.inputPrecision ?? 'auto',
-    ...(options.name === undefined ? {} : {name: options.name}),
+    layout,
+    device: device ?? null,
+    inputPrecision: inputPrecision ?? 'auto',
+    ...(name === undefined ? {} : {name}),
   };
-  const init = initOf(lowered.words, bias);
-  return lowered.origin.format === 'gptq' ? new GPTQLinear(config, init) : new Linear(config, init);
+  return new cls(config, initOf(words, bias));
+}
+
+function reordered({layout, words, bias}: HostLinear, rows: readonly number[], where: string): HostLinear {
+  const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
+  if (bad !== undefined) {
+    throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
+  }
+  return {...takeRows({layout, words}, rows), bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number)};
 }
 
 function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
@@ -220,9 +247,10 @@ function biasOf(lowered: Lowered): Float32Array | null {
   throw new UnsupportedError({where: 'bias', expected: 'F32, F16 or BF16', received: lowered.bias.dtype});
 }
 
-function stack(gate: Lowered, up: Lowered): {layout: Lowered['layout']; words: Int32Array; bias: Float32Array | null} {
-  const [a, b] = [biasOf(gate), biasOf(up)];
-  return {...stackRows([gate, up]), bias: a === null || b === null ? null : Float32Array.of(...a, ...b)};
+/** Weights of one structure as one, with a bias each or none. */
+function stack(parts: readonly Lowered[]): HostLinear {
+  const biases = parts.map(biasOf).filter((bias) => bias !== null);
+  return {...stackRows(parts), bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias)))};
 }
 
 /** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */
