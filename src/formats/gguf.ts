@@ -2,15 +2,16 @@
  * GGUF's block types: `weight` [N, K] whose dtype is ggml's name and whose data are the blocks as stored, row after row,
  * with an optional `bias`. One format for all types; gguf_types.ts describes each.
  */
-import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {grid, type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, type LevelView, type Parts, partsOf} from '../../kernels/words.js';
-import {ShapeError, UnsupportedError} from '../errors.js';
+import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkBias, checkBytes, matrixShape} from './dense.js';
 import {type FileTensor, type Format, type Module, type ModuleHeader, need, refuseOthers} from './format.js';
 import type {BlockType, CodePacking} from './gguf_blocks.js';
 import {levelsOf, readStored, readSub, writeStored, writeSub} from './gguf_levels.js';
 import {type BlockPlane, gatherPlane, scatterPlane} from './gguf_planes.js';
-import {GGUF_TYPES} from './gguf_types.js';
+import {BLOCK_TYPES} from './gguf_types.js';
+import {bytesOf} from './tensors.js';
 
 const FLOATS = ['F32', 'F16', 'BF16'];
 
@@ -19,17 +20,19 @@ interface Problem {
   readonly outDim: number;
   readonly inDim: number;
   readonly where: string;
+  /** A tensor `scale` multiplies the block scales. */
+  readonly scaled: boolean;
 }
 
 /** Throws UnsupportedError for a ggml type we do not read, ShapeError where a row is not whole blocks. */
 function problemOf(module: ModuleHeader): Problem {
   const weight = need(module, 'weight');
   const where = `${module.module}.weight`;
-  const type = GGUF_TYPES.get(weight.dtype);
+  const type = BLOCK_TYPES.get(weight.dtype);
   if (type === undefined) {
     throw new UnsupportedError({
       where,
-      expected: `a ggml type we read: ${[...FLOATS, ...GGUF_TYPES.keys()].join(', ')}`,
+      expected: `a ggml type we read: ${[...FLOATS, ...BLOCK_TYPES.keys()].join(', ')}`,
       received: weight.dtype,
       remedy: 'Fetch the model in one of those types, or convert it with llama-quantize.',
     });
@@ -43,17 +46,43 @@ function problemOf(module: ModuleHeader): Problem {
       why: 'Blocks never cross rows in a GGUF file, so such a tensor cannot have been written by ggml.',
     });
   }
-  return {type, outDim, inDim, where};
+  const scaled = type.tensorScale === true && module.tensors.has('scale');
+  if (scaled) checkTensorScale(module);
+  return {type, outDim, inDim, where, scaled};
 }
 
-function layoutOf({type, outDim, inDim}: Problem): WeightLayout {
+/** llama.cpp multiplies the product by this number, which is the same up to rounding as multiplying the block scales. */
+function checkTensorScale(module: ModuleHeader): void {
+  const {dtype, shape} = need(module, 'scale');
+  if (dtype === 'F32' && shape.length === 1 && shape[0] === 1) return;
+  throw new UnsupportedError({
+    where: `${module.module}.scale`,
+    expected: 'one F32 number for the whole weight, [1]',
+    received: `${dtype} [${shape}]`,
+  });
+}
+
+/** The number of the tensor `scale`; 1 where there is none. */
+function tensorScaleOf(module: Module, {scaled}: Problem): number {
+  if (!scaled) return 1;
+  const tensor = need(module, 'scale');
+  checkBytes(tensor, 4, `${module.module}.scale`);
+  const scale = dataView(tensor.data).getFloat32(0, true);
+  if (Number.isFinite(scale)) return scale;
+  throw new FileFormatError({where: `${module.module}.scale`, expected: 'a finite scale', received: String(scale)});
+}
+
+function layoutOf({type, outDim, inDim, scaled}: Problem): WeightLayout {
+  const {scales, offsets} = levelsOf(type, outDim, inDim);
+  if (scaled) scales.push({grid: grid(outDim, inDim, outDim, inDim), type: 'float32', divide: false});
   return {
     outDim,
     inDim,
     planes: type.planes,
     decode: type.decode,
     zero: type.zero === 0 ? {kind: 'none'} : {kind: 'constant', value: type.zero},
-    ...levelsOf(type, outDim, inDim),
+    scales,
+    offsets,
     ordered: false,
     indexed: false,
   };
@@ -102,7 +131,22 @@ function lowerBlocks(problem: Problem, weight: FileTensor, layout: WeightLayout,
   readCodes(view, type, layout, parts.codes);
 }
 
-/** Every ggml block type. `raise` returns the same bytes. */
+/** Throws UnsupportedError where a cut went through a block: what is left of it has no place in the file's layout. */
+function checkWhole(layout: WeightLayout, type: BlockType): void {
+  const phase = (layout.scales[0] as Level).grid.columnPhase;
+  if (layout.inDim % type.elements === 0 && phase === 0) return;
+  throw new UnsupportedError({
+    where: `raise to ${type.name}`,
+    expected: `rows of whole blocks of ${type.elements} weights`,
+    received: `rows of ${layout.inDim} that begin ${phase} weights into a block`,
+    remedy: `Cut columns at multiples of ${type.elements}, or save the weight before cutting it.`,
+  });
+}
+
+/**
+ * Every ggml block type. `raise` returns the same bytes, but for TQ1_0 bytes that ggml never writes (13 of 256): the byte that
+ * reads as the same five codes stands for them.
+ */
 export const gguf: Format = {
   name: 'gguf',
 
@@ -112,26 +156,31 @@ export const gguf: Format = {
   },
 
   validate(module) {
-    checkBias(module, problemOf(module).outDim);
-    refuseOthers(module, gguf.name, ['weight', 'bias']);
+    const {type, outDim} = problemOf(module);
+    checkBias(module, outDim);
+    refuseOthers(module, type.name, ['weight', 'bias', ...(type.tensorScale === true ? ['scale'] : [])]);
   },
 
   lower(module) {
     gguf.validate(module);
     const problem = problemOf(module);
-    const {type, outDim, inDim, where} = problem;
+    const {type, outDim, inDim, where, scaled} = problem;
     const weight = need(module, 'weight');
     checkBytes(weight, (outDim * inDim * type.bytes) / type.elements, where);
     const layout = layoutOf(problem);
     const words = allocateWords(layout);
-    lowerBlocks(problem, weight, layout, partsOf(layout, words));
+    const parts = partsOf(layout, words);
+    if (scaled) (parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
+    lowerBlocks(problem, weight, layout, parts);
     const bias = module.tensors.get('bias') ?? null;
-    return {layout, words, bias, inputScheme: null, origin: {format: gguf.name, details: {type: type.name}}};
+    return {layout, words, bias, inputScheme: null, origin: {format: gguf.name, details: {type: type.name, scaled}}};
   },
 
   raise({layout, words, bias, origin}) {
-    const type = GGUF_TYPES.get(origin.details.type as string) as BlockType;
+    const type = BLOCK_TYPES.get(origin.details.type as string) as BlockType;
     const {outDim, inDim} = layout;
+    const scaled = origin.details.scaled === true;
+    checkWhole(layout, type);
     const parts = partsOf(layout, words);
     const data = new Uint8Array((outDim * inDim * type.bytes) / type.elements);
     const view = dataView(data);
@@ -140,16 +189,19 @@ export const gguf: Format = {
     writeSub(view, type, parts.scales[1] as LevelView, parts.offsets[1]);
     writeCodes(parts.codes, type, layout, view);
     const tensors = new Map<string, FileTensor>([['weight', {dtype: type.name, shape: [outDim, inDim], data}]]);
+    if (scaled) tensors.set('scale', {dtype: 'F32', shape: [1], data: bytesOf((parts.scales[1] as Float32Array).slice())});
     if (bias !== null) tensors.set('bias', bias);
     return tensors;
   },
 
   reference(module: Module) {
-    const {type, outDim, inDim} = problemOf(module);
+    const problem = problemOf(module);
+    const {type, outDim, inDim} = problem;
+    const tensorScale = tensorScaleOf(module, problem);
     const view = dataView(need(module, 'weight').data);
     const out = new Float32Array(outDim * inDim);
     for (let k = 0, block = 0; k < out.length; k += type.elements, block += type.bytes) {
-      for (let i = 0; i < type.elements; i++) out[k + i] = type.value(view, block, i);
+      for (let i = 0; i < type.elements; i++) out[k + i] = type.value(view, block, i, tensorScale);
     }
     return out;
   },

@@ -49,11 +49,13 @@ export interface BlockType {
   readonly offset?: StoredLevel;
   /** Second level of the scale, and of the offset where it is packed and the type has one. */
   readonly sub?: StoredLevel | PackedLevel;
+  /** A tensor `scale` [1] beside the weight multiplies the block scales; 1 where there is none. */
+  readonly tensorScale?: boolean;
   /**
    * Weight i of the block that begins at byte `block`, straight from the definition and slowly: every step rounds to
    * float32. The oracle for everything above.
    */
-  value(view: DataView, block: number, i: number): number;
+  value(view: DataView, block: number, i: number, tensorScale: number): number;
 }
 
 export function isPacked(level: StoredLevel | PackedLevel): level is PackedLevel {

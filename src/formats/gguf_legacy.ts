@@ -1,13 +1,8 @@
 /** GGUF's blocks of 32 with float16 scales: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. Source: ggml's block definitions. */
-import {decodeTable} from '../../kernels/float_codes.js';
 import type {BlockType} from './gguf_blocks.js';
+import {half} from './gguf_half.js';
 
 const fround = Math.fround;
-
-/** The float16 at byte `at`. */
-export function half(view: DataView, at: number): number {
-  return decodeTable('float16')[view.getUint16(at, true)] as number;
-}
 
 const shared = {elements: 32, decode: {kind: 'integer'}, scale: {type: 'float16', at: 0, columns: 32}} as const;
 const offset = {type: 'float16', at: 2, columns: 32} as const;

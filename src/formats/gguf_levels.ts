@@ -1,7 +1,7 @@
 /** Scales and offsets of GGUF blocks to and from the levels of the record, with what must be refused in them. */
 import {grid, LEVEL_BYTES, type Level} from '../../kernels/layout.js';
 import type {LevelView} from '../../kernels/words.js';
-import {UnsupportedError} from '../errors.js';
+import {FileFormatError} from '../errors.js';
 import {type BlockType, isPacked, type PackedLevel, type StoredLevel} from './gguf_blocks.js';
 
 /** Levels of an [outDim, inDim] weight of this type: scales and offsets. */
@@ -47,7 +47,7 @@ function refusedCode(level: StoredLevel): number {
 }
 
 function refuse(type: BlockType, level: StoredLevel, code: number, where: string, block: number, blocksPerRow: number): never {
-  throw new UnsupportedError({
+  throw new FileFormatError({
     where,
     expected: `finite ${level.type} scales in ${type.name} blocks`,
     received: `code 0x${code.toString(16)} in row ${Math.floor(block / blocksPerRow)}, block ${block % blocksPerRow}`,

@@ -31,8 +31,12 @@ describe('dense', () => {
         const context = `${dtype} [${shape}]`;
         const lowered = dense.lower(module);
         const expected = floats(module.tensors.get('weight')!);
-        expect(firstDifference(dense.reference(module), expected)).withContext(context).toBeNull();
-        expect(firstDifference(readRecord(lowered), expected)).withContext(context).toBeNull();
+        expect(firstDifference(dense.reference(module), expected))
+          .withContext(context)
+          .toBeNull();
+        expect(firstDifference(readRecord(lowered), expected))
+          .withContext(context)
+          .toBeNull();
         expect(dense.raise(lowered)).withContext(context).toEqual(module.tensors);
       }
     }
@@ -52,7 +56,10 @@ describe('dense', () => {
 
   it('knows only floats', () => {
     expect(dense.recognise(moduleOf('BF16', [5, 8], 1))).toBeTrue();
-    for (const dtype of ['I8', 'F8_E4M3', 'Q4_0', 'F64']) expect(dense.recognise(moduleOf(dtype, [5, 8], 1))).withContext(dtype).toBeFalse();
+    for (const dtype of ['I8', 'F8_E4M3', 'Q4_0', 'F64'])
+      expect(dense.recognise(moduleOf(dtype, [5, 8], 1)))
+        .withContext(dtype)
+        .toBeFalse();
   });
 
   it('refuses a tensor that it does not read, a bias that does not fit and a weight that is no matrix', () => {

@@ -2,7 +2,7 @@
 import {RowReader} from '../../kernels/cpu/row.js';
 import {partsOf} from '../../kernels/words.js';
 import type {FileTensor, Lowered, Module} from '../../src/formats/format.js';
-import {GGUF_TYPES} from '../../src/formats/gguf_types.js';
+import {BLOCK_TYPES} from '../../src/formats/gguf_types.js';
 import {readFixture, readFixtureJson} from '../support/files.js';
 
 /** A safetensors file's tensors, each in memory of its own. */
@@ -128,7 +128,7 @@ export function randomBytes(length: number, seed: number): Uint8Array {
 
 /** Blocks of random bytes whose scales are finite: what no quantiser would write, but a reader must read alike. */
 export function randomBlocks(name: string, outDim: number, inDim: number, seed: number): Uint8Array {
-  const type = GGUF_TYPES.get(name)!;
+  const type = BLOCK_TYPES.get(name)!;
   const data = randomBytes((outDim * inDim * type.bytes) / type.elements, seed);
   for (let block = 0; block < data.length; block += type.bytes) {
     for (const level of [type.scale, type.offset]) {
