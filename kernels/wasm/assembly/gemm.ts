@@ -1,7 +1,7 @@
 // Y = X . W^T for several rows of x in 16-bit integers: four rows of W are widened to scratch once and meet every row of x.
 import {rowIntegers} from './expand';
 import {DECODE, IN_DIM, OFFSETS, TABLE_FACTOR, field} from './layout';
-import {blockOffsets, blockScales} from './levels';
+import {blockOffsets, blockScales} from './blocks';
 
 // @ts-ignore: decorator
 @inline

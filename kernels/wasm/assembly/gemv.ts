@@ -1,7 +1,7 @@
 // y = W . x for one row of x in 16-bit integers; codes are widened in registers, four rows of W at a time.
 import {rowAt} from './codes';
 import {BITS0, OFFSETS, ROW_WORDS, ZERO_KIND, ZERO_VALUE, field} from './layout';
-import {blockOffsets, blockScales, blockZeros} from './levels';
+import {blockOffsets, blockScales, blockZeros} from './blocks';
 
 // @ts-ignore: decorator
 @inline
@@ -32,27 +32,28 @@ function add(f: v128, s: v128, scale: usize): v128 {
   return f32x4.add(f, f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(scale)));
 }
 
+function dotFloats(a: usize, b: usize, count: i32): f32 {
+  let sum = f32x4.splat(0), i = 0;
+  for (; i + 4 <= count; i += 4) sum = f32x4.add(sum, f32x4.mul(v128.load(a + (<usize>i << 2)), v128.load(b + (<usize>i << 2))));
+  let t = total(sum);
+  for (; i < count; i++) t += load<f32>(a + (<usize>i << 2)) * load<f32>(b + (<usize>i << 2));
+  return t;
+}
+
 /** Scales of row n times the steps of x into `scales`; returns what zero and offset add to the row's result. */
 function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize): f32 {
   blockScales(w, d, n, block, blocks, scales);
   let terms: f32 = 0;
   const kind = field(d, ZERO_KIND);
-  if (kind == 1) {
-    let sum = f32x4.splat(0), b = 0;
-    for (; b + 4 <= blocks; b += 4) sum = f32x4.add(sum, f32x4.mul(v128.load(scales + (<usize>b << 2)), v128.load(sums + (<usize>b << 2))));
-    terms = total(sum);
-    for (; b < blocks; b++) terms += load<f32>(scales + (<usize>b << 2)) * load<f32>(sums + (<usize>b << 2));
-    terms *= -<f32>field(d, ZERO_VALUE);
-  } else if (kind == 2) {
+  if (kind == 1) terms = -<f32>field(d, ZERO_VALUE) * dotFloats(scales, sums, blocks);
+  else if (kind == 2) {
     blockZeros(w, d, n, block, blocks, extra);
-    for (let b = 0; b < blocks; b++) {
-      const at = <usize>b << 2;
-      terms -= load<f32>(scales + at) * load<f32>(sums + at) * load<f32>(extra + at);
-    }
+    for (let b: usize = 0; b < <usize>blocks << 2; b += 16) v128.store(extra + b, f32x4.mul(v128.load(extra + b), v128.load(scales + b)));
+    terms = -dotFloats(extra, sums, blocks);
   }
   if (field(d, OFFSETS) > 0) {
     blockOffsets(w, d, n, block, blocks, extra);
-    for (let b = 0; b < blocks; b++) terms += load<f32>(extra + (<usize>b << 2)) * load<f32>(sums + (<usize>b << 2));
+    terms += dotFloats(extra, sums, blocks);
   }
   for (let b = 0; b < blocks; b += 4) {
     const at = scales + (<usize>b << 2);

@@ -1,6 +1,6 @@
 // Scales, offsets and zeros: one entry of a grid, one run of columns over which nothing changes, all blocks of a row.
 import {
-  BITS0, BITS1, DIVIDE0, DIVIDE1, E4M3_TABLE, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_ROW_PHASE, GRID_WIDTH,
+  BITS0, BITS1, DIVIDE1, E4M3_TABLE, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_ROW_PHASE, GRID_WIDTH,
   GROUP_INDEX, IN_DIM, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1, OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_KIND,
   ZERO_START0, ZERO_START1, ZERO_VALUE, field, wordsAt,
 } from './layout';
@@ -23,7 +23,7 @@ function entryColumn(w: usize, d: usize, g: usize, k: i32): i32 {
   return (k + field(g, GRID_COLUMN_PHASE)) / field(g, GRID_COLUMNS);
 }
 
-function entry(w: usize, d: usize, g: usize, n: i32, k: i32): i32 {
+export function entry(w: usize, d: usize, g: usize, n: i32, k: i32): i32 {
   return entryRow(g, n) * field(g, GRID_WIDTH) + entryColumn(w, d, g, k);
 }
 
@@ -40,7 +40,7 @@ function runEnd(w: usize, d: usize, g: usize, k: i32): i32 {
   return min(inDim, ((k + phase) / columns + 1) * columns - phase);
 }
 
-function number(w: usize, d: usize, l: usize, e: i32): f32 {
+export function number(w: usize, d: usize, l: usize, e: i32): f32 {
   const at = wordsAt(w, l, LEVEL_START);
   switch (field(l, LEVEL_TYPE)) {
     case 0: return load<f32>(at + (<usize>e << 2));
@@ -74,7 +74,7 @@ export function offsetAt(w: usize, d: usize, n: i32, k: i32): f32 {
   return count == 1 ? first : first * number(w, d, d + OFFSET1, entry(w, d, d + OFFSET1, n, k));
 }
 
-function zeroField(start: usize, bits: i32, e: i32): u32 {
+export function zeroField(start: usize, bits: i32, e: i32): u32 {
   const bit = <usize>e * bits;
   return (load<u32>(start + ((bit >> 5) << 2)) >> (<u32>bit & 31)) & (bits == 32 ? 0xffffffff : (1 << bits) - 1);
 }
@@ -99,41 +99,4 @@ export function segmentEnd(w: usize, d: usize, k: i32): i32 {
   if (field(d, OFFSETS) > 1) end = min(end, runEnd(w, d, d + OFFSET1, k));
   if (field(d, ZERO_KIND) == 2) end = min(end, runEnd(w, d, d + ZERO_GRID, k));
   return end;
-}
-
-/** Scale of each block of `block` columns of row n, as float32. Blocks never straddle entries. */
-export function blockScales(w: usize, d: usize, n: i32, block: i32, blocks: i32, out: usize): void {
-  const l = d + SCALE0;
-  if (field(d, SCALES) == 1 && field(l, GRID_ROWS) == 1 && field(l, GRID_COLUMNS) == block && !field(d, DIVIDE0) && !field(l, GRID_INDEXED)
-      && field(l, GRID_COLUMN_PHASE) == 0) {
-    const at = wordsAt(w, l, LEVEL_START), width = <usize>field(l, GRID_WIDTH), type = field(l, LEVEL_TYPE);
-    if (type == 0) {
-      memory.copy(out, at + (<usize>n * width << 2), <usize>blocks << 2);
-      return;
-    }
-    if (type == 1) {
-      // The last load reads up to 6 bytes past the row: other scales, or the padding that every tensor allocation has.
-      let p = at + (<usize>n * width << 1);
-      const up = f32x4.splat(reinterpret<f32>(0x77800000)), mask = i32x4.splat(0x8fffe000);
-      for (let b = 0; b < blocks; b += 4, p += 8) {
-        v128.store(out + (<usize>b << 2), f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(p), 13), mask), up));
-      }
-      return;
-    }
-  }
-  const divide = field(d, DIVIDE0) != 0;
-  for (let b = 0; b < blocks; b++) {
-    const s = scaleAt(w, d, n, b * block);
-    store<f32>(out + (<usize>b << 2), divide ? 1 / s : s);
-  }
-}
-
-/** Offset of each block of row n. */
-export function blockOffsets(w: usize, d: usize, n: i32, block: i32, blocks: i32, out: usize): void {
-  for (let b = 0; b < blocks; b++) store<f32>(out + (<usize>b << 2), offsetAt(w, d, n, b * block));
-}
-
-/** Zero of each block of row n, as float32. */
-export function blockZeros(w: usize, d: usize, n: i32, block: i32, blocks: i32, out: usize): void {
-  for (let b = 0; b < blocks; b++) store<f32>(out + (<usize>b << 2), <f32>zeroAt(w, d, n, b * block));
 }
