@@ -5,7 +5,7 @@
  */
 import type {FloatType} from './layout.js';
 
-interface FloatFormat {
+export interface FloatFormat {
   readonly bits: number;
   readonly exponentBits: number;
   readonly mantissaBits: number;
@@ -14,7 +14,7 @@ interface FloatFormat {
   readonly special: 'ieee' | 'fn' | 'fnuz' | 'finite';
 }
 
-const FORMATS: Readonly<Record<Exclude<FloatType, 'float32'>, FloatFormat>> = {
+export const FLOAT_FORMATS: Readonly<Record<Exclude<FloatType, 'float32'>, FloatFormat>> = {
   float16: {bits: 16, exponentBits: 5, mantissaBits: 10, bias: 15, special: 'ieee'},
   bfloat16: {bits: 16, exponentBits: 8, mantissaBits: 7, bias: 127, special: 'ieee'},
   float8_e4m3fn: {bits: 8, exponentBits: 4, mantissaBits: 3, bias: 7, special: 'fn'},
@@ -26,7 +26,7 @@ const FORMATS: Readonly<Record<Exclude<FloatType, 'float32'>, FloatFormat>> = {
 
 /** Bits of a code of this type. */
 export function floatBits(type: FloatType): number {
-  return type === 'float32' ? 32 : FORMATS[type].bits;
+  return type === 'float32' ? 32 : FLOAT_FORMATS[type].bits;
 }
 
 function decodeOne(format: FloatFormat, code: number): number {
@@ -48,7 +48,7 @@ const tables = new Map<FloatType, Float32Array>();
 export function decodeTable(type: Exclude<FloatType, 'float32'>): Float32Array {
   let table = tables.get(type);
   if (table === undefined) {
-    const format = FORMATS[type];
+    const format = FLOAT_FORMATS[type];
     table = Float32Array.from({length: 2 ** format.bits}, (_, code) => decodeOne(format, code));
     tables.set(type, table);
   }
@@ -77,7 +77,7 @@ export function toBfloat16(value: number): number {
  * (e2m1 has none: 0).
  */
 export function encodeFloat(type: Exclude<FloatType, 'float32'>, value: number): number {
-  const {bits, exponentBits, mantissaBits, bias, special} = FORMATS[type];
+  const {bits, exponentBits, mantissaBits, bias, special} = FLOAT_FORMATS[type];
   const top = 2 ** exponentBits - 1;
   const signBit = 2 ** (bits - 1);
   if (Number.isNaN(value)) {
