@@ -47,7 +47,8 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
       activation: apart ? null : activation,
       inputPrecision: options.inputPrecision ?? 'auto',
     };
-    const flat = tf.cast(x.rank === 2 ? x : tf.reshape(x, [m, k]), 'float32');
+    const rows = x.rank === 2 ? x : tf.reshape(x, [m, k]);
+    const flat = x.dtype === 'float32' ? rows : tf.cast(rows, 'float32');
     const inputs: tf.NamedTensorMap = {x: flat, words: weight.words};
     if (bias !== null) inputs.bias = bias;
     let y = tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
