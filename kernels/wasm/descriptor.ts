@@ -5,6 +5,12 @@ import type {WasmHeap} from './module.js';
 
 const FIELDS = 60;
 
+/** What the exponent of an e4m3 code lacks when its bits are read as a bfloat16: 127 minus its bias. */
+const E4M3_EXPONENT_SHIFT: Readonly<Record<string, number>> = {float8_e4m3fn: 120, float8_e4m3fnuz: 119};
+
+/** x is multiplied by 2^60 beforehand, so that products with such numbers stay far from float32's lower end. */
+export const X_EXPONENT_SHIFT = 60;
+
 const LEVEL_TYPES: Readonly<Record<LevelType, number>> = {
   float32: 0,
   float16: 1,
@@ -82,7 +88,9 @@ function describeDecode(heap: WasmHeap, decode: Decode, f: Int32Array): void {
     f[8] = heap.table(`float:${decode.table.join()}`, () => Float32Array.from(decode.table));
   } else if (decode.kind === 'float') {
     const kind = {float32: 1, float16: 2, bfloat16: 3}[decode.type as string];
-    f[7] = kind ?? 4;
+    const shift = E4M3_EXPONENT_SHIFT[decode.type] ?? 0;
+    f[7] = kind ?? (shift === 0 ? 4 : 7);
+    new Float32Array(f.buffer)[9] = 2 ** (shift === 0 ? 0 : shift - X_EXPONENT_SHIFT);
     if (kind === undefined) {
       const type = decode.type as 'float8_e5m2';
       f[8] = heap.table(type, () => decodeTable(type));

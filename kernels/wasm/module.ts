@@ -42,6 +42,8 @@ export interface WasmExports {
     scratch: number,
   ): void;
   gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
+  prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): void;
+  gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;
 }
 

@@ -4,4 +4,5 @@ export {unpackRows} from './expand';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
 export {gemv} from './gemv';
+export {gemvFloats, prepareFloats} from './gemv_floats';
 export {prepareRow} from './prepare';

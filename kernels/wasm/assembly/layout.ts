@@ -8,7 +8,9 @@ export const PLANES: usize = 12;
 export const BITS0: usize = 16;
 export const BITS1: usize = 20;
 export const START1: usize = 24;
-/** 0 integer, 1 float32, 2 float16, 3 bfloat16, 4 table of 256 float32, 5 table of 16 float32, 6 table of 16 int8 times a factor. */
+/**
+ * 0 integer, 1 float32, 2 float16, 3 bfloat16, 4 table of 256 float32, 5 table of 16 float32, 6 table of 16 int8 times a factor,
+ * 7 e4m3 (the table of 256 is there too; the factor is what its bits as a bfloat16 lack). */
 export const DECODE: usize = 28;
 export const TABLE: usize = 32;
 export const TABLE_FACTOR: usize = 36;

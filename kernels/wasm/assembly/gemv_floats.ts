@@ -1,0 +1,90 @@
+// y = W . x for one row of x as it is, with float codes decoded in registers: float32, bfloat16 and 8-bit e4m3, four rows of W at a time.
+import {blockScales} from './blocks';
+import {rowAt} from './codes';
+import {DECODE, ROW_WORDS, SCALES, TABLE_FACTOR, field} from './layout';
+
+// @ts-ignore: decorator
+@inline
+function total(v: v128): f32 {
+  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function fma(f: v128, a: v128, b: v128): v128 {
+  return f32x4.add(f, f32x4.mul(a, b));
+}
+
+/**
+ * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: in each 16,
+ * columns 0 4 8 12, 2 6 10 14, 1 5 9 13, 3 7 11 15. order: 0 or uint32 [K] as elsewhere. factor multiplies x.
+ */
+export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, factor: f32, out: usize): void {
+  for (let k = 0; k < inDim; k++) {
+    let j = k;
+    if (lanes == 2) j = (k & ~7) | ((k & 1) << 2) | ((k & 7) >> 1);
+    else if (lanes == 4) j = (k & ~15) | ((k & 1) << 3) | ((k & 2) << 1) | ((k & 15) >> 2);
+    const from = order == 0 ? <u32>k : load<u32>(order + (<usize>k << 2));
+    store<f32>(out + (<usize>j << 2), load<f32>(x + (<usize>from << 2)) * factor);
+  }
+}
+
+/** The dot of `block` codes at o with x at p; kind 1 float32, 3 bfloat16, 7 e4m3 (numbers times 2^-120). */
+// @ts-ignore: decorator
+@inline
+function dot(kind: i32, o: usize, p: usize, block: i32): v128 {
+  let f = f32x4.splat(0), g = f;
+  if (kind == 1) {
+    for (let j = 0; j < block; j += 8, o += 32, p += 32) {
+      f = fma(f, v128.load(o), v128.load(p));
+      g = fma(g, v128.load(o, 16), v128.load(p, 16));
+    }
+  } else if (kind == 3) {
+    const high = i32x4.splat(0xffff0000);
+    for (let j = 0; j < block; j += 8, o += 16, p += 32) {
+      const v = v128.load(o);
+      f = fma(f, i32x4.shl(v, 16), v128.load(p));
+      g = fma(g, v128.and(v, high), v128.load(p, 16));
+    }
+  } else {
+    // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
+    const field = i16x8.splat(<i16>0x87f0), high = i32x4.splat(0xffff0000);
+    for (let j = 0; j < block; j += 16, o += 16, p += 64) {
+      const v = v128.load(o), even = v128.and(i16x8.shr_s(i16x8.shl(v, 8), 4), field), odd = v128.and(i16x8.shr_s(v, 4), field);
+      f = fma(f, i32x4.shl(even, 16), v128.load(p));
+      g = fma(g, v128.and(even, high), v128.load(p, 16));
+      f = fma(f, i32x4.shl(odd, 16), v128.load(p, 32));
+      g = fma(g, v128.and(odd, high), v128.load(p, 48));
+    }
+  }
+  return f32x4.add(f, g);
+}
+
+/** One row: block sums in float32, their sum in float64. */
+// @ts-ignore: decorator
+@inline
+function row(kind: i32, w: usize, d: usize, n: i32, x: usize, block: i32, blockBytes: usize, blocks: i32, scales: usize, hasScale: bool): f32 {
+  if (hasScale) blockScales(w, d, n, block, blocks, scales);
+  let o = rowAt(w, d, n), p = x;
+  let sum = f64x2.splat(0);
+  for (let b = 0; b < blocks; b++, o += blockBytes, p += <usize>block << 2) {
+    let f = dot(kind, o, p, block);
+    if (hasScale) f = f32x4.mul(f, v128.load32_splat(scales + (<usize>b << 2)));
+    sum = f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(f), f64x2.promote_low_f32x4(i8x16.shuffle(f, f, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7))));
+  }
+  return <f32>((f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1)) * <f64>load<f32>(d + TABLE_FACTOR));
+}
+
+/**
+ * Rows begin..end of W times one prepared row of x; block a multiple of 16 that divides K and every group. y[0] is row `begin`.
+ * The factor field of the descriptor undoes the exponent shift of e4m3. scratch: blocks + 4 float32.
+ */
+export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
+  const kind = field(d, DECODE), hasScale = field(d, SCALES) > 0, rowBytes = <usize>field(d, ROW_WORDS) << 2;
+  const bytes = rowBytes / blocks;
+  for (let n = begin; n < end; n++, y += 4) {
+    if (kind == 1) store<f32>(y, row(1, w, d, n, x, block, bytes, blocks, scratch, hasScale));
+    else if (kind == 3) store<f32>(y, row(3, w, d, n, x, block, bytes, blocks, scratch, hasScale));
+    else store<f32>(y, row(7, w, d, n, x, block, bytes, blocks, scratch, hasScale));
+  }
+}
