@@ -2,65 +2,17 @@
  * GGUF's block types: `weight` [N, K] whose dtype is ggml's name and whose data are the blocks as stored, row after row,
  * with an optional `bias`. One format for all types; gguf_types.ts describes each.
  */
-import {grid, type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, type LevelView, type Parts, partsOf} from '../../kernels/words.js';
-import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
-import {checkBias, checkBytes, matrixShape} from './dense.js';
-import {type FileTensor, type Format, type Module, type ModuleHeader, need, refuseOthers} from './format.js';
+import {FileFormatError, UnsupportedError} from '../errors.js';
+import {checkBias, checkBytes} from './dense.js';
+import {type FileTensor, type Format, type Module, need, refuseOthers} from './format.js';
 import type {BlockType, CodePacking} from './gguf_blocks.js';
-import {levelsOf, readStored, readSub, writeStored, writeSub} from './gguf_levels.js';
+import {checkRow, FLOATS, layoutOf, type Problem, problemOf} from './gguf_header.js';
+import {readStored, readSub, writeStored, writeSub} from './gguf_levels.js';
 import {type BlockPlane, gatherPlane, scatterPlane} from './gguf_planes.js';
 import {BLOCK_TYPES} from './gguf_types.js';
 import {bytesOf} from './tensors.js';
-
-const FLOATS = ['F32', 'F16', 'BF16'];
-
-interface Problem {
-  readonly type: BlockType;
-  readonly outDim: number;
-  readonly inDim: number;
-  readonly where: string;
-  /** A tensor `scale` multiplies the block scales. */
-  readonly scaled: boolean;
-}
-
-/** Throws UnsupportedError for a ggml type we do not read, ShapeError where a row is not whole blocks. */
-function problemOf(module: ModuleHeader): Problem {
-  const weight = need(module, 'weight');
-  const where = `${module.module}.weight`;
-  const type = BLOCK_TYPES.get(weight.dtype);
-  if (type === undefined) {
-    throw new UnsupportedError({
-      where,
-      expected: `a ggml type we read: ${[...FLOATS, ...BLOCK_TYPES.keys()].join(', ')}`,
-      received: weight.dtype,
-      remedy: 'Fetch the model in one of those types, or convert it with llama-quantize.',
-    });
-  }
-  const [outDim, inDim] = matrixShape(weight, where);
-  if (inDim % type.elements !== 0) {
-    throw new ShapeError({
-      where,
-      expected: `rows of whole ${type.name} blocks, ${type.elements} weights each`,
-      received: `[${outDim}, ${inDim}]: a row of ${inDim} is not a multiple of ${type.elements}`,
-      why: 'Blocks never cross rows in a GGUF file, so such a tensor cannot have been written by ggml.',
-    });
-  }
-  const scaled = type.tensorScale === true && module.tensors.has('scale');
-  if (scaled) checkTensorScale(module);
-  return {type, outDim, inDim, where, scaled};
-}
-
-/** llama.cpp multiplies the product by this number, which is the same up to rounding as multiplying the block scales. */
-function checkTensorScale(module: ModuleHeader): void {
-  const {dtype, shape} = need(module, 'scale');
-  if (dtype === 'F32' && shape.length === 1 && shape[0] === 1) return;
-  throw new UnsupportedError({
-    where: `${module.module}.scale`,
-    expected: 'one F32 number for the whole weight, [1]',
-    received: `${dtype} [${shape}]`,
-  });
-}
 
 /** The number of the tensor `scale`; 1 where there is none. */
 function tensorScaleOf(module: Module, {scaled}: Problem): number {
@@ -70,22 +22,6 @@ function tensorScaleOf(module: Module, {scaled}: Problem): number {
   const scale = dataView(tensor.data).getFloat32(0, true);
   if (Number.isFinite(scale)) return scale;
   throw new FileFormatError({where: `${module.module}.scale`, expected: 'a finite scale', received: String(scale)});
-}
-
-function layoutOf({type, outDim, inDim, scaled}: Problem): WeightLayout {
-  const {scales, offsets} = levelsOf(type, outDim, inDim);
-  if (scaled) scales.push({grid: grid(outDim, inDim, outDim, inDim), type: 'float32', divide: false});
-  return {
-    outDim,
-    inDim,
-    planes: type.planes,
-    decode: type.decode,
-    zero: type.zero === 0 ? {kind: 'none'} : {kind: 'constant', value: type.zero},
-    scales,
-    offsets,
-    ordered: false,
-    indexed: false,
-  };
 }
 
 function isPlanes(codes: readonly BlockPlane[] | CodePacking): codes is readonly BlockPlane[] {
@@ -149,6 +85,15 @@ function checkWhole(layout: WeightLayout, type: BlockType): void {
  */
 export const gguf: Format = {
   name: 'gguf',
+
+  encodings: [...BLOCK_TYPES.keys()],
+
+  allocate(encoding, outDim, inDim) {
+    const type = BLOCK_TYPES.get(encoding);
+    if (type === undefined) return null;
+    checkRow(type, outDim, inDim, encoding);
+    return layoutOf({type, outDim, inDim, scaled: false});
+  },
 
   recognise(module) {
     const weight = module.tensors.get('weight');

@@ -31,20 +31,21 @@ export function gatherPlane(view: DataView, block: number, plane: BlockPlane, co
     return;
   }
   // Four fields a step: they sit 8 bits apart in the file's word, and are moved side by side in two halvings.
-  const field = 0x01010101 * (2 ** width - 1);
-  const pairs = 0x00010001 * (2 ** (2 * width) - 1);
-  const quad = 2 ** (4 * width) - 1;
+  const field = Math.imul(0x01010101, (1 << width) - 1);
+  const pairs = Math.imul(0x00010001, (1 << (2 * width)) - 1);
+  const quad = (1 << (4 * width)) - 1;
+  const near = 8 - width;
+  const far = 16 - 2 * width;
   const end = from + words * 4;
-  const step = 32 / width;
   let at = to;
   for (let start = from; start < end; start += run) {
     for (let shift = 0; shift < 8; shift += width) {
-      for (let l = start; l < start + run; l += step) {
+      for (let l = start; l < start + run; ) {
         let word = 0;
-        for (let j = 0; j < width * step; j += 4 * width) {
-          let x = (view.getUint32(l + j / width, true) >>> shift) & field;
-          x = (x | (x >>> (8 - width))) & pairs;
-          x = (x | (x >>> (16 - 2 * width))) & quad;
+        for (let j = 0; j < 32; j += 4 * width, l += 4) {
+          let x = (view.getInt32(l, true) >>> shift) & field;
+          x = (x | (x >>> near)) & pairs;
+          x = (x | (x >>> far)) & quad;
           word |= x << j;
         }
         out[at++] = word;
@@ -63,21 +64,22 @@ export function scatterPlane(words: Uint32Array, from: number, plane: BlockPlane
     for (let w = 0; w < count; w++) view.setUint32(to + 4 * w, (words[from + w] as number) ^ flip, true);
     return;
   }
-  const field = 0x01010101 * (2 ** width - 1);
-  const pairs = 0x00010001 * (2 ** (2 * width) - 1);
-  const quad = 2 ** (4 * width) - 1;
+  const field = Math.imul(0x01010101, (1 << width) - 1);
+  const pairs = Math.imul(0x00010001, (1 << (2 * width)) - 1);
+  const quad = (1 << (4 * width)) - 1;
+  const near = 8 - width;
+  const far = 16 - 2 * width;
   const end = to + count * 4;
-  const step = 32 / width;
   let at = from;
   for (let start = to; start < end; start += run) {
     for (let shift = 0; shift < 8; shift += width) {
-      for (let l = start; l < start + run; l += step) {
+      for (let l = start; l < start + run; ) {
         const word = words[at++] as number;
-        for (let j = 0; j < width * step; j += 4 * width) {
+        for (let j = 0; j < 32; j += 4 * width, l += 4) {
           let x = (word >>> j) & quad;
-          x = (x | (x << (16 - 2 * width))) & pairs;
-          x = (x | (x << (8 - width))) & field;
-          view.setUint32(l + j / width, view.getUint32(l + j / width, true) | (x << shift), true);
+          x = (x | (x << far)) & pairs;
+          x = (x | (x << near)) & field;
+          view.setInt32(l, view.getInt32(l, true) | (x << shift), true);
         }
       }
     }

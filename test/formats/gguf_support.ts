@@ -1,38 +1,11 @@
-/** GGUF fixtures as modules, and helpers that compare what a format makes of them. */
-import {RowReader} from '../../kernels/cpu/row.js';
-import {partsOf} from '../../kernels/words.js';
-import type {FileTensor, Lowered, Module} from '../../src/formats/format.js';
+/** GGUF fixtures as modules, and blocks that no quantiser would write. */
+import type {FileTensor, Module} from '../../src/formats/format.js';
 import {BLOCK_TYPES} from '../../src/formats/gguf_types.js';
-import {readFixture, readFixtureJson} from '../support/files.js';
-
-/** A safetensors file's tensors, each in memory of its own. */
-export async function safetensors(path: string): Promise<Map<string, FileTensor>> {
-  const bytes = await readFixture(path);
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as Record<
-    string,
-    {dtype: string; shape: number[]; data_offsets: [number, number]}
-  >;
-  const tensors = new Map<string, FileTensor>();
-  for (const [name, {dtype, shape, data_offsets}] of Object.entries(header)) {
-    if (name === '__metadata__') continue;
-    tensors.set(name, {dtype, shape, data: bytes.slice(8 + length + data_offsets[0], 8 + length + data_offsets[1])});
-  }
-  return tensors;
-}
+import {listCases, readTensors} from '../support/fixtures.js';
 
 export function float32(tensors: ReadonlyMap<string, FileTensor>, name: string): Float32Array {
   const {data} = tensors.get(name)!;
   return new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4);
-}
-
-export interface GgufCase {
-  readonly name: string;
-  readonly type: string;
-  readonly module: Module;
-  readonly weight: Float32Array;
-  readonly x: Float32Array;
-  readonly y: Float32Array;
 }
 
 export function ggufModule(type: string, outDim: number, inDim: number, data: Uint8Array, bias?: FileTensor): Module {
@@ -41,50 +14,41 @@ export function ggufModule(type: string, outDim: number, inDim: number, data: Ui
   return {module: 'blk.0.ffn_up', container: 'gguf', tensors, quantization: null};
 }
 
-interface IndexEntry {
-  name: string;
-  file: string;
-  kind: string;
-  attributes: {ggml_type: string; in_features: number; out_features: number};
+export interface GgufCase {
+  readonly name: string;
+  readonly type: string;
+  readonly outDim: number;
+  readonly inDim: number;
+  readonly module: Module;
+  readonly weight: Float32Array;
+  readonly x: Float32Array;
+  readonly y: Float32Array;
 }
 
 /** Every case of kind gguf in the index. */
 export async function ggufCases(): Promise<GgufCase[]> {
-  const {cases} = await readFixtureJson<{cases: IndexEntry[]}>('quant/index.json');
+  const entries = await listCases('gguf');
   return Promise.all(
-    cases
-      .filter(({kind}) => kind === 'gguf')
-      .map(async ({name, file, attributes}) => {
-        const tensors = await safetensors(`quant/${file}`);
-        const {ggml_type: type, out_features: outDim, in_features: inDim} = attributes;
-        return {
-          name,
-          type,
-          module: ggufModule(type, outDim, inDim, tensors.get('weight.raw')!.data),
-          weight: float32(tensors, 'ref.weight'),
-          x: float32(tensors, 'ref.x'),
-          y: float32(tensors, 'ref.y'),
-        };
-      }),
+    entries.map(async ({name, file, attributes}) => {
+      const tensors = await readTensors(`quant/${file}`);
+      const {
+        ggml_type: type,
+        out_features: outDim,
+        in_features: inDim,
+      } = attributes as {
+        ggml_type: string;
+        out_features: number;
+        in_features: number;
+      };
+      const module = ggufModule(type, outDim, inDim, tensors.get('weight.raw')!.data);
+      const [weight, x, y] = ['ref.weight', 'ref.x', 'ref.y'].map((key) => float32(tensors, key)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ];
+      return {name, type, outDim, inDim, module, weight, x, y};
+    }),
   );
-}
-
-/** The record's weight [N, K], row by row. */
-export function readRecord({layout, words}: Lowered): Float32Array {
-  const reader = new RowReader(layout, partsOf(layout, words));
-  const out = new Float32Array(layout.outDim * layout.inDim);
-  for (let n = 0; n < layout.outDim; n++) reader.read(n, out.subarray(n * layout.inDim, (n + 1) * layout.inDim));
-  return out;
-}
-
-/** The first place where two weights differ in a bit (-0 and 0 are equal, so are NaNs), or null. */
-export function firstDifference(a: ArrayLike<number>, b: ArrayLike<number>): string | null {
-  if (a.length !== b.length) return `lengths ${a.length} and ${b.length}`;
-  for (let i = 0; i < a.length; i++) {
-    const [p, q] = [a[i] as number, b[i] as number];
-    if (p !== q && !(Number.isNaN(p) && Number.isNaN(q))) return `at ${i}: ${p} and ${q}`;
-  }
-  return null;
 }
 
 /** x [M, K] times the transpose of weight [N, K], in float64. */
@@ -99,20 +63,6 @@ export function product(x: Float32Array, weight: Float32Array, inDim: number): F
     }
   }
   return y;
-}
-
-/** Largest |y - ref| / |ref| over the rows. */
-export function rowError(y: ArrayLike<number>, ref: ArrayLike<number>, outDim: number): number {
-  let worst = 0;
-  for (let m = 0; m < ref.length; m += outDim) {
-    let [difference, norm] = [0, 0];
-    for (let n = m; n < m + outDim; n++) {
-      difference += ((y[n] as number) - (ref[n] as number)) ** 2;
-      norm += (ref[n] as number) ** 2;
-    }
-    worst = Math.max(worst, Math.sqrt(difference / norm));
-  }
-  return worst;
 }
 
 /** Bytes 0 to 255 from a seed (xorshift). */
@@ -135,8 +85,9 @@ export function randomBlocks(name: string, outDim: number, inDim: number, seed: 
       if (level === undefined) continue;
       const last = block + level.at + (level.type === 'float16' ? 1 : 0);
       const entries = level.type === 'float16' ? 1 : type.elements / level.columns;
-      // Clears exponent bits: float16 up to 2, e8m0 below 191, e4m3 positive and below NaN.
-      for (let e = 0; e < entries; e++) data[last + e] = data[last + e]! & (level.type === 'float16' ? 0xbf : 0x3f);
+      // Clears exponent bits: float16 below 2, e8m0 up to 2^0, e4m3 positive and below 2.
+      const mask = level.type === 'float16' ? 0xbf : level.type === 'float8_e8m0fnu' ? 0x7f : 0x3f;
+      for (let e = 0; e < entries; e++) data[last + e] = data[last + e]! & mask;
     }
   }
   return data;

@@ -3,18 +3,9 @@ import {findFormat} from '../../src/formats/format.js';
 import {gguf} from '../../src/formats/gguf.js';
 import {BLOCK_TYPES} from '../../src/formats/gguf_types.js';
 import {FORMATS} from '../../src/formats/index.js';
-import {
-  firstDifference,
-  float32,
-  type GgufCase,
-  ggufCases,
-  ggufModule,
-  product,
-  randomBlocks,
-  readRecord,
-  rowError,
-  safetensors,
-} from './gguf_support.js';
+import {readTensors} from '../support/fixtures.js';
+import {float32, type GgufCase, ggufCases, ggufModule, randomBlocks} from './gguf_support.js';
+import {compareFloats, compareTensors, expectExact, residentRatio, unpack} from './packed_support.js';
 
 /** Resident bytes over file bytes. Two types squeeze their scales or codes tighter than any 8-bit scale or 2-bit plane can. */
 const MAX_RATIO: Readonly<Record<string, number>> = {Q2_K: 1.2, TQ1_0: 1.23};
@@ -31,34 +22,9 @@ describe('gguf', () => {
     for (const name of BLOCK_TYPES.keys()) expect(types).withContext(name).toContain(name);
   });
 
-  it('reads every fixture as the gguf package does, to the bit', () => {
-    for (const {name, module, weight} of cases) {
-      const format = findFormat(FORMATS, module);
-      expect(firstDifference(format.reference(module), weight))
-        .withContext(`${name}, reference`)
-        .toBeNull();
-      expect(firstDifference(readRecord(format.lower(module)), weight))
-        .withContext(`${name}, record`)
-        .toBeNull();
-    }
-  });
-
-  it('multiplies as the fixtures do', () => {
-    for (const {name, module, x, y} of cases) {
-      const lowered = findFormat(FORMATS, module).lower(module);
-      const {inDim, outDim} = lowered.layout;
-      expect(rowError(product(x, readRecord(lowered), inDim), y, outDim))
-        .withContext(name)
-        .toBeLessThanOrEqual(1e-6);
-    }
-  });
-
-  it('raises the same bytes', () => {
-    for (const {name, module} of cases) {
-      const format = findFormat(FORMATS, module);
-      expect(format.raise(format.lower(module)))
-        .withContext(name)
-        .toEqual(module.tensors);
+  it('reads every fixture as the gguf package does, to the bit, and raises the same bytes', () => {
+    for (const {name, type, module, weight} of cases) {
+      expectExact(findFormat(FORMATS, module), module, weight, name, MAX_RATIO[type]);
     }
   });
 
@@ -71,8 +37,8 @@ describe('gguf', () => {
       ] as const) {
         const inDim = BLOCK_TYPES.get(name)!.elements * blocks;
         const data = randomBlocks(name, outDim, inDim, 7);
-        const {words} = gguf.lower(ggufModule(name, outDim, inDim, data));
-        expect(words.byteLength / data.byteLength)
+        const module = ggufModule(name, outDim, inDim, data);
+        expect(residentRatio(module, gguf.lower(module)))
           .withContext(`${name} ${outDim}x${inDim}`)
           .toBeLessThanOrEqual(MAX_RATIO[name] ?? 1.06);
       }
@@ -84,13 +50,13 @@ describe('gguf', () => {
       const inDim = BLOCK_TYPES.get(name)!.elements * 3;
       const module = ggufModule(name, 37, inDim, randomBlocks(name, 37, inDim, 11));
       const lowered = gguf.lower(module);
-      expect(firstDifference(readRecord(lowered), gguf.reference(module)))
+      expect(compareFloats(unpack(lowered), gguf.reference(module)))
         .withContext(name)
-        .toBeNull();
+        .toBe('equal');
       const raised = gguf.raise(lowered);
       // Random bytes hold some that no writer of TQ1_0 makes; they come back as others that read the same.
       if (name === 'TQ1_0') expect(gguf.lower({...module, tensors: raised}).words).toEqual(lowered.words);
-      else expect(raised).withContext(name).toEqual(module.tensors);
+      else expect(compareTensors(raised, module.tensors)).withContext(name).toBe('equal');
     }
   });
 
@@ -100,7 +66,7 @@ describe('gguf', () => {
       data[byte * 54] = byte;
       data[byte * 54 + 53] = 0x3c; // d = 1
     }
-    const weight = readRecord(gguf.lower(ggufModule('TQ1_0', 256, 256, data)));
+    const weight = unpack(gguf.lower(ggufModule('TQ1_0', 256, 256, data)));
     for (let number = 0; number < 243; number++) {
       const row = Math.ceil((number * 256) / 243);
       for (let n = 0; n < 5; n++) {
@@ -120,11 +86,11 @@ describe('gguf', () => {
       ['Q6_K', 64, 512],
     ] as const) {
       const file = `max/qlinear_${type.toLowerCase()}_${outDim}x${inDim}.safetensors`;
-      const tensors = await safetensors(file);
+      const tensors = await readTensors(file);
       const lowered = gguf.lower(ggufModule(type, outDim, inDim, tensors.get('weight_bytes')!.data));
-      expect(firstDifference(readRecord(lowered), float32(tensors, 'dequant')))
+      expect(compareFloats(unpack(lowered), float32(tensors, 'dequant')))
         .withContext(file)
-        .toBeNull();
+        .toBe('equal');
     }
   });
 
@@ -139,6 +105,18 @@ describe('gguf', () => {
     );
   });
 
+  it('allocates the layout that it lowers to', () => {
+    expect(gguf.encodings).toEqual([...BLOCK_TYPES.keys()]);
+    for (const [name, {elements}] of BLOCK_TYPES) {
+      const {layout} = gguf.lower(ggufModule(name, 3, elements, randomBlocks(name, 3, elements, 5)));
+      expect(gguf.allocate!(name, 3, elements))
+        .withContext(name)
+        .toEqual(layout);
+    }
+    expect(gguf.allocate!('GPTQ', 3, 256)).toBeNull();
+    expect(() => gguf.allocate!('Q4_K', 3, 128)).toThrowError(/Q4_K: .*a row of 128 is not a multiple of 256/);
+  });
+
   it('reads blocks at any address', () => {
     const data = randomBlocks('Q8_0', 4, 64, 3);
     const shifted = new Uint8Array(data.length + 1).subarray(1);
@@ -150,10 +128,10 @@ describe('gguf', () => {
     const module = ggufModule('NVFP4', 3, 128, randomBlocks('NVFP4', 3, 128, 2));
     const scaled = withTensor(module, 'scale', {dtype: 'F32', shape: [1], data: new Uint8Array(new Float32Array([0.75]).buffer)});
     const lowered = gguf.lower(scaled);
-    const weight = readRecord(lowered);
+    const weight = unpack(lowered);
     // 0.75 times a product of 5 significant bits is exact.
-    expect(weight).toEqual(readRecord(gguf.lower(module)).map((value) => 0.75 * value));
-    expect(firstDifference(gguf.reference(scaled), weight)).toBeNull();
+    expect(weight).toEqual(unpack(gguf.lower(module)).map((value) => 0.75 * value));
+    expect(compareFloats(gguf.reference(scaled), weight)).toBe('equal');
     expect(gguf.raise(lowered)).toEqual(scaled.tensors);
   });
 });
@@ -213,6 +191,13 @@ describe('gguf refuses', () => {
     );
     const stacked = ggufModule('Q8_0', 2, 32, data);
     expect(() => gguf.lower(withTensor(stacked, 'weight', {dtype: 'Q8_0', shape: [2, 1, 32], data}))).toThrowError(/Received: \[2,1,32\]/);
+  });
+
+  it('rows that are not whole blocks, with row and block size', () => {
+    const module = ggufModule('Q4_K', 2, 896, new Uint8Array(2 * 4 * 144));
+    expect(() => gguf.validate(module)).toThrowError(
+      /blk\.0\.ffn_up\.weight.*Q4_K blocks, 256 weights.*a row of 896 is not a multiple of 256/,
+    );
   });
 
   it('to write a weight that was cut inside a block', () => {
