@@ -17,7 +17,15 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 
 /** 0, 1, 2 ... modulo 251, so that no two nearby stretches are equal. */
 export function ramp(length: number, from = 0): Uint8Array {
-  return Uint8Array.from({length}, (_, i) => (from + i) % 251);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (from + i) % 251;
+  return bytes;
+}
+
+/** The first place where two arrays differ, or -1: millions of bytes compared in no time, unlike by toEqual. */
+export function firstDifference(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < Math.max(a.length, b.length); i++) if (a[i] !== b[i]) return i;
+  return -1;
 }
 
 export function u32(value: number): Uint8Array {
