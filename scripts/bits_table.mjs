@@ -1,4 +1,5 @@
 // npm run bits: what each format's weights cost in memory against their bytes in the file, over the fixtures. --json prints {rows} and nothing else.
+import fs from 'node:fs';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {parseArgs} from 'node:util';
@@ -23,6 +24,7 @@ await bundleForNode({source, outfile});
 const {FORMATS, findFormat, listCases, loadCase, readFixture, readTensors, sectionsOf} = await import(
   pathToFileURL(path.resolve(outfile)).href
 );
+for (const file of [outfile, `${outfile}.map`]) fs.rmSync(file);
 
 function ggufModule(name, dtype, shape, data) {
   return {

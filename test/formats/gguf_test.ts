@@ -3,6 +3,7 @@ import {findFormat} from '../../src/formats/format.js';
 import {gguf} from '../../src/formats/gguf.js';
 import {BLOCK_TYPES} from '../../src/formats/gguf_types.js';
 import {FORMATS} from '../../src/formats/index.js';
+import {GGUF_TYPES} from '../../src/io/gguf_types.js';
 import {readTensors} from '../support/fixtures.js';
 import {float32, type GgufCase, ggufCases, ggufModule, randomBlocks} from './gguf_support.js';
 import {compareFloats, compareTensors, expectExact, residentRatio, unpack} from './packed_support.js';
@@ -115,6 +116,13 @@ describe('gguf', () => {
     }
     expect(gguf.allocate!('GPTQ', 3, 256)).toBeNull();
     expect(() => gguf.allocate!('Q4_K', 3, 128)).toThrowError(/Q4_K: .*a row of 128 is not a multiple of 256/);
+  });
+
+  it('has blocks of the size that the file reader counts with', () => {
+    for (const {name, elements, bytes} of BLOCK_TYPES.values()) {
+      const {blockElements, blockBytes} = GGUF_TYPES.find((type) => type.name === name)!;
+      expect([elements, bytes]).withContext(name).toEqual([blockElements, blockBytes]);
+    }
   });
 
   it('reads blocks at any address', () => {
