@@ -13,7 +13,18 @@ import {lowerInterleaved, ORDER, packInterleaved, raiseInterleaved, unpackInterl
 import {checkBias, matrixShape} from './dense.js';
 import {type FileTensor, type Format, type Lowered, type Module, type ModuleHeader, need, refuseOthers} from './format.js';
 import {transpose} from './packing.js';
-import {dtypeOfLevel, fileTensor, levelEntries, levelNumbers, levelTypeOf, needBytes, needDtype, needShape, refuseBadScales, wordsOf} from './tensors.js';
+import {
+  dtypeOfLevel,
+  fileTensor,
+  levelEntries,
+  levelNumbers,
+  levelTypeOf,
+  needBytes,
+  needDtype,
+  needShape,
+  refuseBadScales,
+  wordsOf,
+} from './tensors.js';
 
 const fround = Math.fround;
 const MIDDLE = 8;
@@ -79,7 +90,11 @@ function groupSizeOf(module: string, inDim: number, groups: number, configured: 
   if (configured === -1) return inDim;
   if (configured !== undefined) return configured;
   if (inDim % groups === 0) return inDim / groups;
-  throw new UnsupportedError({where: `${module}: group_size`, expected: 'a config', received: `none, and ${inDim} inputs in ${groups} groups`});
+  throw new UnsupportedError({
+    where: `${module}: group_size`,
+    expected: 'a config',
+    received: `none, and ${inDim} inputs in ${groups} groups`,
+  });
 }
 
 /** True zero points [groups, N], or one number where all are equal. */

@@ -47,6 +47,10 @@ export interface InputScheme {
   readonly divisor?: number;
   /** Lower bound of a dynamic absmax (1e-4 in DeepSeek's kernels). */
   readonly amaxFloor?: number;
+  /** Two levels: a group's scale is scaleType(globalScale * absmax / divisor) / globalScale. */
+  readonly globalScale?: number;
+  /** What a dynamic scale is rounded to; float32 if absent. */
+  readonly scaleType?: 'float8_e4m3fn' | 'float8_e8m0fnu';
 }
 
 export interface Lowered {

@@ -9,10 +9,10 @@ import {allocateWords, packZeros, partsOf, unpackZeros} from '../../kernels/word
 import {FileFormatError} from '../errors.js';
 import {type FileTensor, type Format, type Lowered, type Module, need} from './format.js';
 import {lowerCodes, raiseCodes} from './gptq_codes.js';
-import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq, PLANES} from './gptq_header.js';
+import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq} from './gptq_header.js';
 import {gptqZeros, storeZeros} from './gptq_zeros.js';
 import {type Grouping, groupingOf} from './grouping.js';
-import {transpose, unpackPlanar, unpackStream} from './packing.js';
+import {PLANES, transpose, unpackPlanar, unpackStream} from './packing.js';
 import {bytesOf, dtypeOfLevel, fileTensor, int32sOf, levelEntries, levelNumbers, needBytes, refuseBadScales, wordsOf} from './tensors.js';
 
 const fround = Math.fround;

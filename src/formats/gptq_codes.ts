@@ -1,7 +1,7 @@
 /** Codes between GPTQ's qweight [K * bits / 32, N] (packed along the inputs) and the record's rows. */
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
-import {packRun, unpackRun} from '../../kernels/words.js';
-import {packPlanar, packStream, transposeWords, unpackPlanar, unpackStream, untransposeWords} from './packing.js';
+import {transposeWords, untransposeWords} from './packing.js';
+import {lowerStreams, raiseStreams} from './stream_codes.js';
 
 const TILE = 16; // columns of qweight in one cache line
 
@@ -31,7 +31,7 @@ export function lowerCodes(
   codes: Uint32Array,
 ): void {
   const {outDim, inDim} = layout;
-  const {rowWords, planeStarts} = sectionsOf(layout);
+  const {rowWords} = sectionsOf(layout);
   const rows = qweight.length / outDim;
   const moves = wordMoves(layout, bits, planar);
   if (order === null && moves !== 'mixed') {
@@ -43,14 +43,7 @@ export function lowerCodes(
     gatherCodes(qweight, outDim, bits, order, codes, rowWords);
     return;
   }
-  const file = new Uint8Array(inDim);
-  const stored = order === null ? file : new Uint8Array(inDim);
-  for (let n = 0; n < outDim; n++) {
-    if (planar) unpackPlanar(qweight, n, outDim, layout.planes, inDim, file, 0);
-    else unpackStream(qweight, n, outDim, bits, inDim, file, 0);
-    if (order !== null) for (let j = 0; j < inDim; j++) stored[j] = file[order[j] as number] as number;
-    packRun(stored, 0, inDim, layout.planes, planeStarts, codes, n * rowWords);
-  }
+  lowerStreams({words: qweight, step: 1, stride: outDim, bits, planar}, layout, order, codes);
 }
 
 /** One plane and an order: every stored word collects its codes from as many rows of qweight. */
@@ -85,7 +78,7 @@ export function raiseCodes(
   codes: Uint32Array,
 ): Uint32Array {
   const {outDim, inDim} = layout;
-  const {rowWords, planeStarts} = sectionsOf(layout);
+  const {rowWords} = sectionsOf(layout);
   const rows = Math.ceil((inDim * bits) / 32);
   const qweight = new Uint32Array(rows * outDim);
   const moves = wordMoves(layout, bits, planar);
@@ -93,13 +86,6 @@ export function raiseCodes(
     untransposeWords(codes, rowWords, qweight, rows, outDim, moves);
     return qweight;
   }
-  const stored = new Uint8Array(inDim);
-  const file = order === null ? stored : new Uint8Array(inDim);
-  for (let n = 0; n < outDim; n++) {
-    unpackRun(codes, n * rowWords, layout.planes, planeStarts, 0, inDim, stored, 0);
-    if (order !== null) for (let j = 0; j < inDim; j++) file[order[j] as number] = stored[j] as number;
-    if (planar) packPlanar(file, 0, inDim, layout.planes, qweight, n, outDim);
-    else packStream(file, 0, inDim, bits, qweight, n, outDim);
-  }
+  raiseStreams({words: qweight, step: 1, stride: outDim, bits, planar}, layout, order, codes);
   return qweight;
 }

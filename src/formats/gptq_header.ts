@@ -6,6 +6,7 @@ import {methodOf} from '../config/quantization.js';
 import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkBias} from './dense.js';
 import {type ModuleHeader, refuseOthers, type TensorHeader} from './format.js';
+import {PLANES} from './packing.js';
 import {levelTypeOf, needDtype, needShape} from './tensors.js';
 
 /** 'gptq' (v1): stored zero points are one less. 'gptq_v2', 'gptq_p': as they are. 'gptq_p' also packs in planes. */
@@ -31,18 +32,6 @@ export interface GptqHeader {
 }
 
 const TENSORS = ['qweight', 'qzeros', 'scales', 'g_idx', 'bias'];
-
-/** Planes of a code, low plane first, for 1 to 8 bits. */
-export const PLANES: Readonly<Record<number, readonly number[]>> = {
-  1: [1],
-  2: [2],
-  3: [2, 1],
-  4: [4],
-  5: [4, 1],
-  6: [4, 2],
-  7: [4, 2, 1],
-  8: [8],
-};
 
 /** 2, 4 and 8 bits have one plane, so that 'gptq_p' is the dense layout for them. */
 export function isPlanar(format: CheckpointFormat | null, bits: number): boolean {

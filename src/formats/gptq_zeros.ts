@@ -5,8 +5,8 @@
 import {FileFormatError, UnsupportedError} from '../errors.js';
 import {type FileTensor, type Module, need} from './format.js';
 import type {CheckpointFormat, GptqHeader} from './gptq_header.js';
-import {isPlanar, PLANES} from './gptq_header.js';
-import {packPlanar, packStream, unpackPlanar, unpackStream} from './packing.js';
+import {isPlanar} from './gptq_header.js';
+import {PLANES, packPlanar, packStream, unpackPlanar, unpackStream} from './packing.js';
 import {int32sOf, wordsOf} from './tensors.js';
 
 /** One in every field of a word. */

@@ -3,6 +3,18 @@
  * move words, and only the others go through one code an element.
  */
 
+/** Planes of a code, low plane first, for 1 to 8 bits. */
+export const PLANES: Readonly<Record<number, readonly number[]>> = {
+  1: [1],
+  2: [2],
+  3: [2, 1],
+  4: [4],
+  5: [4, 1],
+  6: [4, 2],
+  7: [4, 2, 1],
+  8: [8],
+};
+
 const BLOCK = 16; // 64 bytes of words: one cache line each way
 
 /**

@@ -1,0 +1,87 @@
+/** A weight of one 8-bit float a code with one level of scales, whatever the scales are called: to the record and back. */
+import {decodeTable} from '../../kernels/float_codes.js';
+import type {FloatType, Grid, LevelType, WeightLayout} from '../../kernels/layout.js';
+import {allocateWords, partsOf} from '../../kernels/words.js';
+import {copyByteRows, refuseNaNCodes} from './byte_rows.js';
+import {type FileTensor, type Module, need} from './format.js';
+import {dtypeOfLevel, fileTensor, levelEntries, levelNumbers, needBytes, refuseBadScales} from './tensors.js';
+
+const fround = Math.fround;
+
+export interface Float8Weight {
+  readonly outDim: number;
+  readonly inDim: number;
+  readonly type: Exclude<FloatType, 'float32'>;
+  readonly scale: {
+    /** Local name of the scale tensor. */
+    readonly name: string;
+    readonly grid: Grid;
+    readonly type: LevelType;
+    /** W = q / scale. */
+    readonly divide: boolean;
+  } | null;
+}
+
+/** Throws FileFormatError at a NaN code or a scale that is not finite. */
+export function lowerFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): {layout: WeightLayout; words: Int32Array} {
+  for (const [name, tensor] of module.tensors) needBytes(module.module, name, tensor);
+  const weight = need(module, 'weight');
+  refuseNaNCodes(`${module.module}.weight`, type, weight);
+  if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name));
+  const layout: WeightLayout = {
+    outDim,
+    inDim,
+    planes: [8],
+    decode: {kind: 'float', type},
+    zero: {kind: 'none'},
+    scales: scale === null ? [] : [{grid: scale.grid, type: scale.type, divide: scale.divide}],
+    offsets: [],
+    ordered: false,
+    indexed: false,
+  };
+  const words = allocateWords(layout);
+  const parts = partsOf(layout, words);
+  copyByteRows(layout, parts, weight.data, inDim, 'lower');
+  if (scale !== null) (parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));
+  return {layout, words};
+}
+
+/** `weight` with this dtype, and the scale tensor. */
+export function raiseFloat8(
+  layout: WeightLayout,
+  words: Int32Array,
+  dtype: string,
+  scale: {name: string; shape: readonly number[]; dtype?: string} | null,
+): Map<string, FileTensor> {
+  const {outDim, inDim} = layout;
+  const parts = partsOf(layout, words);
+  const data = new Uint8Array(outDim * inDim);
+  copyByteRows(layout, parts, data, inDim, 'raise');
+  const tensors = new Map<string, FileTensor>([['weight', {dtype, shape: [outDim, inDim], data}]]);
+  const [level] = layout.scales;
+  if (scale !== null && level !== undefined) {
+    tensors.set(scale.name, fileTensor(scale.dtype ?? dtypeOfLevel(level.type), scale.shape, parts.scales[0]!.slice()));
+  }
+  return tensors;
+}
+
+/** Plain loops. */
+export function referenceFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): Float32Array {
+  const codes = need(module, 'weight').data;
+  const numbers = decodeTable(type);
+  const scales = scale === null ? null : levelNumbers(scale.type, need(module, scale.name));
+  const weight = new Float32Array(outDim * inDim);
+  for (let n = 0; n < outDim; n++) {
+    for (let k = 0; k < inDim; k++) {
+      const number = numbers[codes[n * inDim + k] as number] as number;
+      if (scale === null || scales === null) {
+        weight[n * inDim + k] = number;
+        continue;
+      }
+      const {grid, divide} = scale;
+      const s = scales[Math.floor(n / grid.rows) * grid.shape[1] + Math.floor(k / grid.columns)] as number;
+      weight[n * inDim + k] = divide ? fround(number / s) : fround(number * s);
+    }
+  }
+  return weight;
+}
