@@ -63,9 +63,13 @@ describe('openTensorFiles', () => {
   });
 
   it('takes of a picked folder only the files directly in it', async () => {
-    const pick = (path: string, text: string) => Object.assign(new File([text], path.split('/').pop()!), {webkitRelativePath: path});
-    const model = Object.assign(new File([weights(['a']) as BlobPart], 'm.safetensors'), {webkitRelativePath: 'model/m.safetensors'});
-    const files = await openTensorFiles([pick('model/onnx/config.json', '{"x":2}'), model, pick('model/config.json', '{"x":1}')]);
+    const pick = (path: string, content: BlobPart) =>
+      Object.defineProperty(new File([content], path.split('/').pop()!), 'webkitRelativePath', {value: path});
+    const files = await openTensorFiles([
+      pick('model/onnx/config.json', '{"x":2}'),
+      pick('model/m.safetensors', weights(['a']) as BlobPart),
+      pick('model/config.json', '{"x":1}'),
+    ]);
     expect(await files.json('config.json')).toEqual({x: 1});
   });
 

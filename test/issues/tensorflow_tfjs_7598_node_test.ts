@@ -1,6 +1,8 @@
 // https://github.com/tensorflow/tfjs/issues/7598: the loader joined all weight files into one buffer before it made the first tensor.
 import {createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
+import {Readable} from 'node:stream';
+import {pipeline} from 'node:stream/promises';
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
 import type {ByteSource, FileSet} from '../../src/io/source.js';
@@ -64,7 +66,8 @@ async function peakOf(open: () => Promise<TensorFiles>): Promise<number> {
 describe('tensorflow/tfjs#7598', () => {
   it('three parts of 64 MiB are read tensor by tensor', async () => {
     const peak = await peakOf(() => openTensorFilesOf(synthetic()));
-    expect(peak).toBeGreaterThan(PART / TENSORS - 1);
+    // That the measure sees what is read; garbage of other specs may have been counted at the start.
+    expect(peak).toBeGreaterThan(PART / TENSORS / 2);
     // The tensor and, until this spec lets go of it, the one before.
     expect(peak).toBeLessThan(3 * (PART / TENSORS));
   });
@@ -79,12 +82,12 @@ describe('tensorflow/tfjs#7598', () => {
       }
       const header = headerOf(part);
       response.writeHead(200, {'Content-Length': header.length + PART});
-      response.write(header);
-      const chunk = new Uint8Array(2 ** 16).fill(part + 1);
-      for (let sent = 0; sent < PART && !response.destroyed; sent += chunk.length) {
-        if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
-      }
-      response.end();
+      const body = function* (): Generator<Uint8Array> {
+        yield header;
+        for (let sent = 0; sent < PART; sent += 2 ** 16) yield new Uint8Array(2 ** 16).fill(part + 1);
+      };
+      // A reader that has enough closes the connection.
+      await pipeline(Readable.from(body()), response).catch(() => {});
     });
     await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
     const peak = await peakOf(() => openTensorFiles(`http://localhost:${(server.address() as AddressInfo).port}/`));
