@@ -1,10 +1,6 @@
 /** What every spec runs under: the backends, the time limit, and a check that no spec leaves a tensor behind. */
 import * as tf from '@tensorflow/tfjs';
-import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
-import {IN_BROWSER} from './environment.js';
-
-// In Node the backend finds its file beside itself.
-if (IN_BROWSER) setWasmPaths('/base/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
+import './start.js';
 
 jasmine.DEFAULT_TIMEOUT_INTERVAL = 120_000;
 

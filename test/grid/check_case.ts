@@ -1,0 +1,172 @@
+/** Everything that must hold of one case on the current backend, as rows that the conformance test asserts and the support matrix prints. */
+import * as tf from '@tensorflow/tfjs';
+import {activate} from '../../kernels/activation.js';
+import type {InputPrecision} from '../../kernels/attributes.js';
+import {type Linear, openCheckpoint, ops, type QuantizedWeight} from '../../src/index.js';
+import {type CaseFiles, type ConfigFile, filesOf, product} from '../support/checkpoints.js';
+import {rowErrors} from '../support/errors.js';
+import {variantsOf} from '../support/variants.js';
+import type {Case} from './cases.js';
+import {randomX} from './layouts.js';
+
+export interface CheckRow {
+  readonly case: string;
+  readonly format: string;
+  readonly op: 'UnpackWeight' | 'QuantizedMatMul' | 'QuantizedMatMul dx';
+  readonly backend: string;
+  /** 'auto', or the kernel that was asked for. */
+  readonly variant: string;
+  readonly ok: boolean;
+  /** The kernel does not take this weight, and another did the work. */
+  readonly declined: boolean;
+  /** Which kernel ran and why; what went wrong. */
+  readonly reason: string;
+  /** Largest error, 2-norm of a row over the reference's; of UnpackWeight the largest difference. null where there is none. */
+  readonly maxError: number | null;
+}
+
+export interface CheckResult {
+  readonly rows: readonly CheckRow[];
+  /** Resident bytes over the bytes of all the module's tensors in the file. */
+  readonly residentRatio: number;
+  /** tf.js tensors more after load, 20 products and dispose than before. */
+  readonly leaked: number;
+}
+
+export async function openLinear(c: Case, files: CaseFiles['files']): Promise<{layer: Linear; fileBytes: number}> {
+  const checkpoint = await openCheckpoint(files);
+  try {
+    const own = checkpoint.names().filter((name) => name.startsWith(`${c.module}.`));
+    const fileBytes = own.reduce((sum, name) => sum + checkpoint.info(name).byteLength, 0);
+    return {layer: await checkpoint.linear(c.module), fileBytes};
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Runs every check of a case. What throws is a row that is not ok; nothing is left on the backend. */
+export async function checkCase(c: Case, configFile: ConfigFile = 'config.json'): Promise<CheckResult> {
+  const before = tf.memory().numTensors;
+  const rows: CheckRow[] = [];
+  let residentRatio = Number.NaN;
+  let layer: Linear | null = null;
+  try {
+    const reference = await filesOf(c, configFile);
+    const opened = await openLinear(c, reference.files);
+    layer = opened.layer;
+    residentRatio = layer.byteLength / opened.fileBytes;
+    rows.push(await guarded(c, 'UnpackWeight', 'auto', () => checkUnpack(layer as Linear, reference)));
+    for (const variant of ['auto', ...variantsOf(tf.getBackend()).names]) {
+      rows.push(await guarded(c, 'QuantizedMatMul', variant, () => checkProducts(c, layer as Linear, reference, variant)));
+    }
+    rows.push(await guarded(c, 'QuantizedMatMul dx', 'auto', () => checkGradient(c, layer as Linear, reference)));
+    for (let i = 0; i < 20; i++) tf.dispose(tf.tidy(() => layer?.forward(tf.ones([1, c.inDim])) as tf.Tensor));
+  } catch (error) {
+    rows.push(failed(c, 'UnpackWeight', 'auto', error));
+  } finally {
+    layer?.dispose();
+  }
+  return {rows, residentRatio, leaked: tf.memory().numTensors - before};
+}
+
+type Outcome = Pick<CheckRow, 'ok' | 'declined' | 'reason' | 'maxError'>;
+
+async function guarded(c: Case, op: CheckRow['op'], variant: string, check: () => Promise<Outcome>): Promise<CheckRow> {
+  const label = {case: c.name, format: c.format, op, backend: tf.getBackend(), variant};
+  tf.engine().startScope();
+  try {
+    return {...label, ...(await check())};
+  } catch (error) {
+    return failed(c, op, variant, error);
+  } finally {
+    tf.engine().endScope();
+  }
+}
+
+function failed(c: Case, op: CheckRow['op'], variant: string, error: unknown): CheckRow {
+  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return {case: c.name, format: c.format, op, backend: tf.getBackend(), variant, ok: false, declined: false, reason, maxError: null};
+}
+
+/** All rows, chosen rows, and a window: bit-equal (-0 and 0 count as equal). */
+async function checkUnpack({weight}: Linear, reference: CaseFiles): Promise<Outcome> {
+  const [n, k] = weight.shape;
+  const chosen = [n - 1, 0, n - 1];
+  const expected = reference.weight;
+  const all = await weight.dequantize().data();
+  const some = await weight.dequantizeRows(chosen).data();
+  const wanted = Float32Array.from(chosen.flatMap((row) => [...expected.subarray(row * k, (row + 1) * k)]));
+  const maxError = Math.max(difference(all, expected), difference(some, wanted));
+  return {ok: maxError === 0, declined: false, reason: maxError === 0 ? 'bit-equal' : 'differs from the tool', maxError};
+}
+
+/** The largest difference; infinite where the lengths differ or one alone is NaN. */
+function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] === b[i]) continue;
+    const d = Math.abs((a[i] as number) - (b[i] as number));
+    worst = Math.max(worst, Number.isNaN(d) ? Number.POSITIVE_INFINITY : d);
+  }
+  return worst;
+}
+
+/** Every row at once and the first row alone, as loaded and with float32 activations, and with a fused activation. */
+async function checkProducts(c: Case, layer: Linear, reference: CaseFiles, variant: string): Promise<Outcome> {
+  const variants = variantsOf(tf.getBackend());
+  const weight = layer.weight as QuantizedWeight;
+  const {x, y} = reference;
+  const rows = x.length / c.inDim;
+  const xs = tf.tensor2d(x, [rows, c.inDim]);
+  const first = tf.tensor2d(x.subarray(0, c.inDim), [1, c.inDim]);
+  const plain = product(x, reference.weight, reference.bias, c);
+  const activated = Float64Array.from(plain, (v) => activate(c.activation, v));
+  // An activation can take most of a row away, and its slope is at most 1.13: what it makes of the product's error is measured by the larger row.
+  const larger = activated.map((v, i) => Math.max(Math.abs(v), Math.abs(plain[i] as number)));
+  const {bias} = layer;
+  variants.force(variant === 'auto' ? null : variant);
+  try {
+    const chosen = [rows, 1].map((m) => variants.choose(weight.layout, m, 'auto'));
+    const [many, one] = chosen as [(typeof chosen)[0], (typeof chosen)[0]];
+    const exact = (m: number) => variants.choose(weight.layout, m, 'float32').bound;
+    const options = (inputPrecision: InputPrecision, activation: Case['activation'] | null = null) => ({bias, inputPrecision, activation});
+    const head = Array.from({length: c.outDim}, (_, i) => y[i] as number);
+    const products: readonly [label: string, y: tf.Tensor, expected: ArrayLike<number>, bound: number, norms?: ArrayLike<number>][] = [
+      [`M=${rows}`, layer.forward(xs), y, many.bound],
+      ['M=1', layer.forward(first), head, one.bound],
+      [`M=${rows} ${c.activation}`, ops.quantizedMatMul(xs, weight, options('auto', c.activation)), activated, many.bound, larger],
+      [`M=${rows} float32`, ops.quantizedMatMul(xs, weight, options('float32')), y, exact(rows)],
+      ['M=1 float32', ops.quantizedMatMul(first, weight, options('float32')), head, exact(1)],
+    ];
+    let maxError = 0;
+    const faults: string[] = [];
+    for (const [label, tensor, expected, bound, norms] of products) {
+      const error = rowErrors(await tensor.data(), expected, c.outDim, norms);
+      maxError = Math.max(maxError, error);
+      if (!(error <= bound)) faults.push(`${label}: error ${error.toExponential(1)} over ${bound}`);
+    }
+    const declined = variant !== 'auto' && chosen.every((choice) => choice.variant !== variant);
+    const names = [...new Set(chosen.map((choice) => `${choice.variant} (${choice.reason})`))];
+    return {ok: faults.length === 0, declined, reason: faults.length === 0 ? names.join('; ') : faults.join('; '), maxError};
+  } finally {
+    variants.force(null);
+  }
+}
+
+/** dx = dy . W for a random dy. */
+async function checkGradient(c: Case, layer: Linear, reference: CaseFiles): Promise<Outcome> {
+  const rows = 3;
+  const dy = randomX(rows, c.outDim, 11);
+  const transposed = new Float32Array(reference.weight.length);
+  for (let n = 0; n < c.outDim; n++) {
+    for (let k = 0; k < c.inDim; k++) transposed[k * c.outDim + n] = reference.weight[n * c.inDim + k] as number;
+  }
+  const expected = product(dy, transposed, null, {outDim: c.inDim, inDim: c.outDim});
+  const dx = tf.grad((x: tf.Tensor) => layer.forward(x))(
+    tf.tensor2d(randomX(rows, c.inDim, 5), [rows, c.inDim]),
+    tf.tensor2d(dy, [rows, c.outDim]),
+  );
+  const maxError = rowErrors(await dx.data(), expected, c.inDim);
+  return {ok: maxError <= 1e-6, declined: false, reason: maxError <= 1e-6 ? 'through the packed weight' : 'error over 1e-6', maxError};
+}
