@@ -1,0 +1,114 @@
+/** Grouped-query attention with a causal mask and a key-value cache. */
+import * as tf from '@tensorflow/tfjs';
+import type {Linear} from 'tfjs-linear';
+import type {HeadBody, Heads, KeyValueCache, Past} from './cache.js';
+import type {LlamaConfig} from './config.js';
+import type {RotaryEmbedding, Rotation} from './rope.js';
+
+/** q, k and v as one stacked layer where their layouts allow it, else the three. */
+export type QkvProjection = readonly [Linear] | readonly [Linear, Linear, Linear];
+
+/** What is the same in every layer for the positions of one call. */
+export interface Positions {
+  readonly rotation: Rotation;
+  /** [M, T]: 0 where row m may look, very negative where not. null for a single position, which sees all. */
+  readonly mask: tf.Tensor2D | null;
+}
+
+/** Large enough for exp() to give 0, and no infinity: those differ between GPUs. */
+const MASKED = -1e9;
+
+/** Mask of `count` positions after `start` earlier ones: [count, start + count]. The caller disposes. */
+export function causalMask(start: number, count: number): tf.Tensor2D {
+  const total = start + count;
+  const values = new Float32Array(count * total);
+  for (let m = 0; m < count; m++) values.fill(MASKED, m * total + start + m + 1, (m + 1) * total);
+  return tf.tensor2d(values, [count, total]);
+}
+
+export class Attention {
+  constructor(
+    private readonly config: LlamaConfig,
+    private readonly rope: RotaryEmbedding,
+    private readonly qkv: QkvProjection,
+    private readonly output: Linear,
+    private readonly layer: number,
+  ) {}
+
+  /** x [M, H] -> [M, H]; the cache gains M positions of this layer. Call it inside a tidy. */
+  forward(x: tf.Tensor2D, positions: Positions, cache: KeyValueCache): tf.Tensor2D {
+    const {headCount: heads, keyHeadCount: keyHeads, headDim: dim} = this.config;
+    const count = x.shape[0];
+    const outputs = this.qkv.map((layer) => layer.forward(x));
+    const all = heads + 2 * keyHeads;
+    const qkv = tf.reshape(outputs.length === 1 ? (outputs[0] as tf.Tensor) : tf.concat(outputs, 1), [count, all, dim]) as tf.Tensor3D;
+    // v is turned along and its turned rows are not used: that costs less than cutting it off first.
+    const turned = this.rope.turn(qkv, positions.rotation);
+    const q = byKeyHead(tf.slice(turned, [0, 0, 0], [count, heads, dim]), count, keyHeads, dim);
+    const k = byKeyHead(tf.slice(turned, [0, heads, 0], [count, keyHeads, dim]), count, keyHeads, dim);
+    const v = byKeyHead(tf.slice(qkv, [0, heads + keyHeads, 0], [count, keyHeads, dim]), count, keyHeads, dim);
+    const mixed = attend(q, cache.append(this.layer, {k, v}), positions.mask);
+    return this.output.forward(byPosition(mixed, count, heads, dim)) as tf.Tensor2D;
+  }
+
+  dispose(): void {
+    for (const layer of [...this.qkv, this.output]) layer.dispose();
+  }
+}
+
+/** [M, heads, D] -> [key heads, G * M, D]; with one position no value moves. */
+function byKeyHead(t: tf.Tensor, count: number, keyHeads: number, dim: number): tf.Tensor3D {
+  const group = t.size / (count * keyHeads * dim);
+  if (count === 1) return tf.reshape(t, [keyHeads, group, dim]);
+  const split = group === 1 ? tf.transpose(t, [1, 0, 2]) : tf.transpose(tf.reshape(t, [count, keyHeads, group, dim]), [1, 2, 0, 3]);
+  return tf.reshape(split, [keyHeads, group * count, dim]);
+}
+
+/** The inverse for all heads: [key heads, G * M, D] -> [M, heads * D]. */
+function byPosition(t: tf.Tensor3D, count: number, heads: number, dim: number): tf.Tensor2D {
+  if (count === 1) return tf.reshape(t, [1, heads * dim]);
+  return tf.reshape(tf.transpose(tf.reshape(t, [heads, count, dim]), [1, 0, 2]), [count, heads * dim]);
+}
+
+/** softmax(q . k^T + mask) . v over all positions: q [key heads, G * M, D] -> the same shape. */
+function attend(q: tf.Tensor3D, past: Past, mask: tf.Tensor2D | null): tf.Tensor3D {
+  const {body, tail} = past;
+  if (mask !== null) return attendMasked(q, body as readonly HeadBody[], mask);
+  const parts: tf.Tensor3D[] = [];
+  if (body !== null)
+    parts.push(
+      overHeads(
+        q,
+        body.map(({k}) => k),
+      ),
+    );
+  if (tail !== null) parts.push(tf.matMul(q, tail.k, false, true));
+  const weights = tf.softmax(parts.length === 1 ? (parts[0] as tf.Tensor3D) : tf.concat(parts, 2));
+  if (body === null) return tf.matMul(weights, (tail as Heads).v);
+  const values = body.map(({v}) => v);
+  if (tail === null) return overHeads(weights, values);
+  const [old, recent] = tf.split(
+    weights,
+    parts.map(({shape}) => shape[2]),
+    2,
+  ) as [tf.Tensor3D, tf.Tensor3D];
+  return tf.add(overHeads(old, values), tf.matMul(recent, tail.v));
+}
+
+/** Several positions at once, a head at a time so that the scores of one head are held: G * M * T floats. */
+function attendMasked(q: tf.Tensor3D, body: readonly HeadBody[], mask: tf.Tensor2D): tf.Tensor3D {
+  const [count, total] = mask.shape;
+  const outputs = (tf.unstack(q) as tf.Tensor2D[]).map((rows, head) =>
+    tf.tidy(() => {
+      const {k, v} = body[head] as HeadBody;
+      const scores = tf.reshape(tf.matMul(rows, k), [-1, count, total]);
+      return tf.matMul(tf.reshape(tf.softmax(tf.add(scores, mask)), [-1, total]), v);
+    }),
+  );
+  return tf.stack(outputs) as tf.Tensor3D;
+}
+
+/** Each head's rows times its own matrix: a [heads, R, X], b [X, Y] a head -> [heads, R, Y]. */
+function overHeads(a: tf.Tensor3D, b: readonly tf.Tensor2D[]): tf.Tensor3D {
+  return tf.stack((tf.unstack(a) as tf.Tensor2D[]).map((rows, head) => tf.matMul(rows, b[head] as tf.Tensor2D))) as tf.Tensor3D;
+}

@@ -1,0 +1,46 @@
+/** Chooses and starts a tf.js backend. */
+import * as tf from '@tensorflow/tfjs';
+import {ArgumentError, DeviceError, didYouMean} from 'tfjs-linear';
+
+/** What registers each backend; those that `@tensorflow/tfjs` brings need nothing. */
+const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
+  wasm: () => import('@tensorflow/tfjs-backend-wasm'),
+  cpu: async () => undefined,
+  webgl: async () => undefined,
+  webgpu: () => import('@tensorflow/tfjs-backend-webgpu'),
+};
+
+export const BACKEND_NAMES = Object.keys(REGISTER);
+
+/**
+ * Makes a backend current; without a name wasm where it loads, else cpu.
+ * @returns its name
+ * Throws ArgumentError for an unknown name, DeviceError for a backend that does not start here or that has no kernels of ours.
+ */
+export async function startBackend(name?: string): Promise<string> {
+  if (name === undefined) {
+    const started = await start('wasm').catch(() => false);
+    return started ? 'wasm' : startBackend('cpu');
+  }
+  if (!(name in REGISTER)) {
+    throw new ArgumentError({
+      where: 'backend',
+      expected: `one of ${BACKEND_NAMES.join(', ')}`,
+      received: `'${name}'.${didYouMean(name, BACKEND_NAMES)}`,
+    });
+  }
+  if (!(await start(name))) {
+    throw new DeviceError({where: `backend '${name}'`, expected: 'a backend that starts here', received: 'one that does not'});
+  }
+  if (tf.getKernel('QuantizedMatMul', name) === undefined) {
+    throw new DeviceError({where: `backend '${name}'`, expected: 'a backend with kernels of tfjs-linear', received: 'one without'});
+  }
+  return name;
+}
+
+async function start(name: string): Promise<boolean> {
+  await REGISTER[name]?.();
+  const started = await tf.setBackend(name);
+  await tf.ready();
+  return started;
+}

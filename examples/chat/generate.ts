@@ -1,0 +1,96 @@
+/** Reads a prompt and writes tokens one by one. */
+import {ArgumentError} from 'tfjs-linear';
+import {type Llama, PREFILL_POSITIONS} from './model.js';
+import {sample} from './sampler.js';
+
+export interface GenerateOptions {
+  readonly maxTokens: number;
+  /** 0: always the likeliest token. */
+  readonly temperature: number;
+  readonly random: () => number;
+  /** Ids after which to stop; they are not part of the result. */
+  readonly endIds: ReadonlySet<number>;
+  /** Stops after the token in the making: the result is what there is by then. */
+  readonly signal?: AbortSignal;
+  readonly onToken?: (id: number) => void;
+}
+
+export interface Generated {
+  readonly ids: number[];
+  /** Logits after the prompt, [V]; empty where it was stopped before. */
+  readonly promptLogits: Float32Array;
+  readonly promptTokens: number;
+  readonly prefillSeconds: number;
+  /** Steps after the first token, which comes out of the prefill. */
+  readonly decodeSteps: number;
+  readonly decodeSeconds: number;
+  /** Why it ended. */
+  readonly ended: 'end of text' | 'token limit' | 'context full' | 'stopped';
+}
+
+/** A long prompt is read in parts. Throws ArgumentError for a prompt that is empty or does not fit the context. No tensor is left behind. */
+export async function generate(model: Llama, promptIds: readonly number[], options: GenerateOptions): Promise<Generated> {
+  const {contextLength} = model.config;
+  if (promptIds.length === 0 || promptIds.length > contextLength) {
+    throw new ArgumentError({where: 'prompt', expected: `1 to ${contextLength} tokens`, received: String(promptIds.length)});
+  }
+  const {maxTokens, temperature, random, endIds, signal, onToken} = options;
+  const cache = model.createCache();
+  const ids: number[] = [];
+  const start = performance.now();
+  let prefillEnd = start;
+  let decodeSteps = 0;
+  const finish = (promptLogits: Float32Array, ended: Generated['ended']): Generated => ({
+    ids,
+    promptLogits,
+    promptTokens: promptIds.length,
+    prefillSeconds: (prefillEnd - start) / 1000,
+    decodeSteps,
+    decodeSeconds: (performance.now() - prefillEnd) / 1000,
+    ended,
+  });
+  const next = async (input: readonly number[]): Promise<Float32Array> => {
+    const logits = model.forward(input, cache);
+    try {
+      return (await logits.data()) as Float32Array;
+    } finally {
+      logits.dispose();
+    }
+  };
+  try {
+    let read = 0;
+    for (; read + PREFILL_POSITIONS < promptIds.length; read += PREFILL_POSITIONS) {
+      model.read(promptIds.slice(read, read + PREFILL_POSITIONS), cache);
+      await nextTurn();
+      if (signal?.aborted) return finish(new Float32Array(), 'stopped');
+    }
+    const promptLogits = await next(promptIds.slice(read));
+    prefillEnd = performance.now();
+    for (let logits = promptLogits; ; decodeSteps++) {
+      if (ids.length >= maxTokens) return finish(promptLogits, 'token limit');
+      const id = sample(logits, temperature, random);
+      if (endIds.has(id)) return finish(promptLogits, 'end of text');
+      ids.push(id);
+      onToken?.(id);
+      await nextTurn();
+      if (signal?.aborted) return finish(promptLogits, 'stopped');
+      if (ids.length >= maxTokens) return finish(promptLogits, 'token limit');
+      if (cache.length >= contextLength) return finish(promptLogits, 'context full');
+      logits = await next([id]);
+    }
+  } finally {
+    cache.dispose();
+  }
+}
+
+/** Lets signals, timers and the screen have their turn: on backends that answer at once the loop would never yield. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      resolve();
+    };
+    channel.port2.postMessage(null);
+  });
+}

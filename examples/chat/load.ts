@@ -1,0 +1,139 @@
+/** Builds the model from a checkpoint: every tensor in it is used, or loading stops. */
+import type * as tf from '@tensorflow/tfjs';
+import {type Checkpoint, type Linear, UnusedTensorError} from 'tfjs-linear';
+import {Attention, type QkvProjection} from './attention.js';
+import {configOf, type LlamaConfig} from './config.js';
+import {type Block, Llama, type WeightBytes} from './model.js';
+import {halfSplitRows, MLP_PARTS, NAMES, type Names} from './names.js';
+import {RmsNorm} from './norm.js';
+import {RotaryEmbedding} from './rope.js';
+
+/** Throws what `openCheckpoint`'s layers throw, and UnusedTensorError for a tensor that the model has no place for; nothing stays allocated then. */
+export async function loadLlama(checkpoint: Checkpoint, options: {signal?: AbortSignal} = {}): Promise<Llama> {
+  const loader = new Loader(checkpoint, configOf(checkpoint), options.signal);
+  try {
+    return await loader.load();
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  }
+}
+
+interface Disposable {
+  dispose(): unknown;
+}
+
+class Loader {
+  private readonly names: Names;
+  private readonly made: Disposable[] = [];
+  private bytes: WeightBytes = {weightBytes: 0, float32Bytes: 0};
+
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly config: LlamaConfig,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.names = NAMES[checkpoint.container];
+  }
+
+  async load(): Promise<Llama> {
+    const {names, config} = this;
+    this.checkNames();
+    const rope = this.keep(new RotaryEmbedding(config, await this.ropeDivisors()));
+    const embedding = await this.linear(names.embedding);
+    const blocks: Block[] = [];
+    for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i, rope));
+    const norm = await this.norm(names.norm);
+    const head = config.tiedEmbedding ? null : await this.linear(names.head);
+    return new Llama({config, embedding, blocks, norm, head, rope}, this.bytes);
+  }
+
+  dispose(): void {
+    for (const part of this.made) part.dispose();
+  }
+
+  private async block(layer: number, rope: RotaryEmbedding): Promise<Block> {
+    const {names, config, signal} = this;
+    const attentionNorm = await this.norm(names.attentionNorm(layer));
+    const qkv = await this.qkv(layer);
+    const output = await this.linear(names.output(layer));
+    const mlpNorm = await this.norm(names.mlpNorm(layer));
+    const mlp = this.keep(
+      await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...(signal === undefined ? {} : {signal})}),
+    );
+    this.count(mlp.byteLength, mlp.countParams());
+    return {attentionNorm, attention: new Attention(config, rope, qkv, output, layer), mlpNorm, mlp};
+  }
+
+  private async qkv(layer: number): Promise<QkvProjection> {
+    const [q, k, v] = this.names.qkv(layer);
+    const rows = this.checkpoint.container === 'gguf' ? halfSplitRows(this.config) : null;
+    const stacked = await this.checkpoint.stacked([q, k, v], this.options(rows?.stacked));
+    if (stacked !== null) return [this.counted(stacked)];
+    return [await this.linear(q, rows?.q), await this.linear(k, rows?.k), await this.linear(v)];
+  }
+
+  private async linear(module: string, rows?: readonly number[]): Promise<Linear> {
+    return this.counted(await this.checkpoint.linear(module, this.options(rows)));
+  }
+
+  private options(rows?: readonly number[]): {rows?: readonly number[]; signal?: AbortSignal} {
+    return {...(rows === undefined ? {} : {rows}), ...(this.signal === undefined ? {} : {signal: this.signal})};
+  }
+
+  private counted(layer: Linear): Linear {
+    this.count(layer.byteLength, layer.countParams());
+    return this.keep(layer);
+  }
+
+  private async norm(name: string): Promise<RmsNorm> {
+    const norm = new RmsNorm(await this.tensor(name), this.config.normEpsilon);
+    this.count(norm.byteLength, norm.byteLength / 4);
+    return this.keep(norm);
+  }
+
+  private tensor(name: string): Promise<tf.Tensor> {
+    return this.checkpoint.tensor(name, this.signal === undefined ? {} : {signal: this.signal});
+  }
+
+  /** Llama 3 files in GGUF hold their stretched rotary frequencies as divisors. */
+  private async ropeDivisors(): Promise<Float32Array | null> {
+    if (!this.checkpoint.names().includes('rope_freqs.weight')) return null;
+    const tensor = await this.tensor('rope_freqs.weight');
+    const values = (await tensor.data()) as Float32Array;
+    tensor.dispose();
+    return values;
+  }
+
+  /** Throws UnusedTensorError where the file holds a tensor that no part of the model reads. */
+  private checkNames(): void {
+    const {names, config, checkpoint} = this;
+    const modules = [names.embedding, names.head];
+    const tensors = new Set([names.norm, ...(checkpoint.container === 'gguf' ? ['rope_freqs.weight'] : [])]);
+    for (let i = 0; i < config.layerCount; i++) {
+      modules.push(...names.qkv(i), names.output(i), ...MLP_PARTS[checkpoint.container].map((part) => `${names.mlp(i)}.${part}`));
+      tensors.add(names.attentionNorm(i)).add(names.mlpNorm(i));
+    }
+    const known = new Set(modules);
+    const unused = checkpoint.names().filter((name) => {
+      const module = name.slice(0, name.lastIndexOf('.'));
+      return !tensors.has(name) && !known.has(module) && !names.derived.test(name);
+    });
+    if (unused.length === 0) return;
+    throw new UnusedTensorError({
+      where: 'checkpoint',
+      expected: `the tensors of a Llama model of ${config.layerCount} layers`,
+      received: `also ${unused.slice(0, 3).join(', ')}${unused.length > 3 ? ` and ${unused.length - 3} more` : ''}`,
+      why: 'This decoder has no place for them.',
+    });
+  }
+
+  private count(bytes: number, parameters: number): void {
+    this.bytes = {weightBytes: this.bytes.weightBytes + bytes, float32Bytes: this.bytes.float32Bytes + parameters * 4};
+  }
+
+  private keep<T extends Disposable>(part: T): T {
+    this.made.push(part);
+    return part;
+  }
+}
