@@ -2,12 +2,13 @@
 import type {FileHandle} from 'node:fs/promises';
 import {MissingError, SourceError} from '../errors.js';
 import {readChunked} from './chunked.js';
+import {nodeModule} from './node_module.js';
 import type {ByteSource, FileSet} from './source.js';
 
 /** A folder, or one file with the folder it lies in. Throws `SourceError` where there is neither. */
 export async function openNodePath(path: string): Promise<FileSet> {
-  const fs = await import(/* webpackIgnore: true */ /* @vite-ignore */ 'node:fs/promises');
-  const {basename, dirname, join} = await import(/* webpackIgnore: true */ /* @vite-ignore */ 'node:path');
+  const fs = await nodeModule('node:fs/promises');
+  const {basename, dirname, join} = await nodeModule('node:path');
   const refusal = (cause: unknown): SourceError =>
     new SourceError(
       {where: path, expected: 'a readable folder or file', received: cause instanceof Error ? cause.message : String(cause)},

@@ -2,6 +2,7 @@
 import {ArgumentError, SourceError} from '../errors.js';
 import {openNodePath} from './file_source.js';
 import {blobFiles, bufferFiles} from './memory_source.js';
+import {inNode, nodeModule} from './node_module.js';
 import type {OnProgress} from './progress.js';
 import {openUrl} from './url_files.js';
 
@@ -70,7 +71,7 @@ async function openText(text: string): Promise<FileSet> {
   const node = inNode();
   if (scheme === 'http' || scheme === 'https') return openUrl(new URL(text));
   if (scheme === 'file' && node) {
-    const {fileURLToPath} = await import(/* webpackIgnore: true */ /* @vite-ignore */ 'node:url');
+    const {fileURLToPath} = await nodeModule('node:url');
     return openNodePath(fileURLToPath(text));
   }
   if (scheme !== undefined) {
@@ -83,11 +84,6 @@ async function openText(text: string): Promise<FileSet> {
   }
   // In a page a bare path is a URL relative to the page.
   return node ? openNodePath(text) : openUrl(new URL(text, globalThis.location?.href));
-}
-
-/** Whether Node's own modules can be imported. */
-function inNode(): boolean {
-  return typeof process !== 'undefined' && process.versions?.node !== undefined;
 }
 
 function isArrayOfBlobs(source: unknown): source is ArrayLike<Blob> {
