@@ -6,12 +6,13 @@
  */
 import {grid, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packZeros, partsOf, unpackZeros} from '../../kernels/words.js';
-import {FileFormatError} from '../errors.js';
+import type {QuantizationConfig} from '../config/quantization.js';
+import {FileFormatError, UnsupportedError} from '../errors.js';
 import {type FileTensor, type Format, type Lowered, type Module, need} from './format.js';
 import {lowerCodes, raiseCodes} from './gptq_codes.js';
 import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq} from './gptq_header.js';
 import {gptqZeros, storeZeros} from './gptq_zeros.js';
-import {type Grouping, groupingOf} from './grouping.js';
+import {groupingOf} from './grouping.js';
 import {PLANES, transpose, unpackPlanar, unpackStream} from './packing.js';
 import {bytesOf, dtypeOfLevel, fileTensor, int32sOf, levelEntries, levelNumbers, needBytes, refuseBadScales, wordsOf} from './tensors.js';
 
@@ -41,21 +42,37 @@ function groupsOfColumns(module: Module, header: GptqHeader): Int32Array | null 
   });
 }
 
-function layoutOf(header: GptqHeader, grouping: Grouping, zeros: Uint8Array | number): WeightLayout {
+type Shape = Pick<GptqHeader, 'outDim' | 'inDim' | 'bits' | 'groupSize' | 'groups' | 'scaleType'>;
+
+function layoutOf(header: Shape, ordered: boolean, indexed: boolean, zeros: number | null): WeightLayout {
   const {outDim, inDim, groupSize, groups} = header;
-  const indexed = grouping.groupIndex !== null;
   const scaleGrid = {...grid(outDim, inDim, 1, groupSize), shape: [outDim, groups] as const, indexed};
   return {
     outDim,
     inDim,
     planes: PLANES[header.bits] as readonly number[],
     decode: {kind: 'integer'},
-    zero: typeof zeros === 'number' ? {kind: 'constant', value: zeros} : {kind: 'codes', grid: scaleGrid},
+    zero: zeros !== null ? {kind: 'constant', value: zeros} : {kind: 'codes', grid: scaleGrid},
     scales: [{grid: scaleGrid, type: header.scaleType, divide: false}],
     offsets: [],
-    ordered: grouping.order !== null,
+    ordered,
     indexed,
   };
+}
+
+/**
+ * The layout of a GPTQ weight of this config with F16 scales, to allocate before its values are there.
+ * `descAct` leaves room for an order, unless one group spans all inputs. Throws UnsupportedError for a width GPTQ does not have.
+ */
+export function gptqLayout(config: QuantizationConfig, outDim: number, inDim: number): WeightLayout {
+  const {bits, sym, descAct} = config;
+  if (config.quantMethod !== 'gptq' || bits < 2 || bits > 8) {
+    throw new UnsupportedError({where: 'gptqLayout', expected: 'gptq of 2 to 8 bits', received: `${config.quantMethod} of ${bits} bits`});
+  }
+  const groupSize = config.groupSize === -1 ? inDim : config.groupSize;
+  const groups = Math.ceil(inDim / groupSize);
+  const shape: Shape = {outDim, inDim, bits, groupSize, groups, scaleType: 'float16'};
+  return layoutOf(shape, descAct && groups > 1, false, sym ? 2 ** (bits - 1) : null);
 }
 
 /**
@@ -78,7 +95,8 @@ export const gptq: Format = {
     const {checkpointFormat, zeros} = gptqZeros(module, header);
     const columns = groupsOfColumns(module, header);
     const grouping = columns === null ? {order: null, groupIndex: null} : groupingOf(columns, header.groups, header.groupSize);
-    const layout = layoutOf(header, grouping, zeros);
+    const constant = typeof zeros === 'number' ? zeros : null;
+    const layout = layoutOf(header, grouping.order !== null, grouping.groupIndex !== null, constant);
     const words = allocateWords(layout);
     const parts = partsOf(layout, words);
     lowerCodes(wordsOf(need(module, 'qweight')), layout, header.bits, header.planar, grouping.order, parts.codes);

@@ -53,8 +53,9 @@ export async function gptqUnpackAsync(tensors: GptqTensors, options: GptqUnpackO
   return unpack(new Map(values.map(([name, shape, data]) => [NAMES[name], stored(name, shape, data)])), options);
 }
 
-/** The kernel for a backend: lowers on the host and runs that backend's UnpackWeight. */
+/** Registers the kernel for a backend, once: it lowers on the host and runs that backend's UnpackWeight. */
 export function registerGptqUnpack(backendName: string): void {
+  if (tf.getKernel(GPTQ_UNPACK, backendName)) return;
   tf.registerKernel({
     kernelName: GPTQ_UNPACK,
     backendName,
