@@ -5,11 +5,11 @@ export type GgufValue = number | bigint | boolean | string | GgufValue[];
 
 /** The format's own limit for keys, 2^16 - 1 bytes. */
 const MAX_KEY_BYTES = 65_535;
-/** The longest texts seen are tokenizer files kept whole, about 35 MB. */
+/** The longest texts are tokenizer files kept whole: Gemma 3's has 33 MB. */
 const MAX_TEXT_BYTES = 64 * 2 ** 20;
-/** The longest array seen, the merges of a vocabulary of 262,144, has about 515,000 entries. */
+/** The longest arrays are tokens and merges: vocabularies in use have up to 262,144 tokens, and at most a few merges for each. */
 const MAX_ARRAY_LENGTH = 2 ** 24;
-/** No file seen nests arrays deeper than 2. Without a limit a small file could exhaust the stack. */
+/** Known keys hold flat arrays. Without a limit a small file could exhaust the stack. */
 const MAX_ARRAY_DEPTH = 8;
 
 const ARRAY = 9;
@@ -23,7 +23,7 @@ const READERS: Readonly<Record<number, {bytes: number; read: (cursor: GgufCursor
   5: {bytes: 4, read: (cursor) => cursor.i32()},
   6: {bytes: 4, read: (cursor) => cursor.f32()},
   7: {bytes: 1, read: readBoolean},
-  8: {bytes: 8, read: (cursor) => cursor.text('a text', MAX_TEXT_BYTES, 'The longest seen has about 35 MB.', false)},
+  8: {bytes: 8, read: (cursor) => cursor.text('a text', MAX_TEXT_BYTES, 'The longest in use have about 33 MB.', false)},
   10: {bytes: 8, read: (cursor) => cursor.u64()},
   11: {bytes: 8, read: (cursor) => cursor.i64()},
   12: {bytes: 8, read: (cursor) => cursor.f64()},
@@ -53,7 +53,7 @@ function readValue(cursor: GgufCursor, kind: number, depth: number): GgufValue {
 function readArray(cursor: GgufCursor, depth: number): GgufValue[] {
   if (depth > MAX_ARRAY_DEPTH) throw cursor.error(`arrays nested at most ${MAX_ARRAY_DEPTH} deep`, 'deeper ones');
   const kind = cursor.u32();
-  const length = cursor.count('an array length', MAX_ARRAY_LENGTH, 'The longest seen has about 515,000 entries.');
+  const length = cursor.count('an array length', MAX_ARRAY_LENGTH, 'The longest in use have some 500,000 entries.');
   const values: GgufValue[] = [];
   if (kind === ARRAY) {
     for (let i = 0; i < length; i++) values.push(readArray(cursor, depth + 1));
