@@ -4,6 +4,8 @@ import type {WeightLayout} from './layout.js';
 
 export const QUANTIZED_MATMUL = 'QuantizedMatMul';
 export const UNPACK_WEIGHT = 'UnpackWeight';
+export const FP8_QUANTIZE = 'Fp8Quantize';
+export const FP8_SCALED_MATMUL = 'Fp8ScaledMatMul';
 
 /**
  * How x enters a product. 'auto' lets a backend round each row's blocks of x to 16-bit integers where that is faster

@@ -2,8 +2,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {ACTIVATIONS, type Activation} from './activation.js';
-import {type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
+import {FP8_SCALED_MATMUL, type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
+import type {ScaledMatMulAttrs} from './fp8_matmul.js';
 import {activateTensor, recordsGradients} from './gradients.js';
+import {checkScale, type InputQuantization, quantizeAttrs} from './input_quantization.js';
 import type {QuantizedWeight} from './quantized_weight.js';
 
 export interface QuantizedMatMulOptions {
@@ -12,6 +14,10 @@ export interface QuantizedMatMulOptions {
   activation?: Activation | null;
   /** 'auto' (default): 1e-4 relative where a backend rounds x to 16-bit integers, else 1e-6. 'float32': 1e-6. */
   inputPrecision?: InputPrecision;
+  /** Round x to 8 or 4 bits first, as the checkpoint's own runtime does; the result is then the product with the rounded x. Default 'none'. */
+  inputQuantization?: InputQuantization | 'none' | null;
+  /** With inputQuantization: round y to bfloat16 (held as float32). Default false. */
+  bfloat16Output?: boolean;
 }
 
 /**
@@ -38,7 +44,7 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   return tf.tidy(() => {
     const m = k === 0 ? x.shape.slice(0, -1).reduce((a, b) => a * b, 1) : x.size / k;
     if (m === 0 || n === 0) return tf.zeros(outShape);
-    if (k === 0) throw new ShapeError({where: 'quantizedMatMul', expected: 'a weight with at least one column', received: `[${n}, 0]`});
+    if (k === 0) return emptySum(outShape, bias, activation);
     const apart = activation !== null && recordsGradients();
     const attrs: QuantizedMatMulAttrs = {
       layout: weight.layout,
@@ -51,10 +57,34 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
     const flat = x.dtype === 'float32' ? rows : tf.cast(rows, 'float32');
     const inputs: tf.NamedTensorMap = {x: flat, words: weight.words};
     if (bias !== null) inputs.bias = bias;
-    let y = tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    let y = isNone(options.inputQuantization)
+      ? (tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor)
+      : scaled(inputs, attrs, options.inputQuantization, options.bfloat16Output ?? false);
     if (apart) y = activateTensor(activation as Activation, y);
     return x.rank === 2 ? y : tf.reshape(y, outShape);
   });
+}
+
+function isNone(q: InputQuantization | 'none' | null | undefined): q is 'none' | null | undefined {
+  return q === undefined || q === null || q === 'none';
+}
+
+function scaled(inputs: tf.NamedTensorMap, attrs: QuantizedMatMulAttrs, q: InputQuantization, bfloat16Output: boolean): tf.Tensor {
+  const [m, k] = (inputs.x as tf.Tensor).shape as [number, number];
+  const quantize = quantizeAttrs(q, true);
+  const all: tf.NamedTensorMap = {...inputs};
+  if (q.scale !== undefined) {
+    all.scale = typeof q.scale === 'number' ? tf.scalar(q.scale) : q.scale;
+    checkScale(q, all.scale.shape, m, k);
+  }
+  const scaledAttrs: ScaledMatMulAttrs = {...attrs, quantize, bfloat16Output};
+  return tf.engine().runKernel(FP8_SCALED_MATMUL, all, scaledAttrs as unknown as tf.NamedAttrMap);
+}
+
+/** A sum over no columns: the bias alone. */
+function emptySum(outShape: number[], bias: tf.Tensor | null, activation: Activation | null): tf.Tensor {
+  const y = bias === null ? tf.zeros(outShape) : tf.broadcastTo(bias, outShape);
+  return activation === null ? y : activateTensor(activation, y);
 }
 
 /**

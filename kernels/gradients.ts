@@ -1,7 +1,7 @@
 /** Gradients: to x through the packed weight and to the bias; none to the codes. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from './activation.js';
-import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from './attributes.js';
+import {FP8_SCALED_MATMUL, QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from './attributes.js';
 
 /** Floats of W expanded at a time (16 MiB): dx needs W, but never the whole of it. */
 const SLAB_FLOATS = 1 << 22;
@@ -50,18 +50,23 @@ function throughWeight(dy: tf.Tensor2D, words: tf.Tensor, attrs: QuantizedMatMul
   return dx as tf.Tensor2D;
 }
 
-/** Registers the gradient of QuantizedMatMul for every backend. UnpackWeight has no differentiable input. */
+/**
+ * Registers the gradients for every backend. Rounding x to 8 bits passes the gradient straight through (Bengio et al. 2013, arXiv 1308.3432),
+ * as quantisation-aware training does. UnpackWeight has no differentiable input.
+ */
 export function registerGradients(): void {
-  tf.registerGradient({
-    kernelName: QUANTIZED_MATMUL,
-    inputsToSave: ['words'],
-    gradFunc: (dy, saved, attrs) => {
-      const words = saved[0] as tf.Tensor;
-      return {
-        x: () => throughWeight(dy as tf.Tensor2D, words, attrs as unknown as QuantizedMatMulAttrs),
-        bias: () => tf.sum(dy as tf.Tensor2D, 0),
-      };
-    },
-  });
+  for (const kernelName of [QUANTIZED_MATMUL, FP8_SCALED_MATMUL]) {
+    tf.registerGradient({
+      kernelName,
+      inputsToSave: ['words'],
+      gradFunc: (dy, saved, attrs) => {
+        const words = saved[0] as tf.Tensor;
+        return {
+          x: () => throughWeight(dy as tf.Tensor2D, words, attrs as unknown as QuantizedMatMulAttrs),
+          bias: () => tf.sum(dy as tf.Tensor2D, 0),
+        };
+      },
+    });
+  }
   tf.registerGradient({kernelName: UNPACK_WEIGHT, inputsToSave: [], gradFunc: () => ({})});
 }

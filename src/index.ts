@@ -1,5 +1,6 @@
 /** tfjs-linear: quantised and sharded linear layers for TensorFlow.js. Importing it registers the kernels. */
 import * as contract from '../kernels/contract.js';
+import * as fp8 from '../kernels/fp8_contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import {registerGradients} from '../kernels/gradients.js';
 import {registerWasmKernels} from '../kernels/wasm/index.js';
@@ -10,10 +11,13 @@ registerGradients();
 
 export type {Activation} from '../kernels/activation.js';
 export type {InputPrecision} from '../kernels/attributes.js';
+export type {Fp8QuantizeOptions, Fp8ScaledMatMulOptions} from '../kernels/fp8_contract.js';
+export type {InputGranularity, InputQuantization, InputType} from '../kernels/input_quantization.js';
 export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from '../kernels/layout.js';
 export {type MemoryInfo, memory} from '../kernels/memory.js';
 export {QuantizedWeight} from '../kernels/quantized_weight.js';
 export type {Range} from '../kernels/slice.js';
+export * from './config/float8.js';
 export {DeviceRef} from './device.js';
 export {DType} from './dtype.js';
 export * from './errors.js';
@@ -27,4 +31,6 @@ export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
 export const ops = {
   quantizedMatMul: contract.quantizedMatMul,
   unpackWeight: contract.unpackWeight,
+  fp8Quantize: fp8.fp8Quantize,
+  fp8ScaledMatMul: fp8.fp8ScaledMatMul,
 } as const;

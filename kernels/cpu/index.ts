@@ -1,9 +1,11 @@
 /** Backend 'cpu': the oracle for every other backend. */
 import {type KernelFunc, registerKernel, type TensorInfo, type TypedArray} from '@tensorflow/tfjs';
 import {activate} from '../activation.js';
-import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {scaledMatMul} from '../fp8_matmul.js';
 import {rowOutside} from '../rows.js';
 import {partsOf} from '../words.js';
+import {fp8Quantize} from './quantize.js';
 import {RowReader} from './row.js';
 
 /** The part of tf.js's cpu backend that we use. */
@@ -56,4 +58,6 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
 export function registerCpuKernels(backendName = 'cpu'): void {
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+  registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
+  registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: scaledMatMul(fp8Quantize, quantizedMatMul)});
 }

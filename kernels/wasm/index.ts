@@ -1,10 +1,12 @@
 /** Backend 'wasm': kernels in AssemblyScript on tf.js's own heap. */
 import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
-import {QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {scaledMatMul} from '../fp8_matmul.js';
 import {rowOutside} from '../rows.js';
 import {descriptorOf} from './descriptor.js';
 import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
 import {heapOf, type WasmBackend} from './module.js';
+import {fp8Quantize} from './quantize.js';
 
 export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   const {layout, rowStart, rowEnd} = attrs as unknown as UnpackWeightAttrs;
@@ -32,4 +34,6 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   env().registerFlag(WASM_VARIANT_FLAG, () => 'auto' as unknown as boolean);
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+  registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
+  registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: scaledMatMul(fp8Quantize, quantizedMatMul)});
 }

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {decodeTable} from '../../kernels/float_codes.js';
+import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
@@ -10,6 +11,7 @@ import {FORMATS} from '../formats/index.js';
 import {GPTQLinear} from '../layers/gptq_linear.js';
 import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
+import {inputQuantizationFrom} from './scheme.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
 
@@ -18,6 +20,8 @@ export interface LinearOptions {
   device?: DeviceRef | string;
   /** 'auto' or 'float32'; see InputPrecision. */
   inputPrecision?: LinearConfig['inputPrecision'];
+  /** Rounding of x before the product. Default: what the checkpoint's config says (fp8, int8 and fp4 schemes), none for GGUF. */
+  inputQuantization?: InputQuantization | 'none';
   /** Name of the layer; state keys then carry it. */
   name?: string;
   /** Row i of the layer is the file's row rows[i], weight and bias. Default: the file's order. */
@@ -103,7 +107,7 @@ export class Checkpoint {
   async stacked(modules: readonly string[], options: LinearOptions = {}): Promise<Linear | null> {
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
-    if (stackingObstacle(parts.map((part) => part.layout)) !== null || (biases !== 0 && biases !== parts.length)) return null;
+    if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
     return linearOf(stack(parts), options, Linear);
   }
 
@@ -117,22 +121,16 @@ export class Checkpoint {
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
     }
-    const stacked = stackingObstacle([gate.layout, up.layout]) === null ? stack([gate, up]) : null;
+    const stacked = obstacle([gate, up]) ? null : stack([gate, up]);
     const parts: [string, HostLinear][] =
       stacked === null
         ? [
-            ['gate_proj', {...gate, bias: biasOf(gate)}],
-            ['up_proj', {...up, bias: biasOf(up)}],
+            ['gate_proj', hostOf(gate)],
+            ['up_proj', hostOf(up)],
           ]
         : [['gate_up', stacked]];
-    parts.push(['down_proj', {...down, bias: biasOf(down)}]);
-    const precision = options.inputPrecision === undefined ? {} : {inputPrecision: options.inputPrecision};
-    const children = Object.fromEntries(
-      parts.map(([child, l]) => [
-        child,
-        {inDim: l.layout.inDim, outDim: l.layout.outDim, layout: l.layout, hasBias: l.bias !== null, ...precision},
-      ]),
-    );
+    parts.push(['down_proj', hostOf(down)]);
+    const children = Object.fromEntries(parts.map(([child, host]) => [child, configOf(host, options, `${prefix}.${child}`)]));
     const init = Object.fromEntries(parts.map(([child, l]) => [child, initOf(l.words, l.bias)]));
     return new MLP(
       {
@@ -208,32 +206,45 @@ export class Checkpoint {
 }
 
 /** A weight and bias on the host. */
-type HostLinear = Pick<Lowered, 'layout' | 'words'> & {bias: Float32Array | null};
+type HostLinear = Pick<Lowered, 'layout' | 'words' | 'inputScheme'> & {bias: Float32Array | null};
+
+function hostOf(lowered: Lowered): HostLinear {
+  return {...lowered, bias: biasOf(lowered)};
+}
 
 function makeLinear(lowered: Lowered, options: LinearOptions): Linear {
-  return linearOf({...lowered, bias: biasOf(lowered)}, options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
+  return linearOf(hostOf(lowered), options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
 }
 
-function linearOf(host: HostLinear, {rows, device, inputPrecision, name}: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
-  const {layout, words, bias} = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
+function linearOf(host: HostLinear, options: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
+  const {rows, device, name} = options;
+  const ordered = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
   const config: LinearConfig = {
-    inDim: layout.inDim,
-    outDim: layout.outDim,
-    hasBias: bias !== null,
-    layout,
+    ...configOf(ordered, options, name ?? 'linear'),
     device: device ?? null,
-    inputPrecision: inputPrecision ?? 'auto',
     ...(name === undefined ? {} : {name}),
   };
-  return new cls(config, initOf(words, bias));
+  return new cls(config, initOf(ordered.words, ordered.bias));
 }
 
-function reordered({layout, words, bias}: HostLinear, rows: readonly number[], where: string): HostLinear {
+function configOf(host: HostLinear, options: Pick<LinearOptions, 'inputPrecision' | 'inputQuantization'>, where: string): LinearConfig {
+  const {layout, bias, inputScheme} = host;
+  return {
+    inDim: layout.inDim,
+    outDim: layout.outDim,
+    layout,
+    hasBias: bias !== null,
+    inputPrecision: options.inputPrecision ?? 'auto',
+    inputQuantization: options.inputQuantization ?? inputQuantizationFrom(inputScheme, where),
+  };
+}
+
+function reordered({layout, words, bias, inputScheme}: HostLinear, rows: readonly number[], where: string): HostLinear {
   const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
   if (bad !== undefined) {
     throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
   }
-  return {...takeRows({layout, words}, rows), bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number)};
+  return {...takeRows({layout, words}, rows), inputScheme, bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number)};
 }
 
 function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
@@ -247,10 +258,16 @@ function biasOf(lowered: Lowered): Float32Array | null {
   throw new UnsupportedError({where: 'bias', expected: 'F32, F16 or BF16', received: lowered.bias.dtype});
 }
 
+/** Do layouts, or what is to happen to x, keep these from being one record? */
+function obstacle(parts: readonly Lowered[]): boolean {
+  const schemes = new Set(parts.map((part) => JSON.stringify(part.inputScheme)));
+  return schemes.size !== 1 || stackingObstacle(parts.map((part) => part.layout)) !== null;
+}
+
 /** Weights of one structure as one, with a bias each or none. */
 function stack(parts: readonly Lowered[]): HostLinear {
   const biases = parts.map(biasOf).filter((bias) => bias !== null);
-  return {...stackRows(parts), bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias)))};
+  return {...stackRows(parts), inputScheme: (parts[0] as Lowered).inputScheme, bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias)))};
 }
 
 /** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */

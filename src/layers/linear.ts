@@ -1,13 +1,16 @@
 /** Linear: y = x . W^T + b with W dense, 16-bit or packed. */
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
 import {DeviceRef} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {dense16Layout, emptyLayout} from './allocate.js';
 import type {DenseWeight} from './dense_weight.js';
+import {float8Layout} from './float8.js';
 import {type CoreConfig, LinearCore} from './linear_core.js';
 import {checkDim} from './shapes.js';
 import {loadLinearState, type StateDict} from './state.js';
@@ -29,6 +32,10 @@ export interface LinearConfig {
   clipWeight?: number | null;
   /** 'auto' or 'float32'; see InputPrecision. */
   inputPrecision?: InputPrecision;
+  /** Rounding of x before the product, for packed weights. Default: 'none', or what float8Config says. */
+  inputQuantization?: InputQuantization | 'none' | null;
+  /** 8-bit float weights and activations. State keys: weight, weight_scale, and input_scale where it is static. */
+  float8Config?: Float8Config | Float8ConfigFields | null;
   /** An explicit name also prefixes the state keys: `name.weight`. */
   name?: string;
   trainable?: boolean;
@@ -101,6 +108,21 @@ export class Linear extends tf.LayersModel {
     return this.core.bias;
   }
 
+  /** How x is rounded before the product; null: not at all. */
+  get inputQuantization(): InputQuantization | null {
+    return this.core.inputQuantization;
+  }
+
+  /** The static scale of x under a float8Config, [] or [K]; null where there is none. Owned by the layer. */
+  get inputScale(): tf.Tensor | null {
+    return this.core.inputScale;
+  }
+
+  /** The scale of a float8Config's weight as a new tensor, the caller's to dispose: [] (tensor), [N, 1], [1, K] or the blocks' grid; null without. */
+  get weightScale(): tf.Tensor | null {
+    return this.core.weightScale();
+  }
+
   /** What state keys begin with: '' or 'name.'. */
   get keyPrefix(): string {
     return this.explicitName === null ? '' : `${this.explicitName}.`;
@@ -141,7 +163,8 @@ export class Linear extends tf.LayersModel {
 
   /**
    * Takes values: `weight` [N, K] float32 (rounded once where the layer is 16-bit) or, for a packed layer, its words int32 [L];
-   * `bias` [N]. Keys carry the explicit name. Copies; the caller keeps its tensors.
+   * `bias` [N]. With a float8Config: `weight` [N, K] float32 numbers that e4m3fn has, or int32 codes; `weight_scale`; `input_scale` if static.
+   * Keys carry the explicit name. Copies; the caller keeps its tensors.
    * Throws MissingError for a missing key, UnusedTensorError for one too many (`strict`), ShapeError; the layer is then unchanged.
    */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
@@ -152,6 +175,7 @@ export class Linear extends tf.LayersModel {
   stateDict(): Record<string, tf.Tensor> {
     const weight = 'layout' in this.weight ? this.weight.words : this.weight.tensor;
     const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: tf.clone(weight)};
+    if (this.inputScale !== null) dict[`${this.keyPrefix}input_scale`] = tf.clone(this.inputScale);
     if (this.bias !== null) dict[`${this.keyPrefix}bias`] = tf.clone(this.bias);
     return dict;
   }
@@ -167,6 +191,8 @@ export class Linear extends tf.LayersModel {
       hasBias: this.hasBias,
       clipWeight: this.clipWeight,
       inputPrecision: core.config.inputPrecision,
+      inputQuantization: core.config.inputQuantization,
+      float8Config: (core.config.float8?.toJSON() ?? null) as unknown as Float8ConfigFields | null,
       trainable: this.trainable,
       layout: core.config.layout,
     };
@@ -195,7 +221,9 @@ function resolve(config: LinearConfig, init: LinearInit): {name: string; dtype: 
       remedy: 'Use null or 0 for no clipping.',
     });
   }
-  const {dtype, layout} = resolveLayout(config, name, inDim, outDim);
+  const float8 = config.float8Config === undefined || config.float8Config === null ? null : asFloat8(config.float8Config);
+  const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim);
+  const q = config.inputQuantization ?? null;
   const device = typeof config.device === 'string' ? new DeviceRef(config.device) : (config.device ?? null);
   return {
     name,
@@ -209,17 +237,24 @@ function resolve(config: LinearConfig, init: LinearInit): {name: string; dtype: 
       device,
       clipWeight: clip === 0 ? null : clip,
       inputPrecision: config.inputPrecision ?? 'auto',
+      inputQuantization: q === 'none' ? null : q,
+      float8,
       trainable: config.trainable ?? true,
       ...init,
     },
   };
 }
 
-function resolveLayout(config: LinearConfig, name: string, inDim: number, outDim: number): {dtype: DType; layout: WeightLayout | null} {
+function asFloat8(config: Float8Config | Float8ConfigFields): Float8Config {
+  return config instanceof Float8Config ? config : new Float8Config(config);
+}
+
+function resolveLayout(config: LinearConfig, float8: Float8Config | null, name: string, inDim: number, outDim: number): {dtype: DType; layout: WeightLayout | null} {
   if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
   if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
     return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
   }
+  if (float8 !== null) return {dtype: DType.float8_e4m3fn, layout: float8Layout(float8, outDim, inDim)};
   const dtype = checkDenseDType(config.dtype ?? DType.float32, name);
   return {dtype, layout: dtype === 'float32' ? null : dense16Layout(dtype, outDim, inDim)};
 }

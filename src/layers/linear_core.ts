@@ -3,11 +3,14 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import {quantizedMatMul} from '../../kernels/contract.js';
+import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import type {Float8Config} from '../config/float8.js';
 import {type DeviceRef, onDevice} from '../device.js';
 import {denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
+import {inputQuantizationOf, inputScaleShape, weightScaleOf} from './float8.js';
 
 export interface CoreConfig {
   name: string;
@@ -19,6 +22,8 @@ export interface CoreConfig {
   device: DeviceRef | null;
   clipWeight: number | null;
   inputPrecision: InputPrecision;
+  inputQuantization: InputQuantization | null;
+  float8: Float8Config | null;
   trainable: boolean;
   /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
   words?: Int32Array;
@@ -52,6 +57,7 @@ export class LinearCore extends tf.layers.Layer {
   readonly config: CoreConfig;
   readonly weight: QuantizedWeight | DenseWeight;
   private readonly biasVariable: Variable | null;
+  private inputScaleVariable: Variable | null = null;
   private readonly viewBias: tf.Tensor1D | null;
 
   constructor(config: CoreConfig) {
@@ -70,6 +76,25 @@ export class LinearCore extends tf.layers.Layer {
   /** [N] float32, or null. Do not dispose. */
   get bias(): tf.Tensor1D | null {
     return (this.biasVariable?.read() as tf.Tensor1D | undefined) ?? this.viewBias;
+  }
+
+  /** The static scale of x under a Float8Config, [] or [K]; null where there is none. Do not dispose. */
+  get inputScale(): tf.Tensor | null {
+    return this.inputScaleVariable?.read() ?? null;
+  }
+
+  /** The weight's scales under a Float8Config as a new tensor; null without. */
+  weightScale(): tf.Tensor | null {
+    const {float8, layout} = this.config;
+    if (float8 === null || layout === null) return null;
+    const words = (this.weight as QuantizedWeight).words.dataSync() as Int32Array;
+    return weightScaleOf(float8, layout, words);
+  }
+
+  /** How x is rounded before the product; null: not at all. */
+  get inputQuantization(): InputQuantization | null {
+    const {float8, inputQuantization} = this.config;
+    return float8 === null ? inputQuantization : inputQuantizationOf(float8, this.inputScale);
   }
 
   get isView(): boolean {
@@ -93,7 +118,8 @@ export class LinearCore extends tf.layers.Layer {
     return onDevice(this.config.device, () => {
       if (this.config.clipWeight !== null) return tf.tidy(() => this.clipped(x, activation));
       if (this.weight instanceof QuantizedWeight) {
-        return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision: this.config.inputPrecision});
+        const {inputPrecision} = this.config;
+        return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision, inputQuantization: this.inputQuantization});
       }
       return denseMatMul(x, this.weight, this.bias, activation);
     });
@@ -103,8 +129,12 @@ export class LinearCore extends tf.layers.Layer {
     this.biasVariable?.write(bias);
   }
 
+  setInputScale(scale: tf.Tensor): void {
+    this.inputScaleVariable?.write(scale);
+  }
+
   setWeightTensor(tensor: tf.Tensor): void {
-    const variable = [...this.trainableWeights, ...this.nonTrainableWeights].find((v) => v !== this.biasVariable);
+    const variable = [...this.trainableWeights, ...this.nonTrainableWeights].find((v) => v !== this.biasVariable && v !== this.inputScaleVariable);
     variable?.write(tensor);
   }
 
@@ -125,6 +155,8 @@ export class LinearCore extends tf.layers.Layer {
       weight = new DenseWeight(variable.read() as tf.Tensor2D);
     }
     const biasVariable = hasBias ? add('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias))) : null;
+    const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
+    if (scaleShape !== null) this.inputScaleVariable = add('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
     return [weight, biasVariable];
   }
 

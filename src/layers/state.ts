@@ -4,6 +4,7 @@ import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
+import {float8Words} from './float8.js';
 import type {Linear} from './linear.js';
 import type {LinearCore} from './linear_core.js';
 
@@ -38,8 +39,12 @@ export function checkShape(t: tf.Tensor, shape: readonly number[], where: string
 }
 
 export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): void {
-  const [weightKey, biasKey] = [`${layer.keyPrefix}weight`, `${layer.keyPrefix}bias`];
-  checkKeys(dict, layer.hasBias ? [weightKey, biasKey] : [weightKey], strict, layer.name);
+  const [weightKey, biasKey, scaleKey, inputKey] = ['weight', 'bias', 'weight_scale', 'input_scale'].map((key) => layer.keyPrefix + key) as [string, string, string, string];
+  const float8 = core.config.float8;
+  // Packed words carry their scales; numbers or codes [N, K] come with them.
+  const apart = float8 !== null && dict[weightKey]?.rank === 2;
+  const keys = [weightKey, ...(apart ? [scaleKey] : []), ...(core.inputScale === null ? [] : [inputKey]), ...(layer.hasBias ? [biasKey] : [])];
+  checkKeys(dict, keys, strict, layer.name);
   const weight = dict[weightKey] as tf.Tensor;
   const bias = layer.hasBias ? (dict[biasKey] as tf.Tensor) : null;
   if (bias !== null) checkShape(bias, [layer.outDim], `${layer.name}: ${biasKey}`);
@@ -51,10 +56,24 @@ export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict
       remedy: 'Load the state of the whole MLP.',
     });
   }
-  const value = weightValue(layer, core.config.layout, weight, weightKey);
+  const inputScale = core.inputScale === null ? null : scalarLike(dict[inputKey] as tf.Tensor, core.inputScale.shape, `${layer.name}: ${inputKey}`);
+  const value = apart
+    ? tf.tensor1d(float8Words(float8, core.config.layout as WeightLayout, weight, dict[scaleKey] as tf.Tensor, layer.name), 'int32')
+    : weightValue(layer, core.config.layout, weight, weightKey);
   core.setWeightTensor(value);
   value.dispose();
   if (bias !== null) core.setBias(bias);
+  if (inputScale !== null) {
+    const shaped = tf.reshape(inputScale, (core.inputScale as tf.Tensor).shape);
+    core.setInputScale(shaped);
+    shaped.dispose();
+  }
+}
+
+/** A tensor of `shape`; [1] stands for []. Throws ShapeError. */
+function scalarLike(t: tf.Tensor, shape: readonly number[], where: string): tf.Tensor {
+  if (!(shape.length === 0 && t.rank === 1 && t.shape[0] === 1)) checkShape(t, shape, where);
+  return t;
 }
 
 /** The variable's new value, checked; the caller disposes it. */

@@ -6,3 +6,4 @@ export {gemm} from './gemm';
 export {gemv} from './gemv';
 export {gemvFloats, prepareFloats} from './gemv_floats';
 export {prepareRow} from './prepare';
+export {quantize} from './quantize';

@@ -1,0 +1,75 @@
+/** The op functions of 8-bit floats: quantise x, and multiply it with a packed weight. */
+import * as tf from '@tensorflow/tfjs';
+import {ArgumentError} from '../src/errors.js';
+import {FP8_QUANTIZE} from './attributes.js';
+import {quantizedMatMul} from './contract.js';
+import {checkScale, type InputGranularity, type InputQuantization, type InputType, quantizeAttrs} from './input_quantization.js';
+import type {QuantizedWeight} from './quantized_weight.js';
+
+export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
+  dtype: InputType;
+}
+
+/**
+ * x [..., K] to codes and scales: q = round(clamp(x / scale)), nearest, ties to even, saturating.
+ * @returns codes int32 [..., K] (0..255; int8: -128..127), scales float32: [] (tensor), [..., 1] (colwise: one a token), [K] (rowwise),
+ *   [..., ceil(K / block)] (block)
+ * A zero row has scale 0 and codes 0. Throws ArgumentError for a scheme that contradicts itself, ShapeError for a static scale of another shape.
+ */
+export function fp8Quantize(x: tf.Tensor, options: Fp8QuantizeOptions): {codes: tf.Tensor; scales: tf.Tensor} {
+  if (x.rank < 1) throw new ArgumentError({where: 'fp8Quantize: x', expected: 'rank 1 or more', received: 'a scalar'});
+  const k = x.shape[x.rank - 1] as number;
+  const lead = x.shape.slice(0, -1);
+  const m = lead.reduce((a, b) => a * b, 1);
+  const attrs = quantizeAttrs(options, false);
+  return tf.tidy(() => {
+    const inputs: tf.NamedTensorMap = {x: tf.cast(tf.reshape(x, [m, k]), 'float32')};
+    if (options.scale !== undefined) {
+      inputs.scale = typeof options.scale === 'number' ? tf.scalar(options.scale) : options.scale;
+      checkScale(options, inputs.scale.shape, m, k);
+    }
+    const [codes, scales] = tf.engine().runKernel(FP8_QUANTIZE, inputs, attrs as unknown as tf.NamedAttrMap) as unknown as [tf.Tensor, tf.Tensor];
+    const perRow = options.granularity === 'colwise' || options.granularity === 'block';
+    return {codes: tf.reshape(codes, x.shape), scales: perRow ? tf.reshape(scales, [...lead, scales.shape[1] as number]) : scales};
+  });
+}
+
+export interface Fp8ScaledMatMulOptions {
+  /** Default: the weight's own 8-bit type, e4m3fn where it is not one. */
+  dtype?: InputType;
+  inputScale?: number | tf.Tensor;
+  inputOrigin: 'static' | 'dynamic';
+  inputGranularity: InputGranularity;
+  /** Columns of a block of x, with inputGranularity 'block'. */
+  block?: number;
+  /** dynamic: upper bound of amax. Honoured (MAX reads it and drops it). */
+  activationScaleUb?: number;
+  bias?: tf.Tensor | null;
+  /** 'bfloat16' rounds y (held as float32), as MAX's op does. Default 'float32'. */
+  outputDtype?: 'float32' | 'bfloat16';
+  /** Multiply by the reciprocal of the scale, as MAX's static path does. */
+  reciprocal?: boolean;
+}
+
+const FLOAT8 = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2fnuz'] as const;
+
+/**
+ * x [..., K] rounded to 8-bit floats, times a packed weight N x K of any layout, float32 sums, plus bias -> [..., N].
+ * The weight's own scales (tensor, output channel, input column, block) are part of it. Source: MAX `quantize_static_scaled_float8`,
+ * `dynamic_scaled_matmul`; here every granularity of x goes with every one of W.
+ */
+export function fp8ScaledMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fp8ScaledMatMulOptions): tf.Tensor {
+  const {decode} = weight.layout;
+  const own = decode.kind === 'float' ? FLOAT8.find((t) => t === decode.type) : undefined;
+  const inputQuantization: InputQuantization = {
+    dtype: options.dtype ?? own ?? 'float8_e4m3fn',
+    origin: options.inputOrigin,
+    granularity: options.inputGranularity,
+    ...(options.block === undefined ? {} : {block: options.block}),
+    ...(options.inputScale === undefined ? {} : {scale: options.inputScale}),
+    ...(options.activationScaleUb === undefined ? {} : {scaleUb: options.activationScaleUb}),
+    ...(options.reciprocal === undefined ? {} : {reciprocal: options.reciprocal}),
+  };
+  const bfloat16Output = options.outputDtype === 'bfloat16';
+  return quantizedMatMul(x, weight, {bias: options.bias ?? null, inputQuantization, bfloat16Output});
+}

@@ -1,0 +1,180 @@
+/** How a model's 8-bit float layers are scaled. Source: MAX `max.nn.linear` Float8Config and its specs. */
+import type {DType} from '../dtype.js';
+import {ArgumentError} from '../errors.js';
+
+/** Which numbers share a scale. For an input, COLWISE is one a token and ROWWISE one an input feature; for a weight, ROWWISE is one an output channel. */
+export const Float8ScaleGranularity = {TENSOR: 'tensor', ROWWISE: 'rowwise', COLWISE: 'colwise', BLOCK: 'block'} as const;
+export type Float8ScaleGranularity = (typeof Float8ScaleGranularity)[keyof typeof Float8ScaleGranularity];
+
+/** Where an input's scale comes from: the checkpoint, or x itself at each call. */
+export const Float8ScaleOrigin = {STATIC: 'static', DYNAMIC: 'dynamic'} as const;
+export type Float8ScaleOrigin = (typeof Float8ScaleOrigin)[keyof typeof Float8ScaleOrigin];
+
+const SCALE_TYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
+
+function check<T>(value: T, allowed: readonly T[], where: string): T {
+  if (allowed.includes(value)) return value;
+  throw new ArgumentError({where, expected: `one of ${allowed.join(', ')}`, received: String(value)});
+}
+
+function checkBlock(granularity: Float8ScaleGranularity, block: readonly number[] | null, length: number, where: string): void {
+  const fits = block === null || (block.length === length && block.every((b) => Number.isInteger(b) && b > 0));
+  if (fits && (granularity === 'block') === (block !== null)) return;
+  throw new ArgumentError({
+    where: `${where}: blockSize`,
+    expected: `${length === 2 ? '[rows, columns]' : 'a number of columns'} with granularity 'block', and only there`,
+    received: block === null ? 'none' : `[${block}]`,
+  });
+}
+
+export interface Float8WeightScaleSpecFields {
+  granularity: Float8ScaleGranularity;
+  /** float32, float16 or bfloat16. Default float32. */
+  dtype?: DType;
+  /** [rows, columns] of a block; needed for BLOCK. */
+  blockSize?: readonly [number, number];
+}
+
+/** How a weight is scaled. Frozen. Throws ArgumentError. */
+export class Float8WeightScaleSpec {
+  readonly granularity: Float8ScaleGranularity;
+  readonly dtype: DType;
+  readonly blockSize: readonly [number, number] | null;
+
+  constructor({granularity, dtype = 'float32', blockSize}: Float8WeightScaleSpecFields) {
+    const where = 'Float8WeightScaleSpec';
+    this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
+    this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
+    this.blockSize = blockSize ?? null;
+    checkBlock(granularity, this.blockSize, 2, where);
+    Object.freeze(this);
+  }
+
+  get isTensor(): boolean {
+    return this.granularity === 'tensor';
+  }
+  get isRowwise(): boolean {
+    return this.granularity === 'rowwise';
+  }
+  get isColwise(): boolean {
+    return this.granularity === 'colwise';
+  }
+  get isBlock(): boolean {
+    return this.granularity === 'block';
+  }
+}
+
+export interface Float8InputScaleSpecFields {
+  granularity: Float8ScaleGranularity;
+  origin: Float8ScaleOrigin;
+  dtype?: DType;
+  /** dynamic: upper bound of a row's absolute maximum. Honoured (MAX drops it). */
+  activationScaleUb?: number | null;
+  /** Columns of a block; needed for BLOCK. */
+  blockSize?: number;
+}
+
+/** How x is scaled. Frozen. Throws ArgumentError. */
+export class Float8InputScaleSpec {
+  readonly granularity: Float8ScaleGranularity;
+  readonly origin: Float8ScaleOrigin;
+  readonly dtype: DType;
+  readonly activationScaleUb: number | null;
+  readonly blockSize: number | null;
+
+  constructor({granularity, origin, dtype = 'float32', activationScaleUb = null, blockSize}: Float8InputScaleSpecFields) {
+    const where = 'Float8InputScaleSpec';
+    this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
+    this.origin = check(origin, Object.values(Float8ScaleOrigin), `${where}: origin`);
+    this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
+    this.activationScaleUb = activationScaleUb;
+    this.blockSize = blockSize ?? null;
+    checkBlock(granularity, this.blockSize === null ? null : [this.blockSize], 1, where);
+    if (activationScaleUb !== null && !(activationScaleUb > 0 && origin === 'dynamic')) {
+      throw new ArgumentError({
+        where: `${where}: activationScaleUb`,
+        expected: 'a positive number with a dynamic origin',
+        received: String(activationScaleUb),
+      });
+    }
+    Object.freeze(this);
+  }
+
+  get isTensor(): boolean {
+    return this.granularity === 'tensor';
+  }
+  get isRowwise(): boolean {
+    return this.granularity === 'rowwise';
+  }
+  get isColwise(): boolean {
+    return this.granularity === 'colwise';
+  }
+  get isBlock(): boolean {
+    return this.granularity === 'block';
+  }
+}
+
+export interface Float8ConfigFields {
+  inputScale: Float8InputScaleSpec | Float8InputScaleSpecFields;
+  weightScale: Float8WeightScaleSpec | Float8WeightScaleSpecFields;
+  /** Indices of the decoder layers whose MLP is in 8 bits. */
+  mlpInFloat8?: Iterable<number>;
+  /** Indices of the decoder layers whose attention projections are in 8 bits. */
+  attnQkvInFloat8?: Iterable<number>;
+  embeddingOutputDtype?: DType | null;
+  quantMethod?: string | null;
+}
+
+/** A model's 8-bit float configuration. Frozen. Throws ArgumentError. */
+export class Float8Config {
+  readonly inputScale: Float8InputScaleSpec;
+  readonly weightScale: Float8WeightScaleSpec;
+  readonly mlpInFloat8: ReadonlySet<number>;
+  readonly attnQkvInFloat8: ReadonlySet<number>;
+  readonly embeddingOutputDtype: DType | null;
+  readonly quantMethod: string | null;
+
+  constructor(fields: Float8ConfigFields) {
+    const known = [
+      'inputScale',
+      'weightScale',
+      'mlpInFloat8',
+      'attnQkvInFloat8',
+      'embeddingOutputDtype',
+      'quantMethod',
+      'isStatic',
+      'isDynamic',
+    ];
+    const unknown = Object.keys(fields).find((key) => !known.includes(key));
+    if (unknown !== undefined) throw new ArgumentError({where: 'Float8Config', expected: known.slice(0, 6).join(', '), received: unknown});
+    this.inputScale = fields.inputScale instanceof Float8InputScaleSpec ? fields.inputScale : new Float8InputScaleSpec(fields.inputScale);
+    this.weightScale =
+      fields.weightScale instanceof Float8WeightScaleSpec ? fields.weightScale : new Float8WeightScaleSpec(fields.weightScale);
+    this.mlpInFloat8 = new Set(fields.mlpInFloat8 ?? []);
+    this.attnQkvInFloat8 = new Set(fields.attnQkvInFloat8 ?? []);
+    this.embeddingOutputDtype = fields.embeddingOutputDtype ?? null;
+    this.quantMethod = fields.quantMethod ?? null;
+    Object.freeze(this);
+  }
+
+  get isStatic(): boolean {
+    return this.inputScale.origin === 'static';
+  }
+  get isDynamic(): boolean {
+    return this.inputScale.origin === 'dynamic';
+  }
+
+  /** Plain data, for `getConfig`. */
+  toJSON(): Record<string, unknown> {
+    const {inputScale, weightScale} = this;
+    const drop = (o: object) => Object.fromEntries(Object.entries(o).filter(([, v]) => v !== null));
+    return {
+      inputScale: drop({...inputScale}),
+      weightScale: drop({...weightScale}),
+      mlpInFloat8: [...this.mlpInFloat8],
+      attnQkvInFloat8: [...this.attnQkvInFloat8],
+      embeddingOutputDtype: this.embeddingOutputDtype,
+      quantMethod: this.quantMethod,
+    };
+  }
+}
