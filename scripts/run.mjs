@@ -5,6 +5,9 @@ import {buildAssembly} from './assembly.mjs';
 import {ROOT} from './browser.mjs';
 import {bundleForNode} from './bundle.mjs';
 
+// Ctrl-C reaches the program too, which ends in its own way: this process only waits for it.
+process.on('SIGINT', () => undefined);
+
 const [entry, ...rest] = process.argv.slice(2);
 if (entry === undefined) throw new Error('usage: node scripts/run.mjs FILE.ts [arguments]');
 const outfile = `build/run/${entry.replace(/\.ts$/, '').replace(/[\\/]/g, '_')}.mjs`;

@@ -65,7 +65,10 @@ export function parseOptions(args: readonly string[]): ChatOptions {
       throw new ArgumentError({
         where: 'demo',
         expected: 'a known option',
-        received: `'${token.rawName}'.${didYouMean(token.name, Object.keys(FLAGS))}`,
+        received: `'${token.rawName}'.${didYouMean(
+          `--${token.name}`,
+          Object.keys(FLAGS).map((name) => `--${name}`),
+        )}`,
       });
     }
     if (flag.type === 'boolean' && token.value === undefined) switches.add(token.name as Flag);
