@@ -66,14 +66,23 @@ export const EXACT_ARITHMETIC: Arithmetic = {
 export const DEVICE_ARITHMETIC: Arithmetic = {multiply: (a, b) => `(${a} * ${b})`, divide: (a, b) => `(${a} / ${b})`};
 
 /** `fn KIND_of(n: u32, j: u32) -> f32`: level 0, times or over level 1. */
-function levelsReader(kind: 'scale' | 'offset', levels: readonly Level[], starts: readonly number[], params: Params, groupIndex: string, math: Arithmetic): string {
+function levelsReader(
+  kind: 'scale' | 'offset',
+  levels: readonly Level[],
+  starts: readonly number[],
+  params: Params,
+  groupIndex: string,
+  math: Arithmetic,
+): string {
   if (levels.length === 0) return '';
   const functions = levels.map((level, i) => {
     const entry = entryReader(`${kind}${i}_entry`, level.grid, params, groupIndex);
     return entry + levelReader(`${kind}${i}_number`, level.type, params.add(`${kind}${i}_start`, starts[i] as number));
   });
   const read = (i: number) => `${kind}${i}_number(${kind}${i}_entry(n, j))`;
-  const product = levels.slice(1).reduce((text, level, i) => (level.divide ? math.divide(text, read(i + 1)) : math.multiply(text, read(i + 1))), read(0));
+  const product = levels
+    .slice(1)
+    .reduce((text, level, i) => (level.divide ? math.divide(text, read(i + 1)) : math.multiply(text, read(i + 1))), read(0));
   return `${functions.join('')}fn ${kind}_of(n: u32, j: u32) -> f32 { return ${product}; }\n`;
 }
 
@@ -84,7 +93,9 @@ function codeReader(name: string, read: string, planes: readonly number[], plane
     const at = planeStarts[p] === '0u' ? 'start' : `start + ${planeStarts[p]}`;
     const perWord = 32 / width;
     const field =
-      width === 32 ? `${read}(${at} + i)` : `((${read}(${at} + i / ${perWord}u) >> ((i & ${perWord - 1}u) * ${width}u)) & ${2 ** width - 1}u)`;
+      width === 32
+        ? `${read}(${at} + i)`
+        : `((${read}(${at} + i / ${perWord}u) >> ((i & ${perWord - 1}u) * ${width}u)) & ${2 ** width - 1}u)`;
     const text = low === 0 ? field : `(${field} << ${low}u)`;
     low += width;
     return text;
@@ -110,13 +121,16 @@ export function accessFunctions(layout: WeightLayout, params: Params, math: Arit
     if (type === 'float8_e8m0fnu') parts.push(e8m0BitsFunction(`bits_${type}`));
     else if (type === 'float16' || type === 'float8_e4m3fn') parts.push(floatBitsFunction(`bits_${type}`, FLOAT_FORMATS[type], 1));
   }
-  const starts = (prefix: string, values: readonly number[]) => values.map((v, p) => (v === 0 ? '0u' : params.add(`${prefix}${p}_start`, v)));
+  const starts = (prefix: string, values: readonly number[]) =>
+    values.map((v, p) => (v === 0 ? '0u' : params.add(`${prefix}${p}_start`, v)));
   parts.push(codeReader('code_at', 'code_word', layout.planes, starts('plane', sections.planeStarts)));
   parts.push(`fn code_of(n: u32, j: u32) -> u32 { return code_at(n * ${params.add('row_words', sections.rowWords)}, j); }\n`);
   if (layout.zero.kind === 'codes') {
     parts.push(entryReader('zero_entry', layout.zero.grid, params, groupIndex));
     parts.push(codeReader('zero_at', 'word', layout.planes, starts('zero_plane', sections.zeroPlaneStarts)));
-    parts.push(`fn zero_of(n: u32, j: u32) -> u32 { return zero_at(${params.add('zeros_start', sections.zeros.start)}, zero_entry(n, j)); }\n`);
+    parts.push(
+      `fn zero_of(n: u32, j: u32) -> u32 { return zero_at(${params.add('zeros_start', sections.zeros.start)}, zero_entry(n, j)); }\n`,
+    );
   }
   const levelStarts = (list: readonly {start: number}[]) => list.map((s) => s.start);
   parts.push(levelsReader('scale', layout.scales, levelStarts(sections.scales), params, groupIndex, math));

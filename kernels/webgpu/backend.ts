@@ -96,7 +96,14 @@ export function profileOf(backend: WebGPUBackendLike): DeviceProfile {
 function isSoftware(backend: WebGPUBackendLike): boolean {
   const info = (backend.device as {adapterInfo?: Partial<GPUAdapterInfo>}).adapterInfo;
   if (info?.isFallbackAdapter === true) return true;
-  const names = [info?.architecture, info?.description, info?.device, info?.vendor, backend.adapterInfo?.architecture, backend.adapterInfo?.vendor];
+  const names = [
+    info?.architecture,
+    info?.description,
+    info?.device,
+    info?.vendor,
+    backend.adapterInfo?.architecture,
+    backend.adapterInfo?.vendor,
+  ];
   return names.some((name) => name !== undefined && /swiftshader|llvmpipe|lavapipe|warp|basic render/i.test(name));
 }
 

@@ -35,7 +35,8 @@ export function floatBitsFunction(name: string, format: FloatFormat, lanes: 1 | 
       : `let small = bitcast<${u}>(${f}(magnitude) * ${powerOfTwo(1 - bias - m)});\n  var r = select(normal, small, magnitude < ${lit(2 ** m)});`,
   ];
   if (bias === 127) lines.splice(1, 1);
-  else if (special === 'ieee') lines.push(`r = select(r, ${lit(INFINITY)} | (magnitude << ${lit(23 - m)}), magnitude >= ${lit(top * 2 ** m)});`);
+  else if (special === 'ieee')
+    lines.push(`r = select(r, ${lit(INFINITY)} | (magnitude << ${lit(23 - m)}), magnitude >= ${lit(top * 2 ** m)});`);
   else if (special === 'fn') lines.push(`r = select(r, ${lit(NAN)}, magnitude == ${lit(2 ** (bits - 1) - 1)});`);
   lines.push(`r |= (code >> ${lit(bits - 1)}) << ${lit(31)};`);
   if (special === 'fnuz') lines.push(`r = select(r, ${lit(NAN)}, code == ${lit(2 ** (bits - 1))});`);

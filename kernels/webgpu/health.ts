@@ -1,0 +1,121 @@
+/**
+ * What is wrong with a device, and who is told. A lost device, one out of memory, a refused shader or a wrong known answer
+ * makes pending reads reject and later kernel calls throw the same DeviceError: nothing hangs, nothing answers with stale numbers.
+ */
+import {DeviceError} from '../../src/errors.js';
+import type {WebGPUBackendLike} from './backend.js';
+
+/** How long a failed read waits for the device to say that it is lost. */
+const LOSS_NEWS_MS = 500;
+
+export class Health {
+  private failure: DeviceError | null = null;
+  private readonly checks = new Set<Promise<void>>();
+  private readonly reject: (error: DeviceError) => void;
+  /** Rejects when the device fails; never resolves. */
+  readonly failed: Promise<never>;
+
+  constructor(private readonly backend: WebGPUBackendLike) {
+    let reject: (error: DeviceError) => void = () => {};
+    this.failed = new Promise<never>((_, no) => {
+      reject = no;
+    });
+    this.failed.catch(() => {});
+    this.reject = reject;
+  }
+
+  /** The first failure, or null. */
+  get error(): DeviceError | null {
+    return this.failure;
+  }
+
+  /** From here on every read and kernel call on this device throws. */
+  fail(error: DeviceError): void {
+    if (this.failure !== null) return;
+    this.failure = error;
+    this.reject(error);
+  }
+
+  /** Holds back reads until `check` has settled. */
+  check(check: Promise<void>): void {
+    const held = check.catch((error: unknown) => {
+      this.fail(
+        error instanceof DeviceError
+          ? error
+          : new DeviceError({where: 'webgpu device', expected: 'a check that ends', received: String(error)}),
+      );
+    });
+    this.checks.add(held);
+    held.then(() => this.checks.delete(held));
+  }
+
+  /** Resolves when every check so far has passed; throws DeviceError otherwise. */
+  async settled(): Promise<void> {
+    while (this.checks.size > 0) await Promise.race([Promise.all(this.checks), this.failed]);
+    this.assertWell();
+  }
+
+  assertWell(): void {
+    if (this.failure !== null) throw this.failure;
+  }
+
+  /** Watches the device and stands before the backend's reads. */
+  watch(): this {
+    const {backend} = this;
+    const {device} = backend;
+    device.lost.then((info) => this.fail(lostError(info)));
+    device.addEventListener?.('uncapturederror', (event) => this.fail(uncapturedError((event as GPUUncapturedErrorEvent).error)));
+    const read = backend.read.bind(backend);
+    backend.read = async (dataId) => {
+      // What is on the host is as good as ever.
+      const onHost = backend.tensorMap.has(dataId) && backend.tensorMap.get(dataId).values != null;
+      if (onHost) return read(dataId);
+      this.assertWell();
+      const values = await Promise.race([read(dataId).catch((error: unknown) => this.explain(error)), this.failed]);
+      await this.settled();
+      return values;
+    };
+    return this;
+  }
+
+  /** A read that failed because the device is gone says so in terms of the device, if the device tells in time. */
+  private async explain(error: unknown): Promise<never> {
+    const news = new Promise<void>((resolve) => setTimeout(resolve, LOSS_NEWS_MS));
+    await Promise.race([this.backend.device.lost, news]);
+    await Promise.resolve();
+    throw this.failure ?? error;
+  }
+}
+
+function lostError(info: GPUDeviceLostInfo): DeviceError {
+  return new DeviceError({
+    where: 'webgpu device',
+    expected: 'a live device',
+    received: `a lost one (${info.reason || 'unknown reason'}${info.message ? `: ${info.message}` : ''})`,
+    why: 'Tensors and weights on it are gone.',
+    remedy: 'Create the backend anew (createWebGPUBackend) and load the weights again, or use another backend.',
+  });
+}
+
+function uncapturedError(error: GPUError): DeviceError {
+  const memory = error.constructor?.name === 'GPUOutOfMemoryError';
+  return new DeviceError({
+    where: 'webgpu device',
+    expected: memory ? 'memory for a buffer' : 'commands that the device accepts',
+    received: memory ? `out of memory: ${error.message}` : error.message,
+    why: 'Whatever was computed with it is wrong.',
+    remedy: memory ? 'Dispose tensors or load a smaller model, on a new device.' : undefined,
+  });
+}
+
+const healths = new WeakMap<object, Health>();
+
+/** The health of a backend's device, watched from the first call on. */
+export function healthOf(backend: WebGPUBackendLike): Health {
+  let health = healths.get(backend);
+  if (health === undefined) {
+    health = new Health(backend).watch();
+    healths.set(backend, health);
+  }
+  return health;
+}

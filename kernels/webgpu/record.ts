@@ -1,0 +1,154 @@
+/** Compiles pipelines, once a device and shader, and adds dispatches to tf.js's command encoder. */
+import {env, type TensorInfo} from '@tensorflow/tfjs';
+import {DeviceError} from '../../src/errors.js';
+import type {WebGPUBackendLike} from './backend.js';
+import {healthOf} from './health.js';
+
+/** What a shader binds, in order: the output, inputs read only, then the uniforms. */
+export interface Shader {
+  readonly label: string;
+  readonly code: string;
+  /** Storage buffers read, after the output at binding 0 and before the uniforms. */
+  readonly inputs: number;
+}
+
+interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+const caches = new WeakMap<GPUDevice, Map<string, Pipeline>>();
+
+let transform: ((shader: Shader) => string) | null = null;
+
+/** For tests: rewrites shaders before they are compiled, such as a device's compiler might do. null undoes it. */
+export function rewriteShaders(rewrite: ((shader: Shader) => string) | null): void {
+  transform = rewrite;
+}
+
+function cacheOf(device: GPUDevice): Map<string, Pipeline> {
+  let cache = caches.get(device);
+  if (cache === undefined) {
+    cache = new Map();
+    caches.set(device, cache);
+  }
+  return cache;
+}
+
+function describe(device: GPUDevice, shader: Shader) {
+  const types: GPUBufferBindingType[] = ['storage', ...Array<GPUBufferBindingType>(shader.inputs).fill('read-only-storage'), 'uniform'];
+  const layout = device.createBindGroupLayout({
+    label: shader.label,
+    entries: types.map((type, binding) => ({binding, visibility: 4 /* GPUShaderStage.COMPUTE */, buffer: {type}})),
+  });
+  const descriptor: GPUComputePipelineDescriptor = {
+    label: shader.label,
+    layout: device.createPipelineLayout({bindGroupLayouts: [layout]}),
+    compute: {
+      module: device.createShaderModule({label: shader.label, code: transform === null ? shader.code : transform(shader)}),
+      entryPoint: 'main',
+    },
+  };
+  return {layout, descriptor};
+}
+
+function refused(backend: WebGPUBackendLike, shader: Shader, message: string): void {
+  healthOf(backend).fail(
+    new DeviceError({where: `webgpu shader '${shader.label}'`, expected: 'a shader that the device compiles', received: message}),
+  );
+}
+
+/** The pipeline of a shader, compiled at the first call. A shader that the device refuses fails the device's pending and later reads. */
+export function pipelineFor(backend: WebGPUBackendLike, shader: Shader): Pipeline {
+  const {device} = backend;
+  const cache = cacheOf(device);
+  let entry = cache.get(shader.code);
+  if (entry === undefined) {
+    device.pushErrorScope('validation');
+    const {layout, descriptor} = describe(device, shader);
+    entry = {pipeline: device.createComputePipeline(descriptor), layout};
+    const scope = device.popErrorScope().then((error) => {
+      if (error !== null) refused(backend, shader, error.message);
+    });
+    healthOf(backend).check(scope);
+    cache.set(shader.code, entry);
+  }
+  return entry;
+}
+
+/** Compiles ahead, off the main thread. Resolves when the pipeline is there; throws DeviceError where the device refuses it. */
+export async function compileAhead(backend: WebGPUBackendLike, shader: Shader): Promise<void> {
+  const {device} = backend;
+  const cache = cacheOf(device);
+  if (cache.has(shader.code)) return;
+  const {layout, descriptor} = describe(device, shader);
+  try {
+    const pipeline = await device.createComputePipelineAsync(descriptor);
+    if (!cache.has(shader.code)) cache.set(shader.code, {pipeline, layout});
+  } catch (error) {
+    refused(backend, shader, (error as Error).message);
+    throw healthOf(backend).error;
+  }
+}
+
+export interface Binding {
+  readonly buffer: GPUBuffer;
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+/** The buffer of a tensor, uploaded if it was still on the host. */
+export function bufferOf(backend: WebGPUBackendLike, info: TensorInfo): GPUBuffer {
+  backend.uploadToGPU(info.dataId);
+  return backend.tensorMap.get(info.dataId).resource as GPUBuffer;
+}
+
+const UNIFORM_COPY = 0x40 | 0x8; // GPUBufferUsage.UNIFORM | COPY_DST
+
+/**
+ * Appends one dispatch. `bindings`: output first, then the shader's inputs. `tensors`: all that the bindings belong to; tf.js
+ * keeps their buffers until the commands are submitted, also where they are disposed before.
+ */
+export function record(
+  backend: WebGPUBackendLike,
+  shader: Shader,
+  bindings: readonly Binding[],
+  uniforms: ArrayBuffer,
+  grid: readonly [number, number, number],
+  tensors: readonly TensorInfo[],
+): void {
+  const {device} = backend;
+  const {pipeline, layout} = pipelineFor(backend, shader);
+  const block = backend.bufferManager.acquireBuffer(uniforms.byteLength, UNIFORM_COPY);
+  device.queue.writeBuffer(block, 0, uniforms);
+  backend.uniformPendingDisposal.push(block);
+  for (const t of tensors) backend.commandQueueOwnedIds.add(t.dataId);
+  const bindGroup = device.createBindGroup({
+    layout,
+    entries: [...bindings, {buffer: block}].map((resource, binding) => ({binding, resource})),
+  });
+  backend.ensureCommandEncoderReady();
+  const timed = backend.activeTimers != null && backend.supportTimestampQuery === true;
+  if (timed) backend.endComputePassEncoder();
+  if (backend.computePassEncoder === null || timed) {
+    backend.computePassEncoder = (backend.commandEncoder as GPUCommandEncoder).beginComputePass(timed ? timestamps(backend) : {});
+  }
+  const pass = backend.computePassEncoder;
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindGroup);
+  pass.dispatchWorkgroups(...grid);
+  backend.dispatchCountInPass++;
+  if (timed) {
+    backend.endComputePassEncoder();
+    (backend.activeTimers as unknown[]).push({name: shader.label, query: backend.getQueryTime()});
+  } else if (backend.dispatchCountInPass >= (env().getNumber('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE') || 1)) {
+    backend.endComputePassEncoder();
+    backend.submitQueue();
+  }
+}
+
+/** As tf.js's own kernels take part in tf.time(). */
+function timestamps(backend: WebGPUBackendLike): GPUComputePassDescriptor {
+  backend.querySet ??= backend.device.createQuerySet({type: 'timestamp', count: 2});
+  return {timestampWrites: {querySet: backend.querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1}};
+}
