@@ -28,6 +28,8 @@ interface Details {
   readonly zeros: GptqHeader['zeros'];
   /** dtype of qzeros */
   readonly zerosDtype: string;
+  /** Other `dynamic` patterns that fit the module: the first in the config was used. */
+  readonly alsoMatched?: readonly string[];
 }
 
 function groupsOfColumns(module: Module, header: GptqHeader): Int32Array | null {
@@ -115,6 +117,7 @@ export const gptq: Format = {
       groupIndex: header.hasGroupIndex,
       zeros: header.zeros,
       zerosDtype: module.tensors.get('qzeros')?.dtype ?? 'I32',
+      ...(header.matched.length > 1 ? {alsoMatched: header.matched.slice(1)} : {}),
     };
     const origin = {format: gptq.name, details: {...details}};
     return {layout, words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin};

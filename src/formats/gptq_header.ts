@@ -29,6 +29,8 @@ export interface GptqHeader {
   readonly hasGroupIndex: boolean;
   /** How zero points are stored: 'words' of packed fields, one an element, or not at all. */
   readonly zeros: 'words' | 'elements' | 'absent';
+  /** `dynamic` patterns of the config that fit the module, in file order. */
+  readonly matched: readonly string[];
 }
 
 const TENSORS = ['qweight', 'qzeros', 'scales', 'g_idx', 'bias'];
@@ -91,6 +93,7 @@ export function gptqHeader(module: ModuleHeader): GptqHeader {
     planar,
     scaleType: levelTypeOf(name, 'scales', scales),
     hasGroupIndex: gIdx !== null,
+    matched: settings?.matched ?? [],
     zeros: zerosOf(module, groups, outDim, bits, settings?.sym === true),
   };
 }

@@ -81,7 +81,7 @@ function weightValue(layer: Linear, layout: WeightLayout | null, weight: tf.Tens
   const where = `${layer.name}: ${key}`;
   if (layout === null) {
     checkShape(weight, [layer.outDim, layer.inDim], where);
-    return tf.cast(weight, 'float32').clone();
+    return tf.cast(weight, 'float32');
   }
   const {length} = sectionsOf(layout);
   if (weight.rank === 1 && weight.dtype === 'int32' && weight.size === length) return weight.clone();

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs';
-import {registerCpuKernels} from '../../kernels/cpu/index.js';
 import type {FileTensor} from '../../src/formats/format.js';
 import {type GptqUnpackOptions, gptqUnpack, gptqUnpackAsync, registerGptqUnpack} from '../../src/formats/gptq_unpack.js';
 import {levelNumbers} from '../../src/formats/tensors.js';
@@ -28,7 +27,6 @@ function tensorsOf(tensors: ReadonlyMap<string, FileTensor>) {
 
 describe('gptqUnpack', () => {
   beforeAll(() => {
-    registerCpuKernels();
     registerGptqUnpack('cpu');
   });
 
