@@ -3,7 +3,7 @@ import type {InputPrecision} from '../attributes.js';
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from './descriptor.js';
 
-export type WasmVariant = 'gemv_int16' | 'gemm_int16' | 'gemv_float32' | 'float32';
+export type WasmVariant = 'gemv_int16' | 'gemv_bytes_int16' | 'gemm_int16' | 'gemv_float32' | 'float32';
 
 export interface WasmChoice {
   readonly variant: WasmVariant;
@@ -12,7 +12,7 @@ export interface WasmChoice {
   readonly reason: string;
 }
 
-export const WASM_VARIANTS: readonly WasmVariant[] = ['gemv_int16', 'gemm_int16', 'gemv_float32', 'float32'];
+export const WASM_VARIANTS: readonly WasmVariant[] = ['gemv_int16', 'gemv_bytes_int16', 'gemm_int16', 'gemv_float32', 'float32'];
 
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16] as const;
@@ -32,10 +32,12 @@ export function chooseWasm(layout: WeightLayout, rows: number, precision: InputP
   if (block === null || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
   const fused = fusedWidth(layout) && block % 32 === 0;
   if (forced === 'gemm_int16') return {variant: 'gemm_int16', block, reason: 'forced'};
-  if (fused && (rows === 1 || forced === 'gemv_int16')) {
-    return {variant: 'gemv_int16', block, reason: forced === null ? 'one row: codes are widened in registers' : 'forced'};
+  if (rows > 1 && (forced === null || (forced === 'gemv_int16' && !fused))) {
+    return {variant: 'gemm_int16', block, reason: 'several rows share the widened weight'};
   }
-  return {variant: 'gemm_int16', block, reason: rows === 1 ? 'no fused kernel for this code width' : 'several rows share the widened weight'};
+  const reason = forced ?? 'one row';
+  if (fused && forced !== 'gemv_bytes_int16') return {variant: 'gemv_int16', block, reason: `${reason}: codes are widened in registers`};
+  return {variant: 'gemv_bytes_int16', block, reason: `${reason}: codes go through bytes`};
 }
 
 function fusedWidth(layout: WeightLayout): boolean {

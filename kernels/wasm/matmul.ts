@@ -98,9 +98,10 @@ function integers(job: Job, {variant, block}: WasmChoice): boolean {
     if (variant === 'gemm_int16') {
       heap.exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
     } else {
+      const gemv = variant === 'gemv_int16' ? heap.exports.gemv : heap.exports.gemvBytes;
       for (let m = 0; m < count; m++) {
         const at = 4 * m * stride;
-        heap.exports.gemv(job.words, base, a + m * k * 2, steps + at, sums + at, block, blocks, job.begin, job.end, y + m * n * 4, work);
+        gemv(job.words, base, a + m * k * 2, steps + at, sums + at, block, blocks, job.begin, job.end, y + m * n * 4, work);
       }
     }
   }

@@ -25,6 +25,7 @@ export interface WasmExports {
   gatherRow(x: number, order: number, inDim: number, out: number): void;
   prepareRow(x: number, order: number, inDim: number, block: number, paired: number, a: number, steps: number, sums: number, gathered: number): number;
   gemv(w: number, d: number, a: number, steps: number, sums: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
+  gemvBytes(w: number, d: number, a: number, steps: number, sums: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
   gemm(
     w: number,
     d: number,

@@ -8,10 +8,11 @@ export function rowAt(w: usize, d: usize, n: i32): usize {
   return w + ((<usize>n * <usize>field(d, ROW_WORDS)) << 2);
 }
 
+/** Fields of at most 8 - shift bits join the codes at out. They stay inside their bytes, so 16-bit lanes may shift (8-bit ones take three instructions). */
 // @ts-ignore: decorator
 @inline
-function put(out: usize, v: v128, shift: i32): void {
-  v128.store(out, shift == 0 ? v : v128.or(v128.load(out), i8x16.shl(v, shift)));
+function join(out: usize, v: v128, shift: i32): void {
+  v128.store(out, v128.or(v128.load(out), i16x8.shl(v, shift)));
 }
 
 /** Sixteen 2-bit fields of a word, one a byte. Lanes cannot shift by different amounts, so they multiply up to a common place. */
@@ -37,36 +38,47 @@ function spread1(half: u32): v128 {
 
 /** One plane; `shift` > 0 adds to what is there. Writes whole 32s: `out` needs K rounded up to 32 bytes. */
 function plane(p: usize, bits: i32, count: i32, out: usize, shift: i32): void {
-  const low4 = i8x16.splat(15);
-  const whole = count & ~31;
-  for (let k = 0; k < whole; k += 32) {
-    const o = out + <usize>k;
-    if (bits == 4) {
+  const whole = count & ~31, stop = out + <usize>whole;
+  let o = out;
+  if (bits == 4) {
+    const low4 = i8x16.splat(15);
+    for (; o < stop; o += 32, p += 16) {
       const v = v128.load(p), lo = v128.and(v, low4), hi = i8x16.shr_u(v, 4);
-      put(o, i8x16.shuffle(lo, hi, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), shift);
-      put(o + 16, i8x16.shuffle(lo, hi, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), shift);
-      p += 16;
-    } else if (bits == 2) {
-      put(o, spread2(load<u32>(p)), shift);
-      put(o + 16, spread2(load<u32>(p, 4)), shift);
-      p += 8;
-    } else if (bits == 1) {
-      const word = load<u32>(p);
-      put(o, spread1(word & 0xffff), shift);
-      put(o + 16, spread1(word >> 16), shift);
-      p += 4;
-    } else {
-      put(o, v128.load(p), shift);
-      put(o + 16, v128.load(p, 16), shift);
-      p += 32;
+      v128.store(o, i8x16.shuffle(lo, hi, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+      v128.store(o, i8x16.shuffle(lo, hi, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
     }
+  } else if (bits == 2 && shift == 0) {
+    for (; o < stop; o += 32, p += 8) {
+      v128.store(o, spread2(load<u32>(p)));
+      v128.store(o, spread2(load<u32>(p, 4)), 16);
+    }
+  } else if (bits == 2) {
+    for (; o < stop; o += 32, p += 8) {
+      join(o, spread2(load<u32>(p)), shift);
+      join(o + 16, spread2(load<u32>(p, 4)), shift);
+    }
+  } else if (bits == 1 && shift == 0) {
+    for (; o < stop; o += 32, p += 4) {
+      const word = load<u32>(p);
+      v128.store(o, spread1(word & 0xffff));
+      v128.store(o, spread1(word >> 16), 16);
+    }
+  } else if (bits == 1) {
+    for (; o < stop; o += 32, p += 4) {
+      const word = load<u32>(p);
+      join(o, spread1(word & 0xffff), shift);
+      join(o + 16, spread1(word >> 16), shift);
+    }
+  } else {
+    memory.copy(out, p, <usize>whole);
+    p += <usize>whole;
   }
   const mask = (1 << bits) - 1;
   for (let k = whole; k < count; k++) {
     const bit = <u32>(k - whole) * bits;
     const code = (load<u32>(p + <usize>((bit >> 5) << 2)) >> (bit & 31)) & mask;
-    const o = out + <usize>k;
-    store<u8>(o, shift == 0 ? code : <u32>load<u8>(o) | (code << shift));
+    const at = out + <usize>k;
+    store<u8>(at, shift == 0 ? code : <u32>load<u8>(at) | (code << shift));
   }
 }
 

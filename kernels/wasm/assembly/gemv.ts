@@ -1,6 +1,6 @@
 // y = W . x for one row of x in 16-bit integers; codes are widened in registers, four rows of W at a time.
-import {rowAt} from './codes';
-import {BITS0, OFFSETS, ROW_WORDS, ZERO_KIND, ZERO_VALUE, field} from './layout';
+import {rowAt, rowCodes} from './codes';
+import {BITS0, DECODE, IN_DIM, OFFSETS, ROW_WORDS, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field} from './layout';
 import {blockOffsets, blockScales, blockZeros} from './blocks';
 
 // @ts-ignore: decorator
@@ -114,5 +114,41 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
       f = add(f, c, s0 + b);
     }
     store<f32>(y + (<usize>(n - begin) << 2), total(f) + t);
+  }
+}
+
+/**
+ * The same for any integer codes of at most 8 bits and for tables of small integers: a row's codes go through bytes that stay in the cache.
+ * block a multiple of 16, x in plain order. scratch: 2 runs of blocks + 4 float32 and K rounded up to 32 bytes.
+ */
+export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
+  const run = <usize>(blocks + 4) << 2, bytes = scratch + 2 * run, tabled = field(d, DECODE) == 6, inDim = field(d, IN_DIM);
+  const factor: f32 = tabled ? load<f32>(d + TABLE_FACTOR) : 1;
+  for (let n = begin; n < end; n++, y += 4) {
+    const t = rowTerms(w, d, n, block, blocks, steps, sums, scratch, scratch + run);
+    rowCodes(w, d, n, bytes);
+    let o = bytes, p = a, f = f32x4.splat(0);
+    if (tabled) {
+      const table = v128.load(<usize>field(d, TABLE));
+      for (let k = 0; k < inDim; k += 16) v128.store(bytes + <usize>k, i8x16.swizzle(table, v128.load(bytes + <usize>k)));
+    }
+    for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
+      let c = i32x4.splat(0), e = c;
+      if (tabled) {
+        for (let j = 0; j < block; j += 16, o += 16, p += 32) {
+          const q = v128.load(o);
+          c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(q), v128.load(p)));
+          e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(q), v128.load(p, 16)));
+        }
+      } else {
+        for (let j = 0; j < block; j += 16, o += 16, p += 32) {
+          const q = v128.load(o);
+          c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(q), v128.load(p)));
+          e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(q), v128.load(p, 16)));
+        }
+      }
+      f = add(f, i32x4.add(c, e), scratch + b);
+    }
+    store<f32>(y, total(f) * factor + t);
   }
 }

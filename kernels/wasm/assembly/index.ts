@@ -3,7 +3,7 @@ export {finish} from './epilogue';
 export {unpackRows} from './expand';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
-export {gemv} from './gemv';
+export {gemv, gemvBytes} from './gemv';
 export {gemvFloats, prepareFloats} from './gemv_floats';
 export {prepareRow} from './prepare';
 export {quantize} from './quantize';

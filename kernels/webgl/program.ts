@@ -1,0 +1,100 @@
+/** Our own shader programs: compiled once a backend, run with integer uniforms and textures of any kind. */
+import {DeviceError} from '../../src/errors.js';
+import type {GpgpuProgram, WebglBackend} from './backend.js';
+
+/** A fragment shader and the uniforms that its layout fixes. */
+export interface Shader {
+  readonly source: string;
+  readonly ints: ReadonlyMap<string, number>;
+  readonly table: readonly number[] | null;
+}
+
+export interface Sampled {
+  readonly texture: WebGLTexture;
+  /** A texture of several layers. */
+  readonly layered?: boolean;
+}
+
+/** Where a shader draws: its size, and how it is bound. */
+export interface Target {
+  readonly width: number;
+  readonly height: number;
+  bind(): void;
+}
+
+interface Compiled {
+  readonly program: GpgpuProgram;
+  readonly locations: Map<string, WebGLUniformLocation | null>;
+}
+
+// tf.js's runWebGLProgram declares every input as sampler2D, so integer textures need programs, and a cache, of their own.
+const caches = new WeakMap<WebglBackend, Map<string, Compiled>>();
+
+function compiled(backend: WebglBackend, source: string): Compiled {
+  let cache = caches.get(backend);
+  if (cache === undefined) caches.set(backend, (cache = new Map()));
+  let found = cache.get(source);
+  if (found === undefined) cache.set(source, (found = compile(backend, source)));
+  return found;
+}
+
+function compile(backend: WebglBackend, source: string): Compiled {
+  const {gpgpu} = backend;
+  const {gl} = gpgpu;
+  const shader = gl.createShader(gl.FRAGMENT_SHADER) as WebGLShader;
+  gl.shaderSource(shader, source);
+  gl.compileShader(shader);
+  if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) {
+    throw new DeviceError({
+      where: 'webgl',
+      expected: 'a shader that compiles',
+      received: gl.getShaderInfoLog(shader) ?? 'no reason given',
+      remedy: 'Please report this, with the browser and GPU.',
+    });
+  }
+  const program = gpgpu.createProgram(shader);
+  gpgpu.buildVao(program);
+  return {program, locations: new Map()};
+}
+
+/** Draws every texel of the target. `ints` are the uniforms of this call, beside those that the layout fixes. */
+export function run(
+  backend: WebglBackend,
+  shader: Shader,
+  textures: Readonly<Record<string, Sampled>>,
+  ints: Readonly<Record<string, number>>,
+  target: Target,
+): void {
+  const {gpgpu} = backend;
+  const {gl} = gpgpu;
+  const {program, locations} = compiled(backend, shader.source);
+  const locate = (name: string) => {
+    let location = locations.get(name);
+    if (location === undefined) locations.set(name, (location = gl.getUniformLocation(program, name)));
+    return location;
+  };
+  target.bind();
+  gpgpu.setProgram(program);
+  gpgpu.bindVertexArray(program.vao);
+  Object.entries(textures).forEach(([name, {texture, layered}], unit) => {
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(layered ? gl.TEXTURE_2D_ARRAY : gl.TEXTURE_2D, texture);
+    gl.uniform1i(locate(name), unit);
+  });
+  for (const [name, value] of shader.ints) gl.uniform1i(locate(name), value);
+  for (const [name, value] of Object.entries(ints)) gl.uniform1i(locate(name), value);
+  gl.uniform1i(locate('target_width'), target.width);
+  if (shader.table !== null) gl.uniform4fv(locate('decode_table'), shader.table);
+  gpgpu.executeProgram();
+}
+
+/** A tensor's own texture as a target, two by two values a texel. The tensor must be packed and on the GPU. */
+export function tensorTarget(backend: WebglBackend, dataId: object): Target {
+  const {texture, texShape} = backend.texData.get(dataId);
+  const [rows, columns] = texShape as [number, number];
+  return {
+    width: Math.max(1, Math.ceil(columns / 2)),
+    height: Math.max(1, Math.ceil(rows / 2)),
+    bind: () => backend.gpgpu.setOutputPackedMatrixTexture((texture as {texture: WebGLTexture}).texture, rows, columns),
+  };
+}

@@ -1,0 +1,80 @@
+/** How a row of codes is walked: chunks of columns that are loaded together, steps of columns that share every scale. */
+import {codeBits, type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+
+export interface Chunking {
+  /** Columns of a chunk, a multiple of 4. */
+  readonly columns: number;
+  /** Columns that share their entries of all grids; divides `columns`. */
+  readonly step: number;
+  /** Chunks that share their entries of all grids; 1 where a chunk has several steps. 0: all of them. */
+  readonly group: number;
+  /** Chunks of a row. */
+  readonly count: number;
+  /** The last chunk sticks out of the row, so words past its end must not be read as codes. */
+  readonly guarded: boolean;
+  /** Words of a chunk in each plane. */
+  readonly words: readonly number[];
+  /** Whether a plane's words of a chunk are one aligned vec4. */
+  readonly vector: readonly boolean[];
+}
+
+/** Columns whose codes fill whole words and whole vec4 of x. */
+const smallestRun = (width: number) => Math.max(4, 32 / width);
+
+/** Columns of a chunk by the width of the first plane: 4 words where that is not too many registers. */
+const WIDEST: Readonly<Record<number, number>> = {1: 32, 2: 32, 4: 32, 8: 16, 16: 8, 32: 4};
+
+export function gridsOf(layout: WeightLayout): Grid[] {
+  const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
+  return layout.zero.kind === 'codes' ? [...grids, layout.zero.grid] : grids;
+}
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+const cache = new WeakMap<WeightLayout, Chunking | null>();
+
+/** null: groups are uneven, or begin inside a word. */
+export function chunkingOf(layout: WeightLayout): Chunking | null {
+  let known = cache.get(layout);
+  if (known === undefined) {
+    known = compute(layout);
+    cache.set(layout, known);
+  }
+  return known;
+}
+
+function compute(layout: WeightLayout): Chunking | null {
+  const smallest = Math.max(...layout.planes.map(smallestRun));
+  const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
+  if (inner.some((g) => g.indexed)) return null;
+  // 0 where no grid has columns: one entry a row.
+  const shared = inner.reduce((size, g) => gcd(gcd(size, g.columns), g.columnPhase), 0);
+  if (shared % smallest !== 0) return null;
+  let columns = Math.max(smallest, WIDEST[layout.planes[0] as number] as number);
+  while (columns > smallest && layout.inDim % columns !== 0) columns /= 2;
+  const step = shared === 0 ? columns : gcd(columns, shared);
+  const {rowWords, planeStarts} = sectionsOf(layout);
+  const words = layout.planes.map((width) => (columns * width) / 32);
+  return {
+    columns,
+    step,
+    group: shared === 0 ? 0 : step < columns ? 1 : shared / columns,
+    count: Math.ceil(layout.inDim / columns),
+    guarded: layout.inDim % columns !== 0,
+    words,
+    vector: words.map((n, p) => n === 4 && rowWords % 4 === 0 && (planeStarts[p] as number) % 4 === 0),
+  };
+}
+
+/** What is subtracted from every integer code: keeps products of a size with their sum, so that float32 does not cancel. */
+export function centerOf(layout: WeightLayout): number {
+  const {zero} = layout;
+  if (layout.decode.kind !== 'integer') return 0;
+  if (zero.kind === 'constant') return zero.value;
+  return zero.kind === 'codes' || layout.offsets.length > 0 ? 2 ** (codeBits(layout) - 1) : 0;
+}
+
+/** Whether sums of x are needed beside products: y = sum(scale * sum((code - center) * x) + term * sum(x)). */
+export function needsSums(layout: WeightLayout): boolean {
+  return layout.zero.kind === 'codes' || layout.offsets.length > 0;
+}

@@ -1,0 +1,164 @@
+/**
+ * WGSL for the codes of a chunk as float vectors. Integer codes are masked where they lie and never shifted: code i of a
+ * half word is then 2^(i * width) too large, which x, prepared once a call, is too small. Both are exact.
+ */
+import {FLOAT_FORMATS} from '../float_codes.js';
+import type {FloatType, WeightLayout} from '../layout.js';
+import {type Chunking, centerOf} from './chunk.js';
+import {floatBitsFunction, powerOfTwo} from './float_bits.wgsl.js';
+import type {Params} from './params.js';
+
+const E2M1 = 'float4_e2m1fn';
+
+export interface Numbers {
+  /** Functions that the expressions call. */
+  readonly functions: string;
+  /** The four numbers of columns 4i..4i+3 of a chunk, times their weights; `words(p, w)` is word w of plane p, a u32. */
+  expression(i: number, words: (plane: number, word: number) => string): string;
+  /** Columns after which weights repeat; 0 where all are 1. */
+  readonly period: number;
+  /** log2 of the weight of column j: x is multiplied by 2^-weight. */
+  weight(j: number): number;
+}
+
+const vector = (values: readonly number[]) => `vec4<f32>(${values.map((v) => `${v}.0`).join(', ')})`;
+
+/** log2 of how much too large a masked code at position i of its run is. */
+const position = (width: number, i: number) => (width >= 16 ? 0 : (i * width) % 16);
+
+/** `fn fieldsW_V(w: u32) -> vec4<f32>`: codes 4V..4V+3 of a word of width W, masked. */
+function fieldsFunction(width: number, v: number): string {
+  const offsets = [0, 1, 2, 3].map((c) => (4 * v + c) * width);
+  const masks = offsets.map((o) => (2 ** width - 1) * 2 ** (o % 16));
+  const halves = offsets.map((o) => (o >= 16 ? 'high' : 'low'));
+  const same = halves.every((h) => h === halves[0]);
+  // After the shift the sign bit is masked away in both halves: i32 converts faster than u32.
+  const source = same ? `vec4<i32>(${halves[0]})` : `vec4<i32>(${halves.join(', ')})`;
+  const low = halves.includes('low') ? 'let low = bitcast<i32>(w); ' : '';
+  const high = halves.includes('high') ? 'let high = bitcast<i32>(w >> 16u); ' : '';
+  return `fn fields${width}_${v}(w: u32) -> vec4<f32> { ${low}${high}return vec4<f32>(${source} & vec4<i32>(${masks.join(', ')})); }\n`;
+}
+
+function integerNumbers(layout: WeightLayout): Numbers {
+  const center = centerOf(layout);
+  const first = layout.planes[0] as number;
+  const weight = (j: number) => position(first, j);
+  const period = first >= 16 ? 0 : 16 / first;
+  if (first === 32) {
+    const term = (w: string) => (center === 0 ? `f32(${w})` : `f32(bitcast<i32>(${w} - ${center}u))`);
+    return {functions: '', period, weight, expression: (i, words) => `vec4<f32>(${[0, 1, 2, 3].map((c) => term(words(0, 4 * i + c))).join(', ')})`};
+  }
+  const centers = (i: number) => vector([0, 1, 2, 3].map((c) => center * 2 ** weight(4 * i + c)));
+  const minusCenter = (text: string, i: number) => (center === 0 ? text : `(${text} - ${centers(i)})`);
+  if (first === 16) {
+    const halves = (a: string, b: string) => `vec4<f32>(vec4<i32>(vec4<u32>(${a} & 65535u, ${a} >> 16u, ${b} & 65535u, ${b} >> 16u)))`;
+    return {functions: '', period, weight, expression: (i, words) => minusCenter(halves(words(0, 2 * i), words(0, 2 * i + 1)), i)};
+  }
+  const functions = new Set<string>();
+  for (const width of layout.planes) for (let v = 0; v < 8 / width; v++) functions.add(fieldsFunction(width, v));
+  return {
+    functions: [...functions].join(''),
+    period,
+    weight,
+    expression(i, words) {
+      let low = 0;
+      const terms = layout.planes.map((width, p) => {
+        const perWord = 8 / width;
+        const fields = `fields${width}_${i % perWord}(${words(p, Math.floor(i / perWord))})`;
+        const factors = [0, 1, 2, 3].map((c) => 2 ** (low + weight(4 * i + c) - position(width, 4 * i + c)));
+        low += width;
+        return p === 0 ? fields : `${fields} * vec4<f32>(${factors.join(', ')})`;
+      });
+      return minusCenter(terms.join(' + '), i);
+    },
+  };
+}
+
+/** Codes 4i..4i+3 as vec4<u32>, shifted down. */
+function codesExpression(width: number, i: number, words: (plane: number, word: number) => string): string {
+  if (width === 32) return `vec4<u32>(${[0, 1, 2, 3].map((c) => words(0, 4 * i + c)).join(', ')})`;
+  if (width === 16) {
+    const [a, b] = [words(0, 2 * i), words(0, 2 * i + 1)];
+    return `vec4<u32>(${a} & 65535u, ${a} >> 16u, ${b} & 65535u, ${b} >> 16u)`;
+  }
+  const perWord = 8 / width;
+  const shifts = [0, 1, 2, 3].map((c) => `${((i % perWord) * 4 + c) * width}u`);
+  return `((vec4<u32>(${words(0, Math.floor(i / perWord))}) >> vec4<u32>(${shifts.join(', ')})) & vec4<u32>(${2 ** width - 1}u))`;
+}
+
+function floatNumbers(layout: WeightLayout, type: FloatType): Numbers {
+  const width = layout.planes[0] as number;
+  if (type === E2M1) {
+    // Twice the magnitude is 0, 1, 2, 3, 4, 6, 8 or 12: a nibble of one constant.
+    const functions = `fn numbers_of(codes: vec4<u32>) -> vec4<f32> {
+  let twice = vec4<f32>(vec4<i32>((vec4<u32>(0xc8643210u) >> ((codes & vec4<u32>(7u)) << vec4<u32>(2u))) & vec4<u32>(15u)));
+  return select(twice, -twice, codes > vec4<u32>(7u));
+}
+`;
+    return {functions, period: 1, weight: () => 1, expression: (i, words) => `numbers_of(${codesExpression(width, i, words)})`};
+  }
+  const functions =
+    type === 'float32' ? '' : floatBitsFunction('bits_of', FLOAT_FORMATS[type], 4);
+  const bits = (codes: string) => (type === 'float32' ? codes : `bits_of(${codes})`);
+  return {
+    functions,
+    period: 0,
+    weight: () => 0,
+    expression: (i, words) => `bitcast<vec4<f32>>(${bits(codesExpression(width, i, words))})`,
+  };
+}
+
+function tableNumbers(layout: WeightLayout, table: readonly number[], params: Params): Numbers {
+  const name = params.addTable(table);
+  const look = (c: string) => `${name}[codes.${c} >> 2u][codes.${c} & 3u]`;
+  const functions = `fn numbers_of(codes: vec4<u32>) -> vec4<f32> { return vec4<f32>(${['x', 'y', 'z', 'w'].map(look).join(', ')}); }\n`;
+  return {
+    functions,
+    period: 0,
+    weight: () => 0,
+    expression: (i, words) => `numbers_of(${codesExpression(layout.planes[0] as number, i, words)})`,
+  };
+}
+
+export function numbersOf(layout: WeightLayout, params: Params): Numbers {
+  const {decode} = layout;
+  if (decode.kind === 'integer') return integerNumbers(layout);
+  return decode.kind === 'float' ? floatNumbers(layout, decode.type) : tableNumbers(layout, decode.table, params);
+}
+
+/** Code that loads a chunk's words of one row into variables named `q${tag}_p...`; returns the reader that `expression` takes. */
+export function loadWords(
+  chunking: Chunking,
+  tag: string | number,
+  rowBase: string,
+  chunk: string,
+  planeStart: (plane: number) => string,
+): {code: string; words: (plane: number, word: number) => string} {
+  const lines: string[] = [];
+  chunking.words.forEach((count, p) => {
+    const start = planeStart(p) === '0u' ? rowBase : `${rowBase} + ${planeStart(p)}`;
+    if (chunking.vector[p]) {
+      lines.push(`let q${tag}_${p} = codes4[((${start}) >> 2u) + ${chunk}];`);
+      return;
+    }
+    for (let w = 0; w < count; w++) {
+      const place = `${chunk} * ${count}u + ${w}u`;
+      const read = `codes[${start} + ${place}]`;
+      const end = chunking.guarded ? `select(0u, ${read}, ${place} < params.plane_words${p})` : read;
+      lines.push(`let q${tag}_${p}_${w} = ${end};`);
+    }
+  });
+  return {code: lines.join('\n'), words: (p, w) => (chunking.vector[p] ? `q${tag}_${p}.${'xyzw'[w]}` : `q${tag}_${p}_${w}`)};
+}
+
+/** Adds what loadWords reads. */
+export function addPlaneWords(layout: WeightLayout, params: Params): void {
+  layout.planes.forEach((width, p) => params.add(`plane_words${p}`, Math.ceil((layout.inDim * width) / 32)));
+}
+
+/** `fn lighten(j: u32) -> f32`: 2^-weight of stored column j. */
+export function lightenFunction(numbers: Numbers): string {
+  if (numbers.period <= 1) return `fn lighten(j: u32) -> f32 { return ${powerOfTwo(-numbers.weight(0))}; }\n`;
+  const step = numbers.weight(1) - numbers.weight(0);
+  return `fn lighten(j: u32) -> f32 { return bitcast<f32>((127u - (j & ${numbers.period - 1}u) * ${step}u) << 23u); }\n`;
+}
