@@ -64,7 +64,7 @@ export interface WeightLayout {
   readonly outDim: number;
   /** K */
   readonly inDim: number;
-  /** Bits of each plane of a code, low plane first: [4], [2, 1], [4, 1], [4, 2], [8], [16], [32]. */
+  /** Bits of each plane of a code, low plane first: [4], [2, 1], [4, 1], [4, 2], [4, 2, 1], [8], [16], [32]. */
   readonly planes: readonly number[];
   readonly decode: Decode;
   readonly zero: Zero;

@@ -1,9 +1,9 @@
-/** A layout as the 60 fields that assembly/layout.ts reads. */
+/** A layout as the 64 fields that assembly/layout.ts reads. */
 import {decodeTable} from '../float_codes.js';
 import {type Decode, type Grid, type Level, type LevelType, sectionsOf, type WeightLayout} from '../layout.js';
 import type {WasmHeap} from './module.js';
 
-const FIELDS = 60;
+const FIELDS = 64;
 
 /** What the exponent of an e4m3 code lacks when its bits are read as a bfloat16: 127 minus its bias. */
 const E4M3_EXPONENT_SHIFT: Readonly<Record<string, number>> = {float8_e4m3fn: 120, float8_e4m3fnuz: 119};
@@ -52,6 +52,7 @@ function describe(heap: WasmHeap, layout: WeightLayout): Int32Array {
   const f = new Int32Array(FIELDS);
   const sections = sectionsOf(layout);
   f.set([layout.outDim, layout.inDim, sections.rowWords, layout.planes.length, layout.planes[0] ?? 0, layout.planes[1] ?? 0, sections.planeStarts[1] ?? 0]);
+  f.set([layout.planes[2] ?? 0, sections.planeStarts[2] ?? 0, sections.zeros.start + (sections.zeroPlaneStarts[2] ?? 0)], 60);
   describeDecode(heap, layout.decode, f);
   const {zero} = layout;
   if (zero.kind === 'constant') f.set([1, zero.value], 10);

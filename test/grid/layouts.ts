@@ -210,6 +210,8 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
       ['int8', 1, 16],
     ],
   },
+  'int7 g32 zeros': {n: 6, k: 96, planes: [4, 2, 1], zero: [1, 32], scales: [[f16, 1, 32]]},
+  'int7 K=41': {n: 4, k: 41, planes: [4, 2, 1], zero: 64, scales: [[f16, 1, 32]]},
   'int8 per channel': {n: 17, k: 96, planes: [8], zero: 128, scales: [[f32, 1, 96]]},
   'int8 g32 zeros': {n: 8, k: 64, planes: [8], zero: [1, 32], scales: [[f32, 1, 32]]},
   int16: {n: 5, k: 40, planes: [16], zero: 32768, scales: [[f32, 5, 40]]},

@@ -1,5 +1,5 @@
 // Codes of one row out of their planes: one byte a code, in stored order.
-import {BITS0, BITS1, IN_DIM, PLANES, ROW_WORDS, START1, field} from './layout';
+import {BITS0, BITS1, BITS2, IN_DIM, PLANES, ROW_WORDS, START1, START2, field} from './layout';
 
 /** Where row n's codes begin. */
 // @ts-ignore: decorator
@@ -86,5 +86,7 @@ function plane(p: usize, bits: i32, count: i32, out: usize, shift: i32): void {
 export function rowCodes(w: usize, d: usize, n: i32, out: usize): void {
   const p = rowAt(w, d, n), inDim = field(d, IN_DIM), bits0 = field(d, BITS0);
   plane(p, bits0, inDim, out, 0);
-  if (field(d, PLANES) == 2) plane(p + (<usize>field(d, START1) << 2), field(d, BITS1), inDim, out, bits0);
+  const planes = field(d, PLANES);
+  if (planes > 1) plane(p + (<usize>field(d, START1) << 2), field(d, BITS1), inDim, out, bits0);
+  if (planes > 2) plane(p + (<usize>field(d, START2) << 2), field(d, BITS2), inDim, out, bits0 + field(d, BITS1));
 }

@@ -32,6 +32,11 @@ export const SCALE1: usize = 144;
 export const OFFSET0: usize = 176;
 export const OFFSET1: usize = 208;
 
+/** A third plane: 7 bits are 4 + 2 + 1. */
+export const BITS2: usize = 240;
+export const START2: usize = 244;
+export const ZERO_START2: usize = 248;
+
 export const GRID_ROWS: usize = 0;
 export const GRID_COLUMNS: usize = 4;
 export const GRID_ROW_PHASE: usize = 8;

@@ -1,8 +1,8 @@
 // Scales, offsets and zeros: one entry of a grid, one run of columns over which nothing changes, all blocks of a row.
 import {
-  BITS0, BITS1, DIVIDE1, E4M3_TABLE, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_ROW_PHASE, GRID_WIDTH,
+  BITS0, BITS1, BITS2, DIVIDE1, E4M3_TABLE, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_ROW_PHASE, GRID_WIDTH,
   GROUP_INDEX, IN_DIM, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1, OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_KIND,
-  ZERO_START0, ZERO_START1, ZERO_VALUE, field, wordsAt,
+  ZERO_START0, ZERO_START1, ZERO_START2, ZERO_VALUE, field, wordsAt,
 } from './layout';
 
 /** float16 bits to float32: exact, subnormals included; the top exponent stays inf or NaN. */
@@ -86,8 +86,10 @@ export function zeroAt(w: usize, d: usize, n: i32, k: i32): i32 {
   if (kind == 1) return field(d, ZERO_VALUE);
   const e = entry(w, d, d + ZERO_GRID, n, k), bits0 = field(d, BITS0);
   const low = zeroField(wordsAt(w, d, ZERO_START0), bits0, e);
-  if (field(d, PLANES) == 1) return low;
-  return low | (zeroField(wordsAt(w, d, ZERO_START1), field(d, BITS1), e) << bits0);
+  const planes = field(d, PLANES);
+  if (planes == 1) return low;
+  const two = low | (zeroField(wordsAt(w, d, ZERO_START1), field(d, BITS1), e) << bits0);
+  return planes == 2 ? two : two | (zeroField(wordsAt(w, d, ZERO_START2), field(d, BITS2), e) << (bits0 + field(d, BITS1)));
 }
 
 /** First column after k at which scale, offset or zero may change. */
