@@ -33,9 +33,12 @@ export function checkKeys(where: string, config: Json, keys: KnownKeys): void {
   }
 }
 
-/** Empty objects and lists count as equal. */
+/** Equal as JSON, or an object that has what the allowed one asks for; an empty one asks for an empty one. */
 function same(allowed: unknown, value: unknown): boolean {
-  return JSON.stringify(allowed) === JSON.stringify(value);
+  if (JSON.stringify(allowed) === JSON.stringify(value)) return true;
+  if (typeof allowed !== 'object' || allowed === null || typeof value !== 'object' || value === null) return false;
+  const entries = Object.entries(allowed);
+  return entries.length > 0 && entries.every(([key, wanted]) => same(wanted, (value as Json)[key]));
 }
 
 export function integerOf(where: string, config: Json, key: string): number | undefined {

@@ -86,6 +86,6 @@ export const COMPRESSED_ARGS_KEYS: KnownKeys = {
 
 export const MODELOPT_KEYS: KnownKeys = {
   read: ['quant_method', 'quant_algo', 'group_size', 'exclude_modules', 'ignore'],
-  harmless: ['kv_cache_quant_algo', 'kv_cache_scheme', 'producer', 'has_zero_point', 'pre_quant_scale'],
+  harmless: ['config_groups', 'kv_cache_quant_algo', 'kv_cache_scheme', 'producer', 'has_zero_point', 'pre_quant_scale'],
   only: {has_zero_point: [false], pre_quant_scale: [false]},
 };

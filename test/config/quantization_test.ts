@@ -129,6 +129,15 @@ describe('config groups', () => {
     expect((scheme as CompressedScheme).matched).toEqual(['a.up_proj', 're:.*proj', 're:.*up.*', 'Linear']);
   });
 
+  it("take older files' description of a weight that is not sparse, and refuse a sparse one", () => {
+    const sparsity = (format: string) => ({
+      ...config([['Linear']]),
+      sparsity_config: {format, global_sparsity: 0.1, ignore: [], targets: []},
+    });
+    expect(() => compressedScheme(sparsity('dense'), 'm')).not.toThrow();
+    expect(() => compressedScheme(sparsity('sparse-24-bitmask'), 'm')).toThrowError(UnsupportedError, /sparsity_config/);
+  });
+
   it('leave out what ignore names, and what no target fits', () => {
     expect(compressedScheme(config([['Linear']], ['lm_head', 're:.*gate$']), 'm.gate')).toEqual({excludedBy: "ignore 're:.*gate$'"});
     expect(compressedScheme(config([['re:x']]), 'm.gate')).toEqual({excludedBy: 'no target of config_groups'});

@@ -1,3 +1,4 @@
+import {toBfloat16} from '../../kernels/float_codes.js';
 import {compressedFloat} from '../../src/formats/compressed_float.js';
 import {compressedInt} from '../../src/formats/compressed_int.js';
 import {compressedMxfp4} from '../../src/formats/compressed_mxfp4.js';
@@ -5,8 +6,8 @@ import {compressedMxfp8} from '../../src/formats/compressed_mxfp8.js';
 import {compressedPacked} from '../../src/formats/compressed_packed.js';
 import type {Format} from '../../src/formats/format.js';
 import {compressedNvfp4} from '../../src/formats/nvfp4.js';
-import {listCases, loadCase} from '../support/fixtures.js';
-import {expectExact} from './packed_support.js';
+import {listCases, loadCase, readTensors} from '../support/fixtures.js';
+import {expectExact, unpack} from './packed_support.js';
 
 const FP8 = {dtype: 'float8_e4m3fn', divisor: 448} as const;
 
@@ -61,5 +62,15 @@ describe('compressed-tensors', () => {
     const fp4 = await loadCase('ct_nvfp4');
     const global = new Float32Array(fp4.module.tensors.get('input_global_scale')!.data.buffer)[0];
     expect(compressedNvfp4.lower(fp4.module).inputScheme!.globalScale).toBe(global);
+  });
+
+  it("NVFP4: the tool's own bfloat16 result is ours rounded once, so that its float32 decoder and we are the finer side", async () => {
+    for (const name of ['ct_nvfp4a16', 'ct_nvfp4']) {
+      const {module, entry} = await loadCase(name);
+      const stored = (await readTensors(`quant/${entry.file}`)).get('ref.weight_bf16')!.data;
+      const ours = Uint16Array.from(unpack(compressedNvfp4.lower(module)), toBfloat16);
+      // e2m1 has a negative zero, which both keep.
+      expect(ours).withContext(name).toEqual(new Uint16Array(stored.buffer));
+    }
   });
 });
