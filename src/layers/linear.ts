@@ -9,6 +9,7 @@ import {DeviceRef} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {dense16Layout, emptyLayout} from './allocate.js';
+import {fromSavedConfig, toSavedConfig} from './config.js';
 import type {DenseWeight} from './dense_weight.js';
 import {float8Layout} from './float8.js';
 import {type CoreConfig, LinearCore} from './linear_core.js';
@@ -38,6 +39,8 @@ export interface LinearConfig {
   float8Config?: Float8Config | Float8ConfigFields | null;
   /** An explicit name also prefixes the state keys: `name.weight`. */
   name?: string;
+  /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
+  autoNamed?: boolean;
   trainable?: boolean;
   /** The packed record to allocate. A loaded or saved packed layer has it in its config. */
   layout?: WeightLayout | null;
@@ -94,7 +97,7 @@ export class Linear extends tf.LayersModel {
     this.weightDType = resolved.dtype;
     this.device = resolved.core.device;
     this.clipWeight = resolved.core.clipWeight;
-    this.explicitName = config.name ?? null;
+    this.explicitName = config.autoNamed === true ? null : (config.name ?? null);
     this.trainable = resolved.core.trainable;
   }
 
@@ -184,6 +187,7 @@ export class Linear extends tf.LayersModel {
     const {core} = this;
     const config: LinearConfig = {
       name: this.name,
+      autoNamed: this.explicitName === null,
       inDim: this.inDim,
       outDim: this.outDim,
       dtype: this.weightDType,
@@ -196,14 +200,14 @@ export class Linear extends tf.LayersModel {
       trainable: this.trainable,
       layout: core.config.layout,
     };
-    return config as unknown as tf.serialization.ConfigDict;
+    return toSavedConfig(config);
   }
 
   static override fromConfig<T extends tf.serialization.Serializable>(
     cls: tf.serialization.SerializableConstructor<T>,
     config: tf.serialization.ConfigDict,
   ): T {
-    return new cls(config);
+    return new cls(fromSavedConfig(config));
   }
 }
 

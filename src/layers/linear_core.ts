@@ -141,7 +141,8 @@ export class LinearCore extends tf.layers.Layer {
   private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
     const {layout, inDim, outDim, hasBias, words, bias} = this.config;
     const add = (name: string, shape: number[], dtype: 'float32' | 'int32', trainable: boolean, make: () => tf.Tensor) =>
-      this.addWeight(name, shape, dtype, new GivenValues(make) as unknown as Initializer, undefined, trainable);
+      // tf.js loads weights by name, so names must differ inside a larger model.
+      this.addWeight(`${this.name}/${name}`, shape, dtype, new GivenValues(make) as unknown as Initializer, undefined, trainable);
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);

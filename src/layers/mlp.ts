@@ -7,6 +7,7 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {DeviceRef} from '../device.js';
 import {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
+import {fromSavedConfig, toSavedConfig} from './config.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
 import {checkDim} from './shapes.js';
 import {checkKeys, checkShape, type StateDict} from './state.js';
@@ -29,6 +30,8 @@ export interface MLPConfig {
   /** Default 'silu'. */
   activationFunction?: Activation;
   name?: string;
+  /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
+  autoNamed?: boolean;
   trainable?: boolean;
   /** Configs of the projections, as `getConfig` writes them; gate_up in place of gate_proj and up_proj where they are one record. */
   children?: Readonly<Record<string, LinearConfig>>;
@@ -157,7 +160,7 @@ export class MLP extends tf.LayersModel {
 
   /** Takes `gate_proj.weight` [F, H], `up_proj.weight` [F, H], `down_proj.weight` [H, F] and biases, all or none. Throws as Linear.loadStateDict. */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
-    const prefix = this.config.name === undefined ? '' : `${this.config.name}.`;
+    const prefix = this.keyPrefix;
     const keys = this.children().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
     checkKeys(dict, keys.map((k) => prefix + k), options.strict ?? true, this.name);
     for (const [child, l] of this.children()) {
@@ -175,7 +178,7 @@ export class MLP extends tf.LayersModel {
 
   /** The projections' state under `gate_proj.`, `up_proj.` (or `gate_up.` where they are one) and `down_proj.`. */
   stateDict(): Record<string, tf.Tensor> {
-    const prefix = this.config.name === undefined ? '' : `${this.config.name}.`;
+    const prefix = this.keyPrefix;
     const dict: Record<string, tf.Tensor> = {};
     for (const [child, l] of this.children()) {
       for (const [key, value] of Object.entries(l.stateDict())) dict[`${prefix}${child}.${key.slice(l.keyPrefix.length)}`] = value;
@@ -185,16 +188,21 @@ export class MLP extends tf.LayersModel {
 
   override getConfig(): tf.serialization.ConfigDict {
     const {linearCls: _cls, devices, children: _children, ...rest} = this.config;
-    const children = Object.fromEntries(this.children().map(([child, l]) => [child, l.getConfig()]));
-    const config = {...rest, name: this.name, activationFunction: this.activationFunction, devices: devices?.map(String), children};
-    return config as unknown as tf.serialization.ConfigDict;
+    const children = Object.fromEntries(this.children().map(([child, l]) => [child, fromSavedConfig<LinearConfig>(l.getConfig())]));
+    const config = {...rest, name: this.name, autoNamed: this.keyPrefix === '', activationFunction: this.activationFunction, devices: devices?.map(String), children};
+    return toSavedConfig(config);
   }
 
   static override fromConfig<T extends tf.serialization.Serializable>(
     cls: tf.serialization.SerializableConstructor<T>,
     config: tf.serialization.ConfigDict,
   ): T {
-    return new cls(config);
+    return new cls(fromSavedConfig(config));
+  }
+
+  /** What state keys begin with: '' or 'name.'. */
+  get keyPrefix(): string {
+    return this.config.name === undefined || this.config.autoNamed === true ? '' : `${this.config.name}.`;
   }
 
   private children(): [string, Linear][] {
