@@ -98,5 +98,9 @@ export function unpackWeight(weight: QuantizedWeight, rows?: tf.Tensor | readonl
 /** Throws ArgumentError unless `activation` is null or one we fuse. */
 export function checkActivation(activation: Activation | null, where: string): void {
   if (activation === null || ACTIVATIONS.includes(activation)) return;
-  throw new ArgumentError({where: `${where}: activation`, expected: `one of ${ACTIVATIONS.join(', ')}, or null`, received: String(activation)});
+  throw new ArgumentError({
+    where: `${where}: activation`,
+    expected: `one of ${ACTIVATIONS.join(', ')}, or null`,
+    received: String(activation),
+  });
 }

@@ -28,7 +28,10 @@ export function fp8Quantize(x: tf.Tensor, options: Fp8QuantizeOptions): {codes: 
       inputs.scale = typeof options.scale === 'number' ? tf.scalar(options.scale) : options.scale;
       checkScale(options, inputs.scale.shape, m, k);
     }
-    const [codes, scales] = tf.engine().runKernel(FP8_QUANTIZE, inputs, attrs as unknown as tf.NamedAttrMap) as unknown as [tf.Tensor, tf.Tensor];
+    const [codes, scales] = tf.engine().runKernel(FP8_QUANTIZE, inputs, attrs as unknown as tf.NamedAttrMap) as unknown as [
+      tf.Tensor,
+      tf.Tensor,
+    ];
     const perRow = options.granularity === 'colwise' || options.granularity === 'block';
     return {codes: tf.reshape(codes, x.shape), scales: perRow ? tf.reshape(scales, [...lead, scales.shape[1] as number]) : scales};
   });

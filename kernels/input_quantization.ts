@@ -94,13 +94,17 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
   const where = 'inputQuantization';
   const bad = (option: string, expected: string, received: unknown) =>
     new ArgumentError({where: `${where}: ${option}`, expected, received: String(received)});
-  if (q.dtype !== 'int8' && INPUT_TYPES[q.dtype] === undefined) throw bad('dtype', `int8 or one of ${Object.keys(INPUT_TYPES).join(', ')}`, q.dtype);
-  if (!['tensor', 'rowwise', 'colwise', 'block'].includes(q.granularity)) throw bad('granularity', 'tensor, rowwise, colwise or block', q.granularity);
+  if (q.dtype !== 'int8' && INPUT_TYPES[q.dtype] === undefined)
+    throw bad('dtype', `int8 or one of ${Object.keys(INPUT_TYPES).join(', ')}`, q.dtype);
+  if (!['tensor', 'rowwise', 'colwise', 'block'].includes(q.granularity))
+    throw bad('granularity', 'tensor, rowwise, colwise or block', q.granularity);
   if (q.origin !== 'static' && q.origin !== 'dynamic') throw bad('origin', 'static or dynamic', q.origin);
-  if ((q.granularity === 'block') !== (q.block !== undefined)) throw bad('block', "a number of columns with granularity 'block', and only there", q.block);
+  if ((q.granularity === 'block') !== (q.block !== undefined))
+    throw bad('block', "a number of columns with granularity 'block', and only there", q.block);
   if (q.block !== undefined && !(Number.isInteger(q.block) && q.block > 0)) throw bad('block', 'a positive integer', q.block);
   if ((q.origin === 'static') !== (q.scale !== undefined)) throw bad('scale', 'a scale with a static origin, and only there', q.scale);
-  if (q.origin === 'static' && (q.scaleUb ?? q.amaxFloor ?? q.globalScale) !== undefined) throw bad('scaleUb, amaxFloor, globalScale', 'none with a static scale', 'one');
+  if (q.origin === 'static' && (q.scaleUb ?? q.amaxFloor ?? q.globalScale) !== undefined)
+    throw bad('scaleUb, amaxFloor, globalScale', 'none with a static scale', 'one');
   for (const option of ['scaleUb', 'amaxFloor', 'divisor', 'globalScale'] as const) {
     const value = q[option];
     if (value !== undefined && !(value > 0 && value < Infinity)) throw bad(option, 'a positive number', value);
@@ -121,7 +125,8 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
 /** Throws ShapeError unless a static scale's shape suits x [m, k]. */
 export function checkScale(q: InputQuantization, shape: readonly number[], m: number, k: number): void {
   const full = scaleShape(q.granularity, m, k, q.block ?? 1);
-  const allowed = q.granularity === 'rowwise' || q.granularity === 'block' ? [full] : q.granularity === 'tensor' ? [[], [1]] : [[], [1], full];
+  const allowed =
+    q.granularity === 'rowwise' || q.granularity === 'block' ? [full] : q.granularity === 'tensor' ? [[], [1]] : [[], [1], full];
   if (allowed.some((s) => s.length === shape.length && s.every((d, i) => d === shape[i]))) return;
   throw new ShapeError({
     where: `inputQuantization: static ${q.granularity} scale for x [${m}, ${k}]`,

@@ -182,5 +182,9 @@ function checkLength(layout: WeightLayout, length: number): void {
 function checkRange(axis: string, range: Range, size: number): Range {
   const [begin, end] = range;
   if (Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin <= end && end <= size) return range;
-  throw new ArgumentError({where: `${axis} of a slice`, expected: `[begin, end] with 0 <= begin <= end <= ${size}`, received: `[${range}]`});
+  throw new ArgumentError({
+    where: `${axis} of a slice`,
+    expected: `[begin, end] with 0 <= begin <= end <= ${size}`,
+    received: `[${range}]`,
+  });
 }

@@ -14,7 +14,12 @@ interface GridCut {
 }
 
 /** Rows and (file-order) columns of a weight, as new words. */
-export function sliceWords(layout: WeightLayout, words: Int32Array, rows: Range, columns: Range): {layout: WeightLayout; words: Int32Array} {
+export function sliceWords(
+  layout: WeightLayout,
+  words: Int32Array,
+  rows: Range,
+  columns: Range,
+): {layout: WeightLayout; words: Int32Array} {
   const parts = partsOf(layout, words);
   const whole = columns[0] === 0 && columns[1] === layout.inDim;
   // Stored positions that stay, in stored order.
@@ -75,7 +80,11 @@ function cutGrid(grid: Grid, rows: Range, columns: Range, layout: WeightLayout, 
   if (grid.indexed || (indexed && grid.shape[1] > 1)) {
     // Every column entry stays: groupIndex may name any of them.
     const all: Range = [0, grid.shape[1]];
-    return {grid: {...grid, rowPhase, indexed: true, columnPhase: 0, shape: [rowRange[1] - rowRange[0], all[1]]}, rows: rowRange, columns: all};
+    return {
+      grid: {...grid, rowPhase, indexed: true, columnPhase: 0, shape: [rowRange[1] - rowRange[0], all[1]]},
+      rows: rowRange,
+      columns: all,
+    };
   }
   const [columnRange, columnPhase] = layout.ordered
     ? [[0, grid.shape[1]] as Range, grid.columnPhase]

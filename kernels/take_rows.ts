@@ -14,7 +14,13 @@ export function stackingObstacle(layouts: readonly WeightLayout[]): string | nul
   const [first, ...rest] = layouts;
   if (first === undefined) return 'no weights';
   const structure = (l: WeightLayout) =>
-    JSON.stringify({...l, outDim: 0, scales: l.scales.map(looseLevel), offsets: l.offsets.map(looseLevel), zero: l.zero.kind === 'codes' ? looseGrid(l.zero.grid) : l.zero});
+    JSON.stringify({
+      ...l,
+      outDim: 0,
+      scales: l.scales.map(looseLevel),
+      offsets: l.offsets.map(looseLevel),
+      zero: l.zero.kind === 'codes' ? looseGrid(l.zero.grid) : l.zero,
+    });
   if (rest.some((l) => structure(l) !== structure(first))) return 'layouts differ';
   if (first.ordered || first.indexed) return 'each has a column order of its own';
   if (gridsOf(first).some((g) => g.rows !== 1)) return 'a scale spans several rows';
@@ -33,21 +39,32 @@ function gridsOf(layout: WeightLayout): Grid[] {
 export function stackRows(sources: readonly RowSource[]): RowSource {
   const obstacle = stackingObstacle(sources.map((s) => s.layout));
   if (obstacle !== null) throw new UnsupportedError({where: 'stackRows', expected: 'weights of one structure', received: obstacle});
-  return gather(sources, sources.flatMap((s, i) => Array.from({length: s.layout.outDim}, (_, n): [number, number] => [i, n])));
+  return gather(
+    sources,
+    sources.flatMap((s, i) => Array.from({length: s.layout.outDim}, (_, n): [number, number] => [i, n])),
+  );
 }
 
 /** Row i of the result is row rows[i] of the source. Scales must be one a row or span all rows. */
 export function takeRows(source: RowSource, rows: readonly number[]): RowSource {
   const bad = gridsOf(source.layout).find((g) => g.rows !== 1 && g.shape[0] !== 1);
   if (bad !== undefined) {
-    throw new UnsupportedError({where: 'takeRows', expected: 'scales of one row each, or one for all rows', received: `blocks of ${bad.rows} rows`});
+    throw new UnsupportedError({
+      where: 'takeRows',
+      expected: 'scales of one row each, or one for all rows',
+      received: `blocks of ${bad.rows} rows`,
+    });
   }
-  return gather([source], rows.map((n): [number, number] => [0, n]));
+  return gather(
+    [source],
+    rows.map((n): [number, number] => [0, n]),
+  );
 }
 
 function gather(sources: readonly RowSource[], rows: readonly (readonly [number, number])[]): RowSource {
   const first = (sources[0] as RowSource).layout;
-  const resize = (g: Grid): Grid => (g.rows === 1 ? {...g, shape: [rows.length, g.shape[1]]} : {...g, rows: Math.max(g.rows, rows.length), rowPhase: 0});
+  const resize = (g: Grid): Grid =>
+    g.rows === 1 ? {...g, shape: [rows.length, g.shape[1]]} : {...g, rows: Math.max(g.rows, rows.length), rowPhase: 0};
   const layout: WeightLayout = {
     ...first,
     outDim: rows.length,
@@ -61,13 +78,25 @@ function gather(sources: readonly RowSource[], rows: readonly (readonly [number,
   const {rowWords} = sectionsOf(layout);
   rows.forEach(([i, n], to) => out.codes.set((views[i] as typeof out).codes.subarray(n * rowWords, (n + 1) * rowWords), to * rowWords));
   const copyLevels = (levels: readonly Level[], key: 'scales' | 'offsets') =>
-    levels.forEach((l, j) => copyRows(l.grid, out[key][j] as LevelView, views.map((v) => v[key][j] as LevelView), rows));
+    levels.forEach((l, j) =>
+      copyRows(
+        l.grid,
+        out[key][j] as LevelView,
+        views.map((v) => v[key][j] as LevelView),
+        rows,
+      ),
+    );
   copyLevels(layout.scales, 'scales');
   copyLevels(layout.offsets, 'offsets');
   if (layout.zero.kind === 'codes') {
     const {grid} = layout.zero;
     const zeros = codeArray(layout, grid.shape[0] * grid.shape[1]);
-    copyRows(grid, zeros, sources.map((s, i) => unpackZeros(s.layout, views[i] as typeof out)), rows);
+    copyRows(
+      grid,
+      zeros,
+      sources.map((s, i) => unpackZeros(s.layout, views[i] as typeof out)),
+      rows,
+    );
     packZeros(layout, out, zeros);
   }
   out.order.set((views[0] as typeof out).order);
@@ -75,7 +104,12 @@ function gather(sources: readonly RowSource[], rows: readonly (readonly [number,
   return {layout, words};
 }
 
-function copyRows(grid: Grid, out: {[i: number]: number}, from: readonly ArrayLike<number>[], rows: readonly (readonly [number, number])[]): void {
+function copyRows(
+  grid: Grid,
+  out: {[i: number]: number},
+  from: readonly ArrayLike<number>[],
+  rows: readonly (readonly [number, number])[],
+): void {
   const width = grid.shape[1];
   const count = grid.rows === 1 ? rows.length : grid.shape[0];
   for (let r = 0; r < count; r++) {

@@ -76,7 +76,11 @@ export function onDevice<T>(device: DeviceRef | null, f: () => T): T {
 function useBackend(name: string): void {
   const engine = internals();
   if (!isRegistered(name)) {
-    throw new DeviceError({where: `device '${name}'`, expected: `a registered backend: ${registeredBackends().join(', ')}`, received: name});
+    throw new DeviceError({
+      where: `device '${name}'`,
+      expected: `a registered backend: ${registeredBackends().join(', ')}`,
+      received: name,
+    });
   }
   let instance = engine.registry[name];
   if (instance !== undefined && prepared.has(instance)) return;

@@ -1,13 +1,15 @@
 /** tfjs-linear: quantised and sharded linear layers for TensorFlow.js. Importing it registers the kernels. */
 import * as contract from '../kernels/contract.js';
-import * as fp8 from '../kernels/fp8_contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
+import * as fp8 from '../kernels/fp8_contract.js';
 import {registerGradients} from '../kernels/gradients.js';
 import {registerWasmKernels} from '../kernels/wasm/index.js';
+import {gptqUnpack, gptqUnpackAsync, registerGptqUnpack} from './formats/gptq_unpack.js';
 
 registerCpuKernels();
 registerWasmKernels();
 registerGradients();
+for (const backend of ['cpu', 'wasm', 'webgl', 'webgpu', 'tensorflow']) registerGptqUnpack(backend);
 
 export type {Activation} from '../kernels/activation.js';
 export type {InputPrecision} from '../kernels/attributes.js';
@@ -17,7 +19,9 @@ export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from
 export {type MemoryInfo, memory} from '../kernels/memory.js';
 export {QuantizedWeight} from '../kernels/quantized_weight.js';
 export type {Range} from '../kernels/slice.js';
+export {type EncodingInfo, encodingInfo, QuantizationEncoding} from './config/encoding.js';
 export * from './config/float8.js';
+export {QuantizationConfig} from './config/quantization.js';
 export {DeviceRef} from './device.js';
 export {DType} from './dtype.js';
 export * from './errors.js';
@@ -31,6 +35,8 @@ export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
 export const ops = {
   quantizedMatMul: contract.quantizedMatMul,
   unpackWeight: contract.unpackWeight,
+  gptqUnpack,
+  gptqUnpackAsync,
   fp8Quantize: fp8.fp8Quantize,
   fp8ScaledMatMul: fp8.fp8ScaledMatMul,
 } as const;

@@ -1,7 +1,14 @@
 /** Backend 'cpu': the oracle for every other backend. */
 import {type KernelFunc, registerKernel, type TensorInfo, type TypedArray} from '@tensorflow/tfjs';
 import {activate} from '../activation.js';
-import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {
+  FP8_QUANTIZE,
+  FP8_SCALED_MATMUL,
+  QUANTIZED_MATMUL,
+  type QuantizedMatMulAttrs,
+  UNPACK_WEIGHT,
+  type UnpackWeightAttrs,
+} from '../attributes.js';
 import {scaledMatMul} from '../fp8_matmul.js';
 import {rowOutside} from '../rows.js';
 import {partsOf} from '../words.js';

@@ -25,7 +25,9 @@ export function chooseWasm(layout: WeightLayout, rows: number, precision: InputP
   const block = commonBlock(layout);
   const exact = (reason: string): WasmChoice => {
     const direct = block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows === 1 || forced === 'gemv_float32');
-    return direct ? {variant: 'gemv_float32', block, reason: `${reason}; float codes of one row are decoded in registers`} : {variant: 'float32', block: 0, reason};
+    return direct
+      ? {variant: 'gemv_float32', block, reason: `${reason}; float codes of one row are decoded in registers`}
+      : {variant: 'float32', block: 0, reason};
   };
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (forced === 'float32' || forced === 'gemv_float32') return exact('forced');

@@ -51,7 +51,15 @@ function sixteenNumbers(decode: Decode): number[] | null {
 function describe(heap: WasmHeap, layout: WeightLayout): Int32Array {
   const f = new Int32Array(FIELDS);
   const sections = sectionsOf(layout);
-  f.set([layout.outDim, layout.inDim, sections.rowWords, layout.planes.length, layout.planes[0] ?? 0, layout.planes[1] ?? 0, sections.planeStarts[1] ?? 0]);
+  f.set([
+    layout.outDim,
+    layout.inDim,
+    sections.rowWords,
+    layout.planes.length,
+    layout.planes[0] ?? 0,
+    layout.planes[1] ?? 0,
+    sections.planeStarts[1] ?? 0,
+  ]);
   f.set([layout.planes[2] ?? 0, sections.planeStarts[2] ?? 0, sections.zeros.start + (sections.zeroPlaneStarts[2] ?? 0)], 60);
   describeDecode(heap, layout.decode, f);
   const {zero} = layout;

@@ -21,11 +21,55 @@ export interface WasmBackend {
 
 /** Addresses and counts are 32-bit integers; see assembly/*.ts for what each is. */
 export interface WasmExports {
-  unpackRows(w: number, d: number, rows: number, first: number, end: number, count: number, out: number, bytes: number, floats: number): number;
+  unpackRows(
+    w: number,
+    d: number,
+    rows: number,
+    first: number,
+    end: number,
+    count: number,
+    out: number,
+    bytes: number,
+    floats: number,
+  ): number;
   gatherRow(x: number, order: number, inDim: number, out: number): void;
-  prepareRow(x: number, order: number, inDim: number, block: number, paired: number, a: number, steps: number, sums: number, gathered: number): number;
-  gemv(w: number, d: number, a: number, steps: number, sums: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
-  gemvBytes(w: number, d: number, a: number, steps: number, sums: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
+  prepareRow(
+    x: number,
+    order: number,
+    inDim: number,
+    block: number,
+    paired: number,
+    a: number,
+    steps: number,
+    sums: number,
+    gathered: number,
+  ): number;
+  gemv(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    scratch: number,
+  ): void;
+  gemvBytes(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    scratch: number,
+  ): void;
   gemm(
     w: number,
     d: number,
@@ -84,7 +128,9 @@ export class WasmHeap {
     if (address === undefined) {
       const values = make();
       address = this.backend.wasm._malloc(values.byteLength + 16);
-      new Uint8Array(this.memory.buffer, address, values.byteLength).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      new Uint8Array(this.memory.buffer, address, values.byteLength).set(
+        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      );
       this.tables.set(key, address);
     }
     return address;

@@ -46,7 +46,12 @@ function integerNumbers(layout: WeightLayout): Numbers {
   const period = first >= 16 ? 0 : 16 / first;
   if (first === 32) {
     const term = (w: string) => (center === 0 ? `f32(${w})` : `f32(bitcast<i32>(${w} - ${center}u))`);
-    return {functions: '', period, weight, expression: (i, words) => `vec4<f32>(${[0, 1, 2, 3].map((c) => term(words(0, 4 * i + c))).join(', ')})`};
+    return {
+      functions: '',
+      period,
+      weight,
+      expression: (i, words) => `vec4<f32>(${[0, 1, 2, 3].map((c) => term(words(0, 4 * i + c))).join(', ')})`,
+    };
   }
   const centers = (i: number) => vector([0, 1, 2, 3].map((c) => center * 2 ** weight(4 * i + c)));
   const minusCenter = (text: string, i: number) => (center === 0 ? text : `(${text} - ${centers(i)})`);
@@ -97,8 +102,7 @@ function floatNumbers(layout: WeightLayout, type: FloatType): Numbers {
 `;
     return {functions, period: 1, weight: () => 1, expression: (i, words) => `numbers_of(${codesExpression(width, i, words)})`};
   }
-  const functions =
-    type === 'float32' ? '' : floatBitsFunction('bits_of', FLOAT_FORMATS[type], 4);
+  const functions = type === 'float32' ? '' : floatBitsFunction('bits_of', FLOAT_FORMATS[type], 4);
   const bits = (codes: string) => (type === 'float32' ? codes : `bits_of(${codes})`);
   return {
     functions,

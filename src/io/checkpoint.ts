@@ -244,7 +244,11 @@ function reordered({layout, words, bias, inputScheme}: HostLinear, rows: readonl
   if (bad !== undefined) {
     throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
   }
-  return {...takeRows({layout, words}, rows), inputScheme, bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number)};
+  return {
+    ...takeRows({layout, words}, rows),
+    inputScheme,
+    bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number),
+  };
 }
 
 function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
@@ -267,7 +271,11 @@ function obstacle(parts: readonly Lowered[]): boolean {
 /** Weights of one structure as one, with a bias each or none. */
 function stack(parts: readonly Lowered[]): HostLinear {
   const biases = parts.map(biasOf).filter((bias) => bias !== null);
-  return {...stackRows(parts), inputScheme: (parts[0] as Lowered).inputScheme, bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias)))};
+  return {
+    ...stackRows(parts),
+    inputScheme: (parts[0] as Lowered).inputScheme,
+    bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias))),
+  };
 }
 
 /** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */

@@ -32,7 +32,9 @@ export class DenseWeight {
 
   /** Rows [...] -> float32 [..., K]. */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
-    return tf.tidy(() => tf.gather(this.tensor, indices instanceof tf.Tensor ? tf.cast(indices, 'int32') : tf.tensor1d([...indices], 'int32')));
+    return tf.tidy(() =>
+      tf.gather(this.tensor, indices instanceof tf.Tensor ? tf.cast(indices, 'int32') : tf.tensor1d([...indices], 'int32')),
+    );
   }
 
   /** A part as a weight of its own; dispose it. */

@@ -84,8 +84,10 @@ export function float8Words(config: Float8Config, layout: WeightLayout, weight: 
   const scales = scale.dataSync();
   for (let i = 0; i < scales.length; i++) {
     const value = scales[i] as number;
-    if (!Number.isFinite(value)) throw new ArgumentError({where: `${where}: weight_scale[${i}]`, expected: 'a finite number', received: String(value)});
-    (parts.scales[0] as Float32Array)[i] = level.type === 'bfloat16' ? toBfloat16(value) : level.type === 'float16' ? encodeFloat('float16', value) : value;
+    if (!Number.isFinite(value))
+      throw new ArgumentError({where: `${where}: weight_scale[${i}]`, expected: 'a finite number', received: String(value)});
+    (parts.scales[0] as Float32Array)[i] =
+      level.type === 'bfloat16' ? toBfloat16(value) : level.type === 'float16' ? encodeFloat('float16', value) : value;
   }
   return words;
 }

@@ -253,7 +253,13 @@ function asFloat8(config: Float8Config | Float8ConfigFields): Float8Config {
   return config instanceof Float8Config ? config : new Float8Config(config);
 }
 
-function resolveLayout(config: LinearConfig, float8: Float8Config | null, name: string, inDim: number, outDim: number): {dtype: DType; layout: WeightLayout | null} {
+function resolveLayout(
+  config: LinearConfig,
+  float8: Float8Config | null,
+  name: string,
+  inDim: number,
+  outDim: number,
+): {dtype: DType; layout: WeightLayout | null} {
   if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
   if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
     return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};

@@ -134,7 +134,9 @@ export class LinearCore extends tf.layers.Layer {
   }
 
   setWeightTensor(tensor: tf.Tensor): void {
-    const variable = [...this.trainableWeights, ...this.nonTrainableWeights].find((v) => v !== this.biasVariable && v !== this.inputScaleVariable);
+    const variable = [...this.trainableWeights, ...this.nonTrainableWeights].find(
+      (v) => v !== this.biasVariable && v !== this.inputScaleVariable,
+    );
     variable?.write(tensor);
   }
 
@@ -146,16 +148,22 @@ export class LinearCore extends tf.layers.Layer {
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);
-      const variable = add('weight', [length], 'int32', false, () => (words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32')));
+      const variable = add('weight', [length], 'int32', false, () =>
+        words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32'),
+      );
       weight = QuantizedWeight.overTensor(layout, variable.read());
     } else {
       const limit = Math.sqrt(6 / (inDim + outDim));
       const variable = add('weight', [outDim, inDim], 'float32', true, () =>
-        words === undefined ? tf.randomUniform([outDim, inDim], -limit, limit) : tf.tensor2d(new Float32Array(words.buffer, words.byteOffset, words.length), [outDim, inDim]),
+        words === undefined
+          ? tf.randomUniform([outDim, inDim], -limit, limit)
+          : tf.tensor2d(new Float32Array(words.buffer, words.byteOffset, words.length), [outDim, inDim]),
       );
       weight = new DenseWeight(variable.read() as tf.Tensor2D);
     }
-    const biasVariable = hasBias ? add('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias))) : null;
+    const biasVariable = hasBias
+      ? add('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias)))
+      : null;
     const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
     if (scaleShape !== null) this.inputScaleVariable = add('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
     return [weight, biasVariable];

@@ -4,8 +4,8 @@ import {ACTIVATIONS, type Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {DeviceRef} from '../device.js';
-import {DType} from '../dtype.js';
+import type {DeviceRef} from '../device.js';
+import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
@@ -49,7 +49,8 @@ class GatedActivation extends tf.layers.Layer {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    const [gate, up] = Array.isArray(inputs) && inputs.length === 2 ? inputs : halves(Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs);
+    const [gate, up] =
+      Array.isArray(inputs) && inputs.length === 2 ? inputs : halves(Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs);
     return tf.tidy(() => tf.mul(activateTensor(this.activation, gate as tf.Tensor), up as tf.Tensor));
   }
 
@@ -110,7 +111,8 @@ export class MLP extends tf.LayersModel {
     const down = make('down_proj', inner, hidden);
     const input = tf.input({shape: [hidden], name: `${name}_input`});
     const gated = new GatedActivation(activation);
-    const both = stacked === null ? ([gate.apply(input), up.apply(input)] as tf.SymbolicTensor[]) : (stacked.apply(input) as tf.SymbolicTensor);
+    const both =
+      stacked === null ? ([gate.apply(input), up.apply(input)] as tf.SymbolicTensor[]) : (stacked.apply(input) as tf.SymbolicTensor);
     super({inputs: input, outputs: down.apply(gated.apply(both) as tf.SymbolicTensor) as tf.SymbolicTensor, name});
     this.hiddenDim = hidden;
     this.feedForwardLength = inner;
@@ -126,8 +128,7 @@ export class MLP extends tf.LayersModel {
   /** x [..., H] -> [..., H]. */
   forward(x: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
-      const [gate, up] =
-        this.gateUp === null ? [this.gateProj.forward(x), this.upProj.forward(x)] : halves(this.gateUp.forward(x));
+      const [gate, up] = this.gateUp === null ? [this.gateProj.forward(x), this.upProj.forward(x)] : halves(this.gateUp.forward(x));
       return this.downProj.forward(tf.mul(activateTensor(this.activationFunction, gate as tf.Tensor), up as tf.Tensor));
     });
   }
@@ -162,7 +163,12 @@ export class MLP extends tf.LayersModel {
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
     const prefix = this.keyPrefix;
     const keys = this.children().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
-    checkKeys(dict, keys.map((k) => prefix + k), options.strict ?? true, this.name);
+    checkKeys(
+      dict,
+      keys.map((k) => prefix + k),
+      options.strict ?? true,
+      this.name,
+    );
     for (const [child, l] of this.children()) {
       // Shapes first, for all three: a failure must leave every projection as it was.
       const weight = dict[`${prefix}${child}.weight`] as tf.Tensor;
@@ -189,7 +195,14 @@ export class MLP extends tf.LayersModel {
   override getConfig(): tf.serialization.ConfigDict {
     const {linearCls: _cls, devices, children: _children, ...rest} = this.config;
     const children = Object.fromEntries(this.children().map(([child, l]) => [child, fromSavedConfig<LinearConfig>(l.getConfig())]));
-    const config = {...rest, name: this.name, autoNamed: this.keyPrefix === '', activationFunction: this.activationFunction, devices: devices?.map(String), children};
+    const config = {
+      ...rest,
+      name: this.name,
+      autoNamed: this.keyPrefix === '',
+      activationFunction: this.activationFunction,
+      devices: devices?.map(String),
+      children,
+    };
     return toSavedConfig(config);
   }
 
@@ -228,7 +241,10 @@ function half(stacked: Linear, which: 0 | 1, name: string): Linear {
     weight: stacked.weight.window(which * rows, (which + 1) * rows),
     bias: bias === null ? null : tf.keep(tf.slice(bias, [which * rows], [rows])),
   };
-  return new Linear({name, inDim: stacked.inDim, outDim: rows, hasBias: bias !== null, layout: stacked.weight.layout, device: stacked.device}, {view});
+  return new Linear(
+    {name, inDim: stacked.inDim, outDim: rows, hasBias: bias !== null, layout: stacked.weight.layout, device: stacked.device},
+    {view},
+  );
 }
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);

@@ -4,7 +4,11 @@ import {ArgumentError, ShapeError} from '../errors.js';
 /** Throws ShapeError unless x is [..., inDim] with rank 1 or more. */
 export function checkInput(x: tf.Tensor, outDim: number, inDim: number): void {
   if (x.rank >= 1 && x.shape[x.rank - 1] === inDim) return;
-  throw new ShapeError({where: 'linear layer: x', expected: `[..., ${inDim}] for a [${outDim}, ${inDim}] weight`, received: `[${x.shape}]`});
+  throw new ShapeError({
+    where: 'linear layer: x',
+    expected: `[..., ${inDim}] for a [${outDim}, ${inDim}] weight`,
+    received: `[${x.shape}]`,
+  });
 }
 
 /** Throws ArgumentError unless `value` is an integer of at least `least`. */

@@ -39,11 +39,18 @@ export function checkShape(t: tf.Tensor, shape: readonly number[], where: string
 }
 
 export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): void {
-  const [weightKey, biasKey, scaleKey, inputKey] = ['weight', 'bias', 'weight_scale', 'input_scale'].map((key) => layer.keyPrefix + key) as [string, string, string, string];
+  const [weightKey, biasKey, scaleKey, inputKey] = ['weight', 'bias', 'weight_scale', 'input_scale'].map(
+    (key) => layer.keyPrefix + key,
+  ) as [string, string, string, string];
   const float8 = core.config.float8;
   // Packed words carry their scales; numbers or codes [N, K] come with them.
   const apart = float8 !== null && dict[weightKey]?.rank === 2;
-  const keys = [weightKey, ...(apart ? [scaleKey] : []), ...(core.inputScale === null ? [] : [inputKey]), ...(layer.hasBias ? [biasKey] : [])];
+  const keys = [
+    weightKey,
+    ...(apart ? [scaleKey] : []),
+    ...(core.inputScale === null ? [] : [inputKey]),
+    ...(layer.hasBias ? [biasKey] : []),
+  ];
   checkKeys(dict, keys, strict, layer.name);
   const weight = dict[weightKey] as tf.Tensor;
   const bias = layer.hasBias ? (dict[biasKey] as tf.Tensor) : null;
@@ -56,7 +63,8 @@ export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict
       remedy: 'Load the state of the whole MLP.',
     });
   }
-  const inputScale = core.inputScale === null ? null : scalarLike(dict[inputKey] as tf.Tensor, core.inputScale.shape, `${layer.name}: ${inputKey}`);
+  const inputScale =
+    core.inputScale === null ? null : scalarLike(dict[inputKey] as tf.Tensor, core.inputScale.shape, `${layer.name}: ${inputKey}`);
   const value = apart
     ? tf.tensor1d(float8Words(float8, core.config.layout as WeightLayout, weight, dict[scaleKey] as tf.Tensor, layer.name), 'int32')
     : weightValue(layer, core.config.layout, weight, weightKey);
