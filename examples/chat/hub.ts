@@ -6,9 +6,18 @@ const ANSWER_MS = 8000;
 /** A download in which nothing comes for this long has failed. */
 const STALL_MS = 30_000;
 
+/** owner/name, or owner/name/file inside the repository. */
+const REPOSITORY = /^([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:\/(.+))?$/;
+
+/** The URL that a repository, or a file in one, has on the hub; null for what is not written like one. */
+export function repositoryUrl(text: string): string | null {
+  const [, repository, file] = REPOSITORY.exec(text) ?? [];
+  return repository === undefined ? null : hubUrl(repository, file);
+}
+
 /** URL of a repository's folder, or of one file in it. The hub's own HF_ENDPOINT names a mirror. */
 export function hubUrl(repository: string, file = '', revision = 'main'): string {
-  const base = process.env.HF_ENDPOINT || 'https://huggingface.co';
+  const base = (typeof process === 'undefined' ? '' : process.env.HF_ENDPOINT) || 'https://huggingface.co';
   return `${base.replace(/\/+$/, '')}/${repository}/resolve/${revision}/${file}`;
 }
 

@@ -8,6 +8,7 @@ import type {Llama} from './model.js';
 import {findModel} from './model_source.js';
 import {type ChatOptions, parseOptions, USAGE} from './options.js';
 import {type Progress, progressOnStderr} from './progress.js';
+import {closingLine, speeds} from './report.js';
 import {randomFrom, topLogits} from './sampler.js';
 import {type ChatTokenizer, tokenizerOf} from './tokenizer.js';
 
@@ -80,11 +81,7 @@ async function answer(model: Llama, tokenizer: ChatTokenizer, backend: string, o
   });
   show(stream.end());
   if (json) process.stdout.write(`${JSON.stringify(report(model, text, result, backend, options))}\n`);
-  else process.stdout.write(`\n\n${closingLine(model, result, backend)}\n`);
-}
-
-function speeds({promptTokens, prefillSeconds, decodeSteps, decodeSeconds}: Generated): {prefill: number; decode: number} {
-  return {prefill: promptTokens / prefillSeconds, decode: decodeSteps === 0 ? 0 : decodeSteps / decodeSeconds};
+  else process.stdout.write(`\n\n${closingLine(model.bytes, result, backend)}\n`);
 }
 
 function report(model: Llama, text: string, result: Generated, backend: string, options: ChatOptions): object {
@@ -94,24 +91,10 @@ function report(model: Llama, text: string, result: Generated, backend: string, 
     ids: result.ids,
     backend,
     prefillTokensPerSecond: prefill,
-    // 0 where the first token was the last: it comes out of the prefill.
     decodeTokensPerSecond: decode,
     ...model.bytes,
     ...(options.topLogits ? {topLogits: topLogits(result.promptLogits, 20)} : {}),
   };
-}
-
-function closingLine(model: Llama, result: Generated, backend: string): string {
-  const {weightBytes, float32Bytes} = model.bytes;
-  const {prefill, decode} = speeds(result);
-  const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-  const ratio = (float32Bytes / weightBytes).toFixed(1);
-  return [
-    `weights ${mebibytes(weightBytes)} resident (float32: ${mebibytes(float32Bytes)}, ${ratio}x)`,
-    `prompt ${result.promptTokens} tokens at ${prefill.toFixed(0)}/s`,
-    `${result.ids.length} new ones${decode === 0 ? '' : ` at ${decode.toFixed(1)}/s`} (${result.ended})`,
-    `backend ${backend}`,
-  ].join('; ');
 }
 
 try {

@@ -3,11 +3,8 @@ import {existsSync} from 'node:fs';
 import path from 'node:path';
 import {MissingError} from 'tfjs-linear';
 import {defaultModel} from './default_model.js';
-import {hubUrl} from './hub.js';
+import {repositoryUrl} from './hub.js';
 import type {Progress} from './progress.js';
-
-/** owner/name, or owner/name/file inside the repository. */
-const REPOSITORY = /^([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:\/(.+))?$/;
 
 /** A path or URL for `openCheckpoint`. Throws MissingError where `model` names nothing, SourceError where the default model cannot be had. */
 export async function findModel(model: string | undefined, progress: Progress, signal: AbortSignal): Promise<string> {
@@ -16,8 +13,8 @@ export async function findModel(model: string | undefined, progress: Progress, s
   // npm runs scripts in the package's folder and says in INIT_CWD where it was called.
   const found = [process.cwd(), process.env.INIT_CWD ?? ''].map((folder) => path.resolve(folder, model)).find((file) => existsSync(file));
   if (found !== undefined) return found;
-  const [, repository, file] = REPOSITORY.exec(model) ?? [];
-  if (repository !== undefined) return hubUrl(repository, file);
+  const url = repositoryUrl(model);
+  if (url !== null) return url;
   throw new MissingError({
     where: '--model',
     expected: 'a folder, a file, a URL, or a Hugging Face repository (owner/name)',
