@@ -1,5 +1,6 @@
-// Compiles kernels/wasm/assembly to WebAssembly, twice, and writes both as base64 into kernels/wasm/generated/binary.ts.
-// Twice, because tf.js's memory is shared on an isolated page and unshared elsewhere, and a module's import is one or the other.
+// Compiles kernels/wasm/assembly to WebAssembly, four times, and writes all as base64 into kernels/wasm/generated/binary.ts.
+// tf.js's memory is shared on an isolated page and unshared elsewhere, and a module's import is one or the other; and each once more with
+// relaxed SIMD (one instruction for multiply and add), which not every engine accepts.
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -12,7 +13,9 @@ const OUTPUT = path.join(ROOT, 'kernels/wasm/generated/binary.ts');
 const OPTIONS = ['--runtime', 'stub', '-O3', '--noAssert', '--importMemory', '--enable', 'simd', '--use', 'abort='];
 // The memory is tf.js's: ours must ask for no more than it has at the start, and allow all that it may grow to.
 const MEMORY = ['--initialMemory', '1', '--maximumMemory', '65536'];
-const BUILDS = {UNSHARED: [], SHARED: ['--enable', 'threads', '--sharedMemory']};
+const SHARED = ['--enable', 'threads', '--sharedMemory'];
+const RELAXED = ['--enable', 'relaxed-simd'];
+const BUILDS = {UNSHARED: [], SHARED, RELAXED_UNSHARED: RELAXED, RELAXED_SHARED: [...SHARED, ...RELAXED]};
 const DATA_SECTION = 11;
 
 /** Section ids of a module, in order. */
@@ -64,7 +67,8 @@ async function binary(name) {
         'no string, array literal, static array or managed object in kernels/wasm/assembly.',
     );
   }
-  if (!WebAssembly.validate(bytes)) throw new Error(`${name} build: the module is not valid WebAssembly`);
+  // This Node may be one of the engines without relaxed SIMD.
+  if (!name.startsWith('RELAXED') && !WebAssembly.validate(bytes)) throw new Error(`${name} build: the module is not valid WebAssembly`);
   return Buffer.from(bytes).toString('base64');
 }
 
@@ -78,7 +82,7 @@ function isFresh() {
 
 /** Brings the generated module up to date. → whether there was anything to do. */
 export async function buildAssembly() {
-  const values = {UNSHARED: '', SHARED: ''};
+  const values = Object.fromEntries(Object.keys(BUILDS).map((name) => [name, '']));
   if (fs.existsSync(ENTRY)) {
     if (isFresh()) return false;
     for (const name of Object.keys(BUILDS)) values[name] = await binary(name);

@@ -26,9 +26,15 @@ const cache = new WeakMap<WasmHeap, WeakMap<WeightLayout, Int32Array>>();
 /** The fields of a layout, made once a layout and heap. */
 export function descriptorOf(heap: WasmHeap, layout: WeightLayout): Int32Array {
   let byLayout = cache.get(heap);
-  if (byLayout === undefined) cache.set(heap, (byLayout = new WeakMap()));
+  if (byLayout === undefined) {
+    byLayout = new WeakMap();
+    cache.set(heap, byLayout);
+  }
   let fields = byLayout.get(layout);
-  if (fields === undefined) byLayout.set(layout, (fields = describe(heap, layout)));
+  if (fields === undefined) {
+    fields = describe(heap, layout);
+    byLayout.set(layout, fields);
+  }
   return fields;
 }
 

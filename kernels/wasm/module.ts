@@ -2,7 +2,7 @@
  * Our WebAssembly module inside tf.js's wasm heap: it imports the backend's own memory, so tensors are read and written
  * in place and tf.js accounts for them. One instance and one scratch area a backend.
  */
-import {SHARED, UNSHARED} from './generated/binary.js';
+import {RELAXED_SHARED, RELAXED_UNSHARED, SHARED, UNSHARED} from './generated/binary.js';
 
 /** The part of tf.js's wasm backend that we use. */
 export interface WasmBackend {
@@ -95,6 +95,8 @@ export interface WasmExports {
 
 export class WasmHeap {
   readonly exports: WasmExports;
+  /** The engine has relaxed SIMD: float32 products and sums are fused. */
+  readonly relaxed: boolean;
   private readonly memory: WebAssembly.Memory;
   private scratchAddress = 0;
   private scratchBytes = 0;
@@ -103,7 +105,9 @@ export class WasmHeap {
   constructor(private readonly backend: WasmBackend) {
     this.memory = findMemory(backend);
     const shared = typeof SharedArrayBuffer !== 'undefined' && this.memory.buffer instanceof SharedArrayBuffer;
-    const module = new WebAssembly.Module(decodeBase64(shared ? SHARED : UNSHARED));
+    const relaxed = decodeBase64(shared ? RELAXED_SHARED : RELAXED_UNSHARED);
+    this.relaxed = WebAssembly.validate(relaxed);
+    const module = new WebAssembly.Module(this.relaxed ? relaxed : decodeBase64(shared ? SHARED : UNSHARED));
     this.exports = new WebAssembly.Instance(module, {env: {memory: this.memory}}).exports as unknown as WasmExports;
   }
 

@@ -24,7 +24,7 @@ function scheme(granularity: InputQuantization['granularity'], origin: 'static' 
   return {q: {dtype: 'float8_e4m3fn', origin, granularity, ...block}, scale, shape};
 }
 
-describe('fp8', () => {
+describe('fp8 activations', () => {
   onEachBackend((backend) => {
     const bound = backend === 'wasm' ? 1e-4 : 1e-6;
 

@@ -15,7 +15,7 @@ import {buildWeight, randomX} from './layouts.js';
 const fround = Math.fround;
 const bfloat16 = (v: number) => decodeTable('bfloat16')[toBfloat16(v)] as number;
 
-describe('MAX', () => {
+describe("MAX's rounding of x", () => {
   onEachBackend((backend) => {
     // int8 codes times a step are no whole 16-bit numbers, so wasm rounds x' once more.
     const bound = backend === 'wasm' ? 1e-4 : 1e-6;

@@ -1,18 +1,7 @@
 // Y = X . W^T with x as it is: rows of W are expanded to float32, four at a time, every layout.
 import {rowFloats} from './expand';
 import {IN_DIM, field} from './layout';
-
-// @ts-ignore: decorator
-@inline
-function total(v: v128): f32 {
-  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
-}
-
-// @ts-ignore: decorator
-@inline
-function fma(f: v128, a: v128, b: v128): v128 {
-  return f32x4.add(f, f32x4.mul(a, b));
-}
+import {fma, total, total64, widen} from './vectors';
 
 /** Row of x in stored order. */
 export function gatherRow(x: usize, order: usize, inDim: i32, out: usize): void {
@@ -36,19 +25,6 @@ function dotRow(w: usize, x: usize, inDim: i32): f32 {
   }
   for (; k < inDim; k++) sum += <f64>load<f32>(w + (<usize>k << 2)) * <f64>load<f32>(x + (<usize>k << 2));
   return <f32>sum;
-}
-
-/** Both halves of four float32 sums, added in float64. */
-// @ts-ignore: decorator
-@inline
-function widen(sum: v128, f: v128): v128 {
-  return f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(f), f64x2.promote_low_f32x4(i8x16.shuffle(f, f, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7))));
-}
-
-// @ts-ignore: decorator
-@inline
-function total64(v: v128): f64 {
-  return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);
 }
 
 /**

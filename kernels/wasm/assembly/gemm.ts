@@ -2,12 +2,7 @@
 import {rowIntegers} from './expand';
 import {DECODE, IN_DIM, OFFSETS, TABLE_FACTOR, field} from './layout';
 import {blockOffsets, blockScales} from './blocks';
-
-// @ts-ignore: decorator
-@inline
-function total(v: v128): f32 {
-  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
-}
+import {total} from './vectors';
 
 // @ts-ignore: decorator
 @inline

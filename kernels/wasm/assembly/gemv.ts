@@ -2,12 +2,7 @@
 import {rowAt, rowCodes} from './codes';
 import {BITS0, DECODE, IN_DIM, OFFSETS, ROW_WORDS, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field} from './layout';
 import {blockOffsets, blockScales, blockZeros} from './blocks';
-
-// @ts-ignore: decorator
-@inline
-function total(v: v128): f32 {
-  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
-}
+import {total} from './vectors';
 
 /** 32 codes of 4 bits times 32 integers in paired order. */
 // @ts-ignore: decorator

@@ -2,18 +2,7 @@
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {DECODE, ROW_WORDS, SCALES, TABLE_FACTOR, field} from './layout';
-
-// @ts-ignore: decorator
-@inline
-function total(v: v128): f32 {
-  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
-}
-
-// @ts-ignore: decorator
-@inline
-function fma(f: v128, a: v128, b: v128): v128 {
-  return f32x4.add(f, f32x4.mul(a, b));
-}
+import {fma, total64, widen} from './vectors';
 
 /**
  * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: in each 16,
@@ -70,9 +59,9 @@ function row(kind: i32, w: usize, d: usize, n: i32, x: usize, block: i32, blockB
   for (let b = 0; b < blocks; b++, o += blockBytes, p += <usize>block << 2) {
     let f = dot(kind, o, p, block);
     if (hasScale) f = f32x4.mul(f, v128.load32_splat(scales + (<usize>b << 2)));
-    sum = f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(f), f64x2.promote_low_f32x4(i8x16.shuffle(f, f, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7))));
+    sum = widen(sum, f);
   }
-  return <f32>((f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1)) * <f64>load<f32>(d + TABLE_FACTOR));
+  return <f32>(total64(sum) * <f64>load<f32>(d + TABLE_FACTOR));
 }
 
 /**
