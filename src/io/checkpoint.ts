@@ -1,17 +1,15 @@
 /** A checkpoint: named tensors in files, and the layers they stand for. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
-import {decodeTable} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
 import type {DeviceRef} from '../device.js';
-import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
+import {didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
-import {GPTQLinear} from '../layers/gptq_linear.js';
-import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
+import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
-import {inputQuantizationFrom} from './scheme.js';
+import {configOf, type HostLinear, hostOf, initOf, linearOf, makeLinear, obstacle, stack} from './host_linear.js';
+import {toFloat32} from './plain_floats.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
 
@@ -97,7 +95,7 @@ export class Checkpoint {
    */
   async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
     const lowered = await this.lower(module, options.signal);
-    return makeLinear(lowered, options);
+    return makeLinear(lowered, options, this.quantization);
   }
 
   /**
@@ -108,7 +106,7 @@ export class Checkpoint {
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
-    return linearOf(stack(parts), options, Linear);
+    return linearOf(stack(parts, this.quantization), options, Linear);
   }
 
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
@@ -121,15 +119,15 @@ export class Checkpoint {
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
     }
-    const stacked = obstacle([gate, up]) ? null : stack([gate, up]);
+    const stacked = obstacle([gate, up]) ? null : stack([gate, up], this.quantization);
     const parts: [string, HostLinear][] =
       stacked === null
         ? [
-            ['gate_proj', hostOf(gate)],
-            ['up_proj', hostOf(up)],
+            ['gate_proj', hostOf(gate, this.quantization)],
+            ['up_proj', hostOf(up, this.quantization)],
           ]
         : [['gate_up', stacked]];
-    parts.push(['down_proj', hostOf(down)]);
+    parts.push(['down_proj', hostOf(down, this.quantization)]);
     const children = Object.fromEntries(parts.map(([child, host]) => [child, configOf(host, options, `${prefix}.${child}`)]));
     const init = Object.fromEntries(parts.map(([child, l]) => [child, initOf(l.words, l.bias)]));
     return new MLP(
@@ -198,119 +196,10 @@ export class Checkpoint {
     const format = findFormat(FORMATS, module);
     format.validate(module);
     const lowered = format.lower(module);
-    const layer = makeLinear(lowered, {});
+    const layer = makeLinear(lowered, {}, null);
     const values = layer.weight.dequantize();
     layer.dispose();
     return values;
-  }
-}
-
-/** A weight and bias on the host. */
-type HostLinear = Pick<Lowered, 'layout' | 'words' | 'inputScheme'> & {bias: Float32Array | null};
-
-function hostOf(lowered: Lowered): HostLinear {
-  return {...lowered, bias: biasOf(lowered)};
-}
-
-function makeLinear(lowered: Lowered, options: LinearOptions): Linear {
-  return linearOf(hostOf(lowered), options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
-}
-
-function linearOf(host: HostLinear, options: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
-  const {rows, device, name} = options;
-  const ordered = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
-  const config: LinearConfig = {
-    ...configOf(ordered, options, name ?? 'linear'),
-    device: device ?? null,
-    ...(name === undefined ? {} : {name}),
-  };
-  return new cls(config, initOf(ordered.words, ordered.bias));
-}
-
-function configOf(host: HostLinear, options: Pick<LinearOptions, 'inputPrecision' | 'inputQuantization'>, where: string): LinearConfig {
-  const {layout, bias, inputScheme} = host;
-  return {
-    inDim: layout.inDim,
-    outDim: layout.outDim,
-    layout,
-    hasBias: bias !== null,
-    inputPrecision: options.inputPrecision ?? 'auto',
-    inputQuantization: options.inputQuantization ?? inputQuantizationFrom(inputScheme, where),
-  };
-}
-
-function reordered({layout, words, bias, inputScheme}: HostLinear, rows: readonly number[], where: string): HostLinear {
-  const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
-  if (bad !== undefined) {
-    throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
-  }
-  return {
-    ...takeRows({layout, words}, rows),
-    inputScheme,
-    bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number),
-  };
-}
-
-function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
-  return bias === null ? {words} : {words, bias};
-}
-
-function biasOf(lowered: Lowered): Float32Array | null {
-  if (lowered.bias === null) return null;
-  const values = toFloat32(lowered.bias.dtype, lowered.bias.data, 'bias');
-  if (values !== null) return values;
-  throw new UnsupportedError({where: 'bias', expected: 'F32, F16 or BF16', received: lowered.bias.dtype});
-}
-
-/** Do layouts, or what is to happen to x, keep these from being one record? */
-function obstacle(parts: readonly Lowered[]): boolean {
-  const schemes = new Set(parts.map((part) => JSON.stringify(part.inputScheme)));
-  return schemes.size !== 1 || stackingObstacle(parts.map((part) => part.layout)) !== null;
-}
-
-/** Weights of one structure as one, with a bias each or none. */
-function stack(parts: readonly Lowered[]): HostLinear {
-  const biases = parts.map(biasOf).filter((bias) => bias !== null);
-  return {
-    ...stackRows(parts),
-    inputScheme: (parts[0] as Lowered).inputScheme,
-    bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias))),
-  };
-}
-
-/** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */
-function toFloat32(dtype: string, data: Uint8Array, where: string): Float32Array | null {
-  const {buffer, byteOffset, byteLength} = data;
-  switch (dtype) {
-    case 'F32':
-      return new Float32Array(buffer, byteOffset, byteLength / 4);
-    case 'F16':
-    case 'BF16': {
-      const table = decodeTable(dtype === 'F16' ? 'float16' : 'bfloat16');
-      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (code) => table[code] as number);
-    }
-    case 'I32':
-      return Float32Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
-    case 'I8':
-      return Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
-    case 'U8':
-    case 'BOOL':
-      return Float32Array.from(data);
-    case 'F64':
-      return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
-    case 'I64':
-      return Float32Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
-    default:
-      if (/^(F8_|F4|F6)/.test(dtype)) {
-        throw new UnsupportedError({
-          where,
-          expected: 'a type that stands alone',
-          received: dtype,
-          why: 'Its codes mean nothing without their scales.',
-          remedy: 'Read the module with linear().',
-        });
-      }
-      return null;
   }
 }
 

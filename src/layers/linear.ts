@@ -13,8 +13,10 @@ import {fromSavedConfig, toSavedConfig} from './config.js';
 import type {DenseWeight} from './dense_weight.js';
 import {float8Layout} from './float8.js';
 import {type CoreConfig, LinearCore} from './linear_core.js';
+import type {LayerOrigin} from './origin.js';
+import {outputActivation} from './output_activation.js';
 import {checkDim} from './shapes.js';
-import {loadLinearState, type StateDict} from './state.js';
+import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
 
 export interface LinearConfig {
   /** K, the last dimension of x. */
@@ -37,6 +39,8 @@ export interface LinearConfig {
   inputQuantization?: InputQuantization | 'none' | null;
   /** 8-bit float weights and activations. State keys: weight, weight_scale, and input_scale where it is static. */
   float8Config?: Float8Config | Float8ConfigFields | null;
+  /** A tf.js activation applied to y, as `activation` of `tf.layers.dense`: 'relu', 'softmax' ... Default none. */
+  activation?: string | null;
   /** An explicit name also prefixes the state keys: `name.weight`. */
   name?: string;
   /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
@@ -44,13 +48,15 @@ export interface LinearConfig {
   trainable?: boolean;
   /** The packed record to allocate. A loaded or saved packed layer has it in its config. */
   layout?: WeightLayout | null;
+  /** Where the packed record came from, for saveSafetensors. Set by the loader. */
+  origin?: LayerOrigin | null;
 }
 
 /** Values for a new layer: taken over, not copied. Internal. */
 export interface LinearInit {
   words?: Int32Array;
   bias?: Float32Array;
-  view?: {weight: QuantizedWeight; bias: tf.Tensor1D | null};
+  view?: NonNullable<CoreConfig['view']>;
 }
 
 const counters = new Map<string, number>();
@@ -82,6 +88,8 @@ export class Linear extends tf.LayersModel {
   readonly device: DeviceRef | null;
   readonly hasBias: boolean;
   readonly clipWeight: number | null;
+  /** The tf.js activation applied to y; null: none. */
+  readonly activation: string | null;
   protected readonly core: LinearCore;
   private readonly explicitName: string | null;
 
@@ -97,6 +105,7 @@ export class Linear extends tf.LayersModel {
     this.weightDType = resolved.dtype;
     this.device = resolved.core.device;
     this.clipWeight = resolved.core.clipWeight;
+    this.activation = resolved.core.activation?.name ?? null;
     this.explicitName = config.autoNamed === true ? null : (config.name ?? null);
     this.trainable = resolved.core.trainable;
   }
@@ -109,6 +118,11 @@ export class Linear extends tf.LayersModel {
   /** [N] float32 or null. Owned by the layer. */
   get bias(): tf.Tensor1D | null {
     return this.core.bias;
+  }
+
+  /** 'auto' or 'float32'. */
+  get inputPrecision(): InputPrecision {
+    return this.core.config.inputPrecision;
   }
 
   /** How x is rounded before the product; null: not at all. */
@@ -126,6 +140,11 @@ export class Linear extends tf.LayersModel {
     return this.core.weightScale();
   }
 
+  /** Where the packed record came from; null for a layer that no file holds. */
+  get origin(): LayerOrigin | null {
+    return this.core.config.origin;
+  }
+
   /** What state keys begin with: '' or 'name.'. */
   get keyPrefix(): string {
     return this.explicitName === null ? '' : `${this.explicitName}.`;
@@ -133,7 +152,7 @@ export class Linear extends tf.LayersModel {
 
   /** x [..., K] -> [..., N]. The same numbers as `apply`, without the symbolic machinery's cost. */
   forward(x: tf.Tensor): tf.Tensor {
-    return this.core.forward(x, null);
+    return this.core.forward(x);
   }
 
   /** As `forward`; for devices that cannot answer synchronously. */
@@ -143,6 +162,11 @@ export class Linear extends tf.LayersModel {
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return this.core.call(inputs);
+  }
+
+  /** A mask of x is one of y. */
+  override computeMask(_inputs: tf.Tensor | tf.Tensor[], mask?: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+    return (mask ?? null) as tf.Tensor;
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
@@ -171,7 +195,12 @@ export class Linear extends tf.LayersModel {
    * Throws MissingError for a missing key, UnusedTensorError for one too many (`strict`), ShapeError; the layer is then unchanged.
    */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
-    loadLinearState(this, this.core, dict, options.strict ?? true);
+    this.prepareState(dict, options.strict ?? true).commit();
+  }
+
+  /** The checks and conversions of loadStateDict, with nothing changed yet. Throws as it does. Internal. */
+  prepareState(dict: StateDict, strict: boolean): PreparedState {
+    return prepareLinearState(this, this.core, dict, strict);
   }
 
   /** `weight` and `bias` as new tensors that the caller disposes: float32 [N, K] of a dense layer, the words of a packed one. */
@@ -197,8 +226,11 @@ export class Linear extends tf.LayersModel {
       inputPrecision: core.config.inputPrecision,
       inputQuantization: core.config.inputQuantization,
       float8Config: (core.config.float8?.toJSON() ?? null) as unknown as Float8ConfigFields | null,
+      activation: this.activation,
+      quantizationEncoding: core.config.encoding,
       trainable: this.trainable,
       layout: core.config.layout,
+      origin: core.config.origin,
     };
     return toSavedConfig(config);
   }
@@ -243,6 +275,9 @@ function resolve(config: LinearConfig, init: LinearInit): {name: string; dtype: 
       inputPrecision: config.inputPrecision ?? 'auto',
       inputQuantization: q === 'none' ? null : q,
       float8,
+      activation: outputActivation(config.activation, name),
+      encoding: config.quantizationEncoding ?? null,
+      origin: config.origin ?? null,
       trainable: config.trainable ?? true,
       ...init,
     },

@@ -11,6 +11,8 @@ import {type DeviceRef, onDevice} from '../device.js';
 import {denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
 import {inputQuantizationOf, inputScaleShape, weightScaleOf} from './float8.js';
+import type {LayerOrigin} from './origin.js';
+import type {OutputActivation} from './output_activation.js';
 
 export interface CoreConfig {
   name: string;
@@ -24,12 +26,16 @@ export interface CoreConfig {
   inputPrecision: InputPrecision;
   inputQuantization: InputQuantization | null;
   float8: Float8Config | null;
+  activation: OutputActivation | null;
+  /** The quantizationEncoding that `layout` was made for, or null. */
+  encoding: string | null;
+  origin: LayerOrigin | null;
   trainable: boolean;
   /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
   words?: Int32Array;
   bias?: Float32Array;
-  /** A window on words that another layer owns: this layer then has no variables. */
-  view?: {weight: QuantizedWeight; bias: tf.Tensor1D | null};
+  /** A window on what another layer owns, its rows from `begin`: this layer then has no variables. */
+  view?: {of: {readonly weight: QuantizedWeight | DenseWeight; readonly bias: tf.Tensor1D | null}; begin: number};
 }
 
 /** Gives a variable a value that is on hand, without a second copy. */
@@ -58,24 +64,26 @@ export class LinearCore extends tf.layers.Layer {
   readonly weight: QuantizedWeight | DenseWeight;
   private readonly biasVariable: Variable | null;
   private inputScaleVariable: Variable | null = null;
-  private readonly viewBias: tf.Tensor1D | null;
+  /** A view's copy of its rows of the bias, and the data it was cut from. */
+  private cut: {bias: tf.Tensor1D; from: object} | null = null;
 
   constructor(config: CoreConfig) {
     super({name: config.name, trainable: config.trainable});
     this.config = config;
-    this.viewBias = config.view?.bias ?? null;
     if (config.view !== undefined) {
-      this.weight = config.view.weight;
+      const {of, begin} = config.view;
+      this.weight = (of.weight as QuantizedWeight).window(begin, begin + config.outDim);
       this.biasVariable = null;
     } else {
       [this.weight, this.biasVariable] = onDevice(config.device, () => this.makeVariables());
     }
     this.built = true;
+    this.supportsMasking = true;
   }
 
   /** [N] float32, or null. Do not dispose. */
   get bias(): tf.Tensor1D | null {
-    return (this.biasVariable?.read() as tf.Tensor1D | undefined) ?? this.viewBias;
+    return this.config.view === undefined ? ((this.biasVariable?.read() as tf.Tensor1D | undefined) ?? null) : this.biasWindow();
   }
 
   /** The static scale of x under a Float8Config, [] or [K]; null where there is none. Do not dispose. */
@@ -101,8 +109,19 @@ export class LinearCore extends tf.layers.Layer {
     return this.config.view !== undefined;
   }
 
+  /** Frees a view's own handles too, which are no variables. */
+  override dispose(): ReturnType<tf.layers.Layer['dispose']> {
+    const result = super.dispose();
+    if (result.refCountAfterDispose === 0 && this.isView) {
+      this.cut?.bias.dispose();
+      this.cut = null;
+      this.weight.dispose();
+    }
+    return result;
+  }
+
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor, null);
+    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor);
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
@@ -113,8 +132,14 @@ export class LinearCore extends tf.layers.Layer {
     return this.config.inDim * this.config.outDim + (this.config.hasBias ? this.config.outDim : 0);
   }
 
-  /** x [..., K] -> act(x . W^T + b) [..., N] on the layer's device. */
-  forward(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+  /** x [..., K] -> act(x . W^T + b) [..., N] on the layer's device, act the layer's own. */
+  forward(x: tf.Tensor): tf.Tensor {
+    const {activation} = this.config;
+    if (activation === null || activation.fused !== null) return this.product(x, activation?.fused ?? null);
+    return onDevice(this.config.device, () => tf.tidy(() => activation.apply(this.product(x, null))));
+  }
+
+  private product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
     return onDevice(this.config.device, () => {
       if (this.config.clipWeight !== null) return tf.tidy(() => this.clipped(x, activation));
       if (this.weight instanceof QuantizedWeight) {
@@ -167,6 +192,18 @@ export class LinearCore extends tf.layers.Layer {
     const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
     if (scaleShape !== null) this.inputScaleVariable = add('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
     return [weight, biasVariable];
+  }
+
+  /** Rows of the owner's bias, cut again where it has changed since. */
+  private biasWindow(): tf.Tensor1D | null {
+    const {of, begin} = this.config.view as NonNullable<CoreConfig['view']>;
+    if (of.bias === null) return null;
+    const from = of.bias.dataId;
+    if (this.cut?.from !== from) {
+      this.cut?.bias.dispose();
+      this.cut = {bias: tf.keep(tf.slice(of.bias, [begin], [this.config.outDim])), from};
+    }
+    return this.cut.bias;
   }
 
   /** Clipping is part of the forward pass, as in MAX: NaN becomes -c. The stored weight stays as loaded. */

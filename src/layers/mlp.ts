@@ -10,7 +10,7 @@ import {ArgumentError} from '../errors.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
 import {checkDim} from './shapes.js';
-import {checkKeys, checkShape, type StateDict} from './state.js';
+import {checkKeys, type PreparedState, type StateDict} from './state.js';
 
 export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
 
@@ -153,6 +153,16 @@ export class MLP extends tf.LayersModel {
     return this.gateProj.countParams() + this.upProj.countParams() + this.downProj.countParams();
   }
 
+  override dispose(): ReturnType<tf.LayersModel['dispose']> {
+    const result = super.dispose();
+    // Views of a stacked record are no part of the graph.
+    if (result.refCountAfterDispose === 0 && this.gateUp !== null) {
+      this.gateProj.dispose();
+      this.upProj.dispose();
+    }
+    return result;
+  }
+
   /** Bytes resident. */
   get byteLength(): number {
     const inside = this.gateUp === null ? this.gateProj.byteLength + this.upProj.byteLength : this.gateUp.byteLength;
@@ -169,17 +179,19 @@ export class MLP extends tf.LayersModel {
       options.strict ?? true,
       this.name,
     );
-    for (const [child, l] of this.children()) {
-      // Shapes first, for all three: a failure must leave every projection as it was.
-      const weight = dict[`${prefix}${child}.weight`] as tf.Tensor;
-      if (weight.rank === 2) checkShape(weight, [l.outDim, l.inDim], `${this.name}: ${child}.weight`);
-      if (l.hasBias) checkShape(dict[`${prefix}${child}.bias`] as tf.Tensor, [l.outDim], `${this.name}: ${child}.bias`);
+    // All three are ready before one is written: a failure must leave every projection as it was.
+    const ready: PreparedState[] = [];
+    try {
+      for (const [child, l] of this.children()) {
+        const own: Record<string, tf.Tensor> = {[`${l.keyPrefix}weight`]: dict[`${prefix}${child}.weight`] as tf.Tensor};
+        if (l.hasBias) own[`${l.keyPrefix}bias`] = dict[`${prefix}${child}.bias`] as tf.Tensor;
+        ready.push(l.prepareState(own, true));
+      }
+    } catch (error) {
+      for (const state of ready) state.dispose();
+      throw error;
     }
-    for (const [child, l] of this.children()) {
-      const own: Record<string, tf.Tensor> = {[`${l.keyPrefix}weight`]: dict[`${prefix}${child}.weight`] as tf.Tensor};
-      if (l.hasBias) own[`${l.keyPrefix}bias`] = dict[`${prefix}${child}.bias`] as tf.Tensor;
-      l.loadStateDict(own);
-    }
+    for (const state of ready) state.commit();
   }
 
   /** The projections' state under `gate_proj.`, `up_proj.` (or `gate_up.` where they are one) and `down_proj.`. */
@@ -236,15 +248,9 @@ function half(stacked: Linear, which: 0 | 1, name: string): Linear {
   if (!(stacked.weight instanceof QuantizedWeight)) {
     throw new ArgumentError({where: name, expected: 'a packed stacked weight', received: 'a dense one'});
   }
-  const bias = stacked.bias;
-  const view = {
-    weight: stacked.weight.window(which * rows, (which + 1) * rows),
-    bias: bias === null ? null : tf.keep(tf.slice(bias, [which * rows], [rows])),
-  };
-  return new Linear(
-    {name, inDim: stacked.inDim, outDim: rows, hasBias: bias !== null, layout: stacked.weight.layout, device: stacked.device},
-    {view},
-  );
+  const {inDim, device, hasBias, inputPrecision, inputQuantization} = stacked;
+  const config = {name, inDim, outDim: rows, hasBias, layout: stacked.weight.layout, device, inputPrecision, inputQuantization};
+  return new Linear(config, {view: {of: stacked, begin: which * rows}});
 }
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);

@@ -38,7 +38,16 @@ export function checkShape(t: tf.Tensor, shape: readonly number[], where: string
   throw new ShapeError({where, expected: `[${shape}]`, received: `[${t.shape}]`});
 }
 
-export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): void {
+/** Values that passed every check. One of the two must be called, once. */
+export interface PreparedState {
+  /** Writes the values into the layer. */
+  commit(): void;
+  /** Forgets them. */
+  dispose(): void;
+}
+
+/** Throws with nothing changed and no tensor left. */
+export function prepareLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): PreparedState {
   const [weightKey, biasKey, scaleKey, inputKey] = ['weight', 'bias', 'weight_scale', 'input_scale'].map(
     (key) => layer.keyPrefix + key,
   ) as [string, string, string, string];
@@ -65,17 +74,23 @@ export function loadLinearState(layer: Linear, core: LinearCore, dict: StateDict
   }
   const inputScale =
     core.inputScale === null ? null : scalarLike(dict[inputKey] as tf.Tensor, core.inputScale.shape, `${layer.name}: ${inputKey}`);
-  const value = apart
-    ? tf.tensor1d(float8Words(float8, core.config.layout as WeightLayout, weight, dict[scaleKey] as tf.Tensor, layer.name), 'int32')
-    : weightValue(layer, core.config.layout, weight, weightKey);
-  core.setWeightTensor(value);
-  value.dispose();
-  if (bias !== null) core.setBias(bias);
-  if (inputScale !== null) {
-    const shaped = tf.reshape(inputScale, (core.inputScale as tf.Tensor).shape);
-    core.setInputScale(shaped);
-    shaped.dispose();
-  }
+  const values = {
+    weight: apart
+      ? tf.tensor1d(float8Words(float8, core.config.layout as WeightLayout, weight, dict[scaleKey] as tf.Tensor, layer.name), 'int32')
+      : weightValue(layer, core.config.layout, weight, weightKey),
+    bias: bias === null ? null : tf.cast(bias, 'float32'),
+    inputScale: inputScale === null ? null : tf.reshape(inputScale, (core.inputScale as tf.Tensor).shape),
+  };
+  const dispose = () => tf.dispose(Object.values(values).filter((value) => value !== null));
+  return {
+    commit: () => {
+      core.setWeightTensor(values.weight);
+      if (values.bias !== null) core.setBias(values.bias);
+      if (values.inputScale !== null) core.setInputScale(values.inputScale);
+      dispose();
+    },
+    dispose,
+  };
 }
 
 /** A tensor of `shape`; [1] stands for []. Throws ShapeError. */

@@ -1,0 +1,97 @@
+/** Weights on the host, read from a checkpoint, as layers. */
+import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
+import type {Lowered} from '../formats/format.js';
+import {GPTQLinear} from '../layers/gptq_linear.js';
+import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
+import type {LayerOrigin} from '../layers/origin.js';
+import type {LinearOptions} from './checkpoint.js';
+import {toFloat32} from './plain_floats.js';
+import {inputQuantizationFrom} from './scheme.js';
+
+/** A weight and bias on the host. */
+export type HostLinear = Pick<Lowered, 'layout' | 'words' | 'inputScheme'> & {bias: Float32Array | null; origin: LayerOrigin | null};
+
+type Quantization = LayerOrigin['quantization'];
+
+export function hostOf(lowered: Lowered, quantization: Quantization): HostLinear {
+  return {...lowered, bias: biasOf(lowered), origin: originOf([lowered], quantization)};
+}
+
+function originOf(parts: readonly Lowered[], quantization: Quantization): LayerOrigin {
+  return {quantization, parts: parts.map(({layout, origin, bias}) => ({rows: layout.outDim, origin, biasType: bias?.dtype ?? null}))};
+}
+
+export function makeLinear(lowered: Lowered, options: LinearOptions, quantization: Quantization): Linear {
+  return linearOf(hostOf(lowered, quantization), options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
+}
+
+export function linearOf(host: HostLinear, options: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
+  const {rows, device, name} = options;
+  const ordered = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
+  const config: LinearConfig = {
+    ...configOf(ordered, options, name ?? 'linear'),
+    device: device ?? null,
+    ...(name === undefined ? {} : {name}),
+  };
+  return new cls(config, initOf(ordered.words, ordered.bias));
+}
+
+export function configOf(
+  host: HostLinear,
+  options: Pick<LinearOptions, 'inputPrecision' | 'inputQuantization'>,
+  where: string,
+): LinearConfig {
+  const {layout, bias, inputScheme, origin} = host;
+  return {
+    inDim: layout.inDim,
+    outDim: layout.outDim,
+    layout,
+    origin,
+    hasBias: bias !== null,
+    inputPrecision: options.inputPrecision ?? 'auto',
+    inputQuantization: options.inputQuantization ?? inputQuantizationFrom(inputScheme, where),
+  };
+}
+
+function reordered({layout, words, bias, inputScheme, origin}: HostLinear, rows: readonly number[], where: string): HostLinear {
+  const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
+  if (bad !== undefined) {
+    throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
+  }
+  return {
+    ...takeRows({layout, words}, rows),
+    inputScheme,
+    // A file of the format holds as many rows in any order, but of other counts the details would not be true.
+    origin: rows.length === layout.outDim && origin?.parts.length === 1 ? origin : null,
+    bias: bias === null ? null : Float32Array.from(rows, (row) => bias[row] as number),
+  };
+}
+
+export function initOf(words: Int32Array, bias: Float32Array | null): LinearInit {
+  return bias === null ? {words} : {words, bias};
+}
+
+function biasOf(lowered: Lowered): Float32Array | null {
+  if (lowered.bias === null) return null;
+  const values = toFloat32(lowered.bias.dtype, lowered.bias.data, 'bias');
+  if (values !== null) return values;
+  throw new UnsupportedError({where: 'bias', expected: 'F32, F16 or BF16', received: lowered.bias.dtype});
+}
+
+/** Do layouts, or what is to happen to x, keep these from being one record? */
+export function obstacle(parts: readonly Lowered[]): boolean {
+  const schemes = new Set(parts.map((part) => JSON.stringify(part.inputScheme)));
+  return schemes.size !== 1 || stackingObstacle(parts.map((part) => part.layout)) !== null;
+}
+
+/** Weights of one structure as one, with a bias each or none. */
+export function stack(parts: readonly Lowered[], quantization: Quantization): HostLinear {
+  const biases = parts.map(biasOf).filter((bias) => bias !== null);
+  return {
+    ...stackRows(parts),
+    inputScheme: (parts[0] as Lowered).inputScheme,
+    origin: originOf(parts, quantization),
+    bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias))),
+  };
+}
