@@ -66,13 +66,14 @@ function arrangeShader(layout: WeightLayout, shift: number): Shader {
 out vec4 result;
 void main() {
   int t = ${FRAGMENT_INDEX}, m = t / x_width;
-  result = vec4(0.0);
+  vec4 values = vec4(0.0);
   for (int i = 0; i < 4; i++) {
     int k = (t - m * x_width) * 4 + i;
     if (m >= row_count || k >= in_dim) continue;
     int at = m * in_dim + ${column}, texel_at = at >> 2;
-    result[i] = texelFetch(x, ivec2(texel_at % flat_width, texel_at / flat_width), 0)[at & 3];
+    values[i] = texelFetch(x, ivec2(texel_at % flat_width, texel_at / flat_width), 0)[at & 3];
   }
+  result = values;
 }
 `;
   shaders.set(layout, (shader = {source, ints: params.ints, table: null}));

@@ -32,7 +32,7 @@ function shaderFor(layout: WeightLayout, variant: Variant): Shader {
 function unpackShader(layout: WeightLayout, {shift, chosen, target}: Variant): Shader {
   const params = new Params();
   const inDim = params.add('in_dim', layout.inDim);
-  params.needs('target_width', 'row_start', 'row_count', 'out_dim', 'rows_width', 'inverse_start');
+  params.needs('target_width', 'row_start', 'row_count', 'out_dim', 'rows_width', 'inverse_start', 'first_value');
   const functions =
     exactArithmetic(params) + accessFunctions(layout, params, EXACT) + numberFunction(layout, params) + valueFunction(layout, EXACT);
   // A row that does not exist reads as NaN: seen, unlike a wrong one.
@@ -51,8 +51,10 @@ void main() {
 }`
       : `out uvec4 result;
 void main() {
-  int t = ${FRAGMENT_INDEX} * 4;
-  for (int i = 0; i < 4; i++) result[i] = at((t + i) / ${inDim}, (t + i) % ${inDim});
+  int t = first_value + ${FRAGMENT_INDEX} * 4;
+  uvec4 bits;
+  for (int i = 0; i < 4; i++) bits[i] = at((t + i) / ${inDim}, (t + i) % ${inDim});
+  result = bits;
 }`;
   const source = `${VERSION}${params.declarations()}${chosen ? 'uniform sampler2D rows;\n' : ''}${wordReaders(shift)}${functions}
 uint at(int r, int k) {
@@ -111,15 +113,20 @@ const onDevice: Draw = (backend, layout, variant, textures, ints, shape) => {
   return out;
 };
 
+/** Texels read back at a time where values go through the host (32 MiB). */
+const HOST_TEXELS = 1 << 21;
+
 /** Where float textures hold 16 bits the values come back by an integer texture, exact, and stay on the host until used. */
 const throughHost: Draw = (backend, layout, variant, textures, ints, shape) => {
-  const size = (shape[0] as number) * (shape[1] as number);
-  const width = Math.min(1 << lineShift(), Math.ceil(size / 4));
-  const height = Math.min(maxTextureSize(), Math.ceil(size / 4 / width));
-  const values = new Float32Array(size);
-  const scratch = acquire(backend, width, height, 1);
-  run(backend, shaderFor(layout, {...variant, target: 'bits'}), textures, ints, scratch);
-  values.set(readFloats(backend, scratch, size));
+  const values = new Float32Array((shape[0] as number) * (shape[1] as number));
+  const texels = Math.min(HOST_TEXELS, Math.ceil(values.length / 4));
+  const width = Math.min(1 << lineShift(), texels);
+  const scratch = acquire(backend, width, Math.min(maxTextureSize(), Math.ceil(texels / width)), 1);
+  const step = scratch.width * scratch.height * 4;
+  for (let first = 0; first < values.length; first += step) {
+    run(backend, shaderFor(layout, {...variant, target: 'bits'}), textures, {...ints, first_value: first}, scratch);
+    values.set(readFloats(backend, scratch, Math.min(step, values.length - first)), first);
+  }
   release(backend, scratch);
   return backend.makeTensorInfo(shape, 'float32', values);
 };
