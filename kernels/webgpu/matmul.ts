@@ -1,0 +1,113 @@
+/** QuantizedMatMul on webgpu. */
+import {env, type KernelFunc, type TensorInfo} from '@tensorflow/tfjs';
+import type {Activation} from '../activation.js';
+import type {QuantizedMatMulAttrs} from '../attributes.js';
+import {chooseWebGPU, WEBGPU_VARIANTS, type WebGPUChoice, type WebGPUVariant} from '../choose.js';
+import {sectionsOf, type WeightLayout} from '../layout.js';
+import {asWebGPU, type DeviceProfile, profileOf, type WebGPUBackendLike} from './backend.js';
+import {chunkingOf} from './chunk.js';
+import {checkIndexRange, fold} from './grid.js';
+import {healthOf} from './health.js';
+import {type Plan, planFor} from './plan.js';
+import {PREPARE_WORKGROUP} from './prepare.wgsl.js';
+import {type Binding, bufferOf, record} from './record.js';
+import {checkBinding, partsOfRows, wordsBuffer} from './resident.js';
+import type {InputName} from './rows.wgsl.js';
+
+/** tf.env() flag: 'auto' or one of WEBGPU_VARIANTS, used where the device and the weight allow. */
+export const WEBGPU_VARIANT_FLAG = 'TFJS_LINEAR_WEBGPU_VARIANT';
+
+export function forcedVariant(): WebGPUVariant | null {
+  const value = env().get(WEBGPU_VARIANT_FLAG) as unknown as string;
+  return WEBGPU_VARIANTS.find((v) => v === value) ?? null;
+}
+
+/** What a product of `rows` rows gets on a device like this. */
+export function choiceFor(layout: WeightLayout, rows: number, outDim: number, profile: DeviceProfile): WebGPUChoice {
+  return chooseWebGPU({rows, outDim, inDim: layout.inDim, chunked: chunkingOf(layout) !== null}, profile, forcedVariant());
+}
+
+interface Product {
+  readonly layout: WeightLayout;
+  readonly x: TensorInfo;
+  readonly words: TensorInfo;
+  readonly bias: TensorInfo | undefined;
+  readonly rowStart: number;
+  readonly rowEnd: number;
+}
+
+/** x in stored order and lightened, with its sums: a tensor of its own, or null where x can be used as it is. */
+function recordPrepare(
+  backend: WebGPUBackendLike,
+  plan: Plan,
+  {x, words, layout}: Product,
+  wordsBinding: Binding,
+  base: number,
+): TensorInfo | null {
+  if (plan.prepare === null) return null;
+  const {shader, params, stride, steps} = plan.prepare;
+  const rows = x.shape[0] as number;
+  const prepared = backend.makeTensorInfo([rows, stride], 'float32');
+  checkBinding(backend, 'QuantizedMatMul: prepared x', rows * stride * 4);
+  const uniforms = params.bytes({rows, words_base: base, order_start: sectionsOf(layout).order.start});
+  const bindings = [{buffer: bufferOf(backend, prepared)}, wordsBinding, {buffer: bufferOf(backend, x)}];
+  const grid = fold(Math.ceil((rows * steps) / PREPARE_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
+  record(backend, shader, bindings, uniforms, grid, [prepared, words, x]);
+  return prepared;
+}
+
+/** Appends act(x . W^T + bias) into `out` [M, rows]. */
+export function recordProduct(backend: WebGPUBackendLike, plan: Plan, product: Product, out: TensorInfo): void {
+  const {layout, x, words, bias, rowStart, rowEnd} = product;
+  const rows = x.shape[0] as number;
+  const limit = profileOf(backend).limits.maxComputeWorkgroupsPerDimension;
+  const buffer = wordsBuffer(backend, words);
+  const parts = partsOfRows(backend, layout, buffer, rowStart, rowEnd);
+  const first = parts[0] as (typeof parts)[number];
+  checkBinding(backend, 'QuantizedMatMul: output', rows * (rowEnd - rowStart) * 4);
+  checkBinding(backend, 'QuantizedMatMul: x', rows * layout.inDim * 4);
+  const prepared = recordPrepare(backend, plan, product, first.words, first.bases.words_base);
+  const xBinding = {buffer: bufferOf(backend, prepared ?? x)};
+  const target = {buffer: bufferOf(backend, out)};
+  const tensors = [out, words, prepared ?? x, ...(bias === undefined ? [] : [bias])];
+  for (const part of parts) {
+    const sources: Record<InputName, () => Binding> = {
+      codes: () => part.codes,
+      codes4: () => part.codes,
+      words: () => part.words,
+      x: () => xBinding,
+      sums: () => xBinding,
+      bias: () => ({buffer: bufferOf(backend, bias as TensorInfo)}),
+    };
+    const uniforms = plan.params.bytes({
+      row_start: part.rowStart,
+      row_end: part.rowEnd,
+      window_start: rowStart,
+      window_rows: rowEnd - rowStart,
+      x_rows: rows,
+      ...part.bases,
+    });
+    const groups = plan.workgroups(part.rowEnd - part.rowStart, rows);
+    record(backend, plan.shader, [target, ...plan.inputs.map((name) => sources[name]())], uniforms, fold(groups, limit), tensors);
+  }
+  if (prepared !== null) backend.disposeData(prepared.dataId);
+}
+
+/** act(x . W^T + bias) with the kernel of one variant. */
+export function multiply(backend: WebGPUBackendLike, variant: WebGPUVariant, product: Product, activation: Activation | null): TensorInfo {
+  const shape = [product.x.shape[0] as number, product.rowEnd - product.rowStart];
+  checkIndexRange('QuantizedMatMul', shape);
+  const plan = planFor(product.layout, variant, profileOf(backend), shape[0] as number, product.bias !== undefined, activation);
+  const out = backend.makeTensorInfo(shape, 'float32');
+  recordProduct(backend, plan, product, out);
+  return out;
+}
+
+export const quantizedMatMul: KernelFunc = ({inputs, backend: given, attrs}) => {
+  const backend = asWebGPU(given);
+  healthOf(backend).assertWell();
+  const {layout, rowStart, rowEnd, activation} = attrs as unknown as QuantizedMatMulAttrs;
+  const x = inputs.x as TensorInfo;
+  const {variant} = choiceFor(layout, x.shape[0] as number, rowEnd - rowStart, profileOf(backend));
+  return multiply(backend, variant, {layout, x, words: inputs.words as TensorInfo, bias: inputs.bias, rowStart, rowEnd}, activation);
+};
