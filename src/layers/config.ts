@@ -2,16 +2,64 @@
  * Layer configs through tf.js's save format, which rewrites every string and key (camelCase to snake_case and back: 'float8_e4m3fn' comes back
  * as 'float8E4m3fn') except a string under the key `name`. What must come back as it was rides there, as JSON.
  */
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {UnsupportedError} from '../errors.js';
 
 /** The config for `getConfig`: the constructor's arguments to read, and the same as JSON to load from. */
 export function toSavedConfig(config: object): tf.serialization.ConfigDict {
   return {...config, saved: {name: JSON.stringify(config)}} as unknown as tf.serialization.ConfigDict;
 }
 
-/** The constructor's arguments from a saved config, or the config itself where it never went through a file. */
+/**
+ * The constructor's arguments from a saved config, or the config itself where it never went through a file. An argument that was changed since
+ * `getConfig` (`fromConfig({...layer.getConfig(), name: 'copy'})`) keeps the change.
+ */
 export function fromSavedConfig<T extends object>(config: tf.serialization.ConfigDict): T {
   const {saved, ...plain} = config;
   const text = (saved as {name?: unknown} | undefined)?.name;
-  return (typeof text === 'string' ? JSON.parse(text) : plain) as T;
+  if (typeof text !== 'string') return plain as T;
+  const exact = JSON.parse(text) as Record<string, unknown>;
+  for (const [key, value] of Object.entries(plain)) {
+    const now = fileForm(value);
+    if (key !== 'customObjects' && now !== fileForm(exact[key])) exact[key] = value;
+  }
+  return exact as T;
+}
+
+/** A value as text that a trip through a file does not change: no case, no underscores, and no difference between null and nothing. */
+function fileForm(value: unknown): string {
+  return JSON.stringify(value ?? null, (_key, v: unknown) => v ?? undefined)
+    .replace(/_/g, '')
+    .toLowerCase();
+}
+
+type Class = {className: string; name: string};
+
+/** The name that a class is registered under. Throws UnsupportedError where a saved model would come back with another class. */
+export function registeredName(cls: object, where: string): string {
+  const {className, name} = cls as Class;
+  if (classMap()[className]?.[0] === cls) return className;
+  throw new UnsupportedError({
+    where,
+    expected: 'a class registered under its own className',
+    received: `${name} with className '${className}'`,
+    why: 'A saved model would come back with another class.',
+    remedy: "Give it a 'static className' and call tf.serialization.registerClass.",
+  });
+}
+
+/** The class registered under this name. Throws UnsupportedError where there is none. */
+export function registeredClass(name: string, where: string): object {
+  const cls = classMap()[name]?.[0];
+  if (cls !== undefined) return cls;
+  throw new UnsupportedError({
+    where,
+    expected: 'a registered class',
+    received: `'${name}'`,
+    remedy: 'Call tf.serialization.registerClass(...) before loading.',
+  });
+}
+
+function classMap(): Record<string, readonly object[] | undefined> {
+  return tf.serialization.SerializationMap.getMap().classNameMap;
 }

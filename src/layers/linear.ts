@@ -15,6 +15,7 @@ import {float8Layout} from './float8.js';
 import {type CoreConfig, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {outputActivation} from './output_activation.js';
+import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
 import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
 
@@ -95,7 +96,7 @@ export class Linear extends tf.LayersModel {
 
   constructor(config: LinearConfig, init: LinearInit = {}) {
     const resolved = resolve(config, init);
-    const core = new LinearCore(resolved.core);
+    const core = init.makeCore?.(resolved.core) ?? new LinearCore(resolved.core);
     const input = tf.input({shape: [config.inDim], name: `${resolved.name}_input`});
     super({inputs: input, outputs: core.apply(input) as tf.SymbolicTensor, name: resolved.name});
     this.core = core;
@@ -183,6 +184,11 @@ export class Linear extends tf.LayersModel {
     return this.core.countParams();
   }
 
+  /** Frees the weight and bias; with the model that the layer is in, if it is in one. */
+  override dispose(): DisposeResult {
+    return disposeLayer(this, () => super.dispose());
+  }
+
   /** Bytes resident: the weight as stored, and the bias. */
   get byteLength(): number {
     return this.weight.byteLength + (this.hasBias ? this.outDim * 4 : 0);
@@ -205,8 +211,7 @@ export class Linear extends tf.LayersModel {
 
   /** `weight` and `bias` as new tensors that the caller disposes: float32 [N, K] of a dense layer, the words of a packed one. */
   stateDict(): Record<string, tf.Tensor> {
-    const weight = 'layout' in this.weight ? this.weight.words : this.weight.tensor;
-    const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: tf.clone(weight)};
+    const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: this.core.weightTensor()};
     if (this.inputScale !== null) dict[`${this.keyPrefix}input_scale`] = tf.clone(this.inputScale);
     if (this.bias !== null) dict[`${this.keyPrefix}bias`] = tf.clone(this.bias);
     return dict;

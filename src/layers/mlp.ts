@@ -7,8 +7,9 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
-import {fromSavedConfig, toSavedConfig} from './config.js';
+import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
+import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
 
@@ -23,8 +24,8 @@ export interface MLPConfig {
   feedForwardLength: number;
   /** The first is used. Default: the current backend. */
   devices?: readonly (DeviceRef | string)[];
-  /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. */
-  linearCls?: LinearClass;
+  /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. A string: the name it is registered under. */
+  linearCls?: LinearClass | string;
   /** All three have a bias, or none. Default false. */
   hasBias?: boolean;
   /** Default 'silu'. */
@@ -95,7 +96,8 @@ export class MLP extends tf.LayersModel {
     if (config.devices !== undefined && config.devices.length === 0) {
       throw new ArgumentError({where: `${name}: devices`, expected: 'at least one device', received: 'an empty list'});
     }
-    const cls = config.linearCls ?? Linear;
+    const cls =
+      typeof config.linearCls === 'string' ? (registeredClass(config.linearCls, name) as LinearClass) : (config.linearCls ?? Linear);
     const base = {
       ...(config.dtype === undefined ? {} : {dtype: config.dtype}),
       quantizationEncoding: config.quantizationEncoding ?? null,
@@ -153,8 +155,9 @@ export class MLP extends tf.LayersModel {
     return this.gateProj.countParams() + this.upProj.countParams() + this.downProj.countParams();
   }
 
-  override dispose(): ReturnType<tf.LayersModel['dispose']> {
-    const result = super.dispose();
+  /** Frees the weights; with the model that the layer is in, if it is in one. */
+  override dispose(): DisposeResult {
+    const result = disposeLayer(this, () => super.dispose());
     // Views of a stacked record are no part of the graph.
     if (result.refCountAfterDispose === 0 && this.gateUp !== null) {
       this.gateProj.dispose();
@@ -205,10 +208,11 @@ export class MLP extends tf.LayersModel {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {linearCls: _cls, devices, children: _children, ...rest} = this.config;
+    const {linearCls = Linear, devices, children: _children, ...rest} = this.config;
     const children = Object.fromEntries(this.children().map(([child, l]) => [child, fromSavedConfig<LinearConfig>(l.getConfig())]));
     const config = {
       ...rest,
+      linearCls: typeof linearCls === 'string' ? linearCls : registeredName(linearCls, this.name),
       name: this.name,
       autoNamed: this.keyPrefix === '',
       activationFunction: this.activationFunction,
