@@ -31,7 +31,7 @@ export interface WeightBytes {
 }
 
 /** Positions of a prompt computed at once: bounds the memory of attention scores, G * PREFILL_POSITIONS * T floats a head of k. */
-export const PREFILL_POSITIONS = 128;
+export const PREFILL_POSITIONS = 256;
 
 export class Llama {
   constructor(

@@ -46,7 +46,7 @@ describe('generate', () => {
   });
 
   it('reads a prompt longer than one part', async () => {
-    const prompt = Array.from({length: 150}, (_, i) => (i * 7) % 50);
+    const prompt = Array.from({length: 300}, (_, i) => (i * 7) % 50);
     const result = await run(prompt, {maxTokens: 2});
     const expected = tiny.logits(prompt).at(-1) as number[];
     expect(Math.max(...expected.map((value, i) => Math.abs(value - (result.promptLogits[i] as number))))).toBeLessThan(5e-5);
@@ -72,7 +72,7 @@ describe('generate', () => {
     const stop = new AbortController();
     const result = await run(PROMPT, {signal: stop.signal, onToken: () => stop.abort()});
     expect([result.ids.length, result.ended]).toEqual([1, 'stopped']);
-    const early = await run(new Array(150).fill(1), {signal: AbortSignal.abort()});
+    const early = await run(new Array(300).fill(1), {signal: AbortSignal.abort()});
     expect([early.ids.length, early.promptLogits.length, early.ended]).toEqual([0, 0, 'stopped']);
   });
 

@@ -71,7 +71,7 @@ export class TinyLlama {
       num_key_value_heads: config.keyHeadCount,
       head_dim: config.headDim,
       intermediate_size: config.feedForwardLength,
-      max_position_embeddings: 256,
+      max_position_embeddings: 512,
       rms_norm_eps: EPSILON,
       rope_parameters: {rope_type: 'default', rope_theta: THETA},
       tie_word_embeddings: config.tied,
