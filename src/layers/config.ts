@@ -28,9 +28,8 @@ export function fromSavedConfig<T extends object>(config: tf.serialization.Confi
 
 /** A value as text that a trip through a file does not change: no case, no underscores, and no difference between null and nothing. */
 function fileForm(value: unknown): string {
-  return JSON.stringify(value ?? null, (_key, v: unknown) => v ?? undefined)
-    .replace(/_/g, '')
-    .toLowerCase();
+  const text = JSON.stringify({value}, (_key, v: unknown) => v ?? undefined);
+  return text.replace(/_/g, '').toLowerCase();
 }
 
 type Class = {className: string; name: string};

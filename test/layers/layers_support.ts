@@ -40,15 +40,15 @@ export function mlpFiles({bias, ordered = false}: {bias: boolean; ordered?: bool
   const tensors: SafetensorsTensor[] = [];
   const add = (name: string, {dtype, shape, data}: FileTensor) => tensors.push({name, dtype: dtype as SafetensorsDtype, shape, data});
   const shapes = {gate_proj: [96, 64], up_proj: [96, 64], down_proj: [64, 96]} as const;
-  const weights: Record<string, Float32Array> = {};
-  const biases: Record<string, Float32Array> = {};
-  for (const [i, [child, [outDim, inDim]]] of Object.entries(shapes).entries()) {
+  const weights = {} as Record<Projection, Float32Array>;
+  const biases = {} as Record<Projection, Float32Array>;
+  for (const [i, [child, [outDim, inDim]]] of (Object.entries(shapes) as [Projection, readonly [number, number]][]).entries()) {
     const groupOf = ordered ? {groupOf: Array.from({length: inDim}, (_, k) => (k * (2 * i + 3)) % (inDim / 32))} : {};
     const parts = randomParts({outDim, inDim, bits: 4, groupSize: 32, zero: 8, ...groupOf}, 50 + i);
     for (const [name, t] of Object.entries(gptqTensors(parts, 'gptq'))) add(`mlp.${child}.${name}`, t);
     weights[child] = affineWeight(parts);
     biases[child] = Float32Array.from(halfScales(outDim, seeded(i)));
-    if (bias) add(`mlp.${child}.bias`, f16([outDim], [...(biases[child] as Float32Array)]));
+    if (bias) add(`mlp.${child}.bias`, f16([outDim], [...biases[child]]));
   }
   const quantization = gptqConfig(4, 32, true, 'gptq', {desc_act: ordered});
   return {
