@@ -57,6 +57,25 @@ export class UnusedTensorError extends TfjsLinearError {}
 /** A device that is absent, lost, out of memory or computes wrongly. */
 export class DeviceError extends TfjsLinearError {}
 
+/** A device that holds shards and failed during a call. `device` is its name; what it held is gone. */
+export class DeviceLostError extends DeviceError {
+  constructor(
+    readonly device: string,
+    cause: unknown,
+  ) {
+    super(
+      {
+        where: `device '${device}'`,
+        expected: 'a live device',
+        received: cause instanceof Error ? cause.message : String(cause),
+        why: 'The shards on it are gone.',
+        remedy: `Call 'await manager.evict("${device}")' and try again.`,
+      },
+      {cause},
+    );
+  }
+}
+
 /** The nearest of `names` to `name`, as ` Did you mean 'x'?`, or an empty string. */
 export function didYouMean(name: string, names: Iterable<string>): string {
   let best: string | undefined;

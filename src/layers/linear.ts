@@ -58,6 +58,8 @@ export interface LinearInit {
   words?: Int32Array;
   bias?: Float32Array;
   view?: NonNullable<CoreConfig['view']>;
+  /** In place of one weight on one device. */
+  makeCore?: (config: CoreConfig) => LinearCore;
 }
 
 const counters = new Map<string, number>();

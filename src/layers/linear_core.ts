@@ -72,8 +72,8 @@ export class LinearCore extends tf.layers.Layer {
     this.config = config;
     if (config.view !== undefined) {
       const {of, begin} = config.view;
-      this.weight = (of.weight as QuantizedWeight).window(begin, begin + config.outDim);
-      this.biasVariable = null;
+      this.weight = of.weight instanceof QuantizedWeight ? of.weight.window(begin, begin + config.outDim) : of.weight;
+      this.biasVariable = config.hasBias && of.bias === null ? onDevice(config.device, () => this.makeBias()) : null;
     } else {
       [this.weight, this.biasVariable] = onDevice(config.device, () => this.makeVariables());
     }
@@ -83,7 +83,8 @@ export class LinearCore extends tf.layers.Layer {
 
   /** [N] float32, or null. Do not dispose. */
   get bias(): tf.Tensor1D | null {
-    return this.config.view === undefined ? ((this.biasVariable?.read() as tf.Tensor1D | undefined) ?? null) : this.biasWindow();
+    if (this.biasVariable !== null) return this.biasVariable.read() as tf.Tensor1D;
+    return this.config.view === undefined ? null : this.biasWindow();
   }
 
   /** The static scale of x under a Float8Config, [] or [K]; null where there is none. Do not dispose. */
@@ -115,7 +116,8 @@ export class LinearCore extends tf.layers.Layer {
     if (result.refCountAfterDispose === 0 && this.isView) {
       this.cut?.bias.dispose();
       this.cut = null;
-      this.weight.dispose();
+      // A window counts as a user of the words; a dense weight is its owner's alone.
+      if (this.weight instanceof QuantizedWeight) this.weight.dispose();
     }
     return result;
   }
@@ -139,15 +141,28 @@ export class LinearCore extends tf.layers.Layer {
     return onDevice(this.config.device, () => tf.tidy(() => activation.apply(this.product(x, null))));
   }
 
-  private product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+  /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation. */
+  product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
     return onDevice(this.config.device, () => {
       if (this.config.clipWeight !== null) return tf.tidy(() => this.clipped(x, activation));
       if (this.weight instanceof QuantizedWeight) {
         const {inputPrecision} = this.config;
         return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision, inputQuantization: this.inputQuantization});
       }
-      return denseMatMul(x, this.weight, this.bias, activation);
+      return tf.tidy(() => denseMatMul(x, this.denseOperand(), this.bias, activation));
     });
+  }
+
+  /** The dense weight, of a view its rows: cut at every call, as the owner's weight may train. */
+  private denseOperand(): DenseWeight {
+    const {view, outDim} = this.config;
+    const weight = this.weight as DenseWeight;
+    return view === undefined ? weight : weight.slice({rows: [view.begin, view.begin + outDim]});
+  }
+
+  /** The value under the state key `weight`, a new tensor: float32 [N, K], or the packed words. */
+  weightTensor(): tf.Tensor {
+    return tf.clone(this.weight instanceof QuantizedWeight ? this.weight.words : this.weight.tensor);
   }
 
   setBias(bias: tf.Tensor): void {
@@ -165,32 +180,39 @@ export class LinearCore extends tf.layers.Layer {
     variable?.write(tensor);
   }
 
+  /** A new variable of this layer; disposed with it. */
+  protected addVariable(name: string, shape: number[], dtype: 'float32' | 'int32', trainable: boolean, make: () => tf.Tensor): Variable {
+    // tf.js loads weights by name, so names must differ inside a larger model.
+    return this.addWeight(`${this.name}/${name}`, shape, dtype, new GivenValues(make) as unknown as Initializer, undefined, trainable);
+  }
+
+  private makeBias(): Variable {
+    const {outDim, bias} = this.config;
+    return this.addVariable('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias)));
+  }
+
   private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
-    const {layout, inDim, outDim, hasBias, words, bias} = this.config;
-    const add = (name: string, shape: number[], dtype: 'float32' | 'int32', trainable: boolean, make: () => tf.Tensor) =>
-      // tf.js loads weights by name, so names must differ inside a larger model.
-      this.addWeight(`${this.name}/${name}`, shape, dtype, new GivenValues(make) as unknown as Initializer, undefined, trainable);
+    const {layout, inDim, outDim, hasBias, words} = this.config;
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);
-      const variable = add('weight', [length], 'int32', false, () =>
+      const variable = this.addVariable('weight', [length], 'int32', false, () =>
         words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32'),
       );
       weight = QuantizedWeight.overTensor(layout, variable.read());
     } else {
       const limit = Math.sqrt(6 / (inDim + outDim));
-      const variable = add('weight', [outDim, inDim], 'float32', true, () =>
+      const variable = this.addVariable('weight', [outDim, inDim], 'float32', true, () =>
         words === undefined
           ? tf.randomUniform([outDim, inDim], -limit, limit)
           : tf.tensor2d(new Float32Array(words.buffer, words.byteOffset, words.length), [outDim, inDim]),
       );
       weight = new DenseWeight(variable.read() as tf.Tensor2D);
     }
-    const biasVariable = hasBias
-      ? add('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias)))
-      : null;
+    const biasVariable = hasBias ? this.makeBias() : null;
     const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
-    if (scaleShape !== null) this.inputScaleVariable = add('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
+    if (scaleShape !== null)
+      this.inputScaleVariable = this.addVariable('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
     return [weight, biasVariable];
   }
 
@@ -209,7 +231,7 @@ export class LinearCore extends tf.layers.Layer {
   /** Clipping is part of the forward pass, as in MAX: NaN becomes -c. The stored weight stays as loaded. */
   private clipped(x: tf.Tensor, activation: Activation | null): tf.Tensor {
     const clip = this.config.clipWeight as number;
-    const weight = this.weight instanceof DenseWeight ? this.weight.tensor : this.weight.dequantize();
+    const weight = this.weight instanceof QuantizedWeight ? this.weight.dequantize() : this.denseOperand().tensor;
     const clean = tf.where(tf.isNaN(weight), tf.fill(weight.shape, -clip), tf.clipByValue(weight, -clip, clip));
     return denseMatMul(x, new DenseWeight(clean as tf.Tensor2D), this.bias, activation);
   }
