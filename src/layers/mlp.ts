@@ -12,6 +12,7 @@ import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js'
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
+import {type PrintLine, withTotals} from './summary.js';
 
 export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
 
@@ -153,6 +154,11 @@ export class MLP extends tf.LayersModel {
 
   override countParams(): number {
     return this.gateProj.countParams() + this.upProj.countParams() + this.downProj.countParams();
+  }
+
+  /** As of any tf.LayersModel; the totals count parameters, not packed words. */
+  override summary(lineLength?: number, positions?: number[], printFn: PrintLine = console.log): void {
+    super.summary(lineLength, positions, withTotals(this.countParams(), printFn));
   }
 
   /** Frees the weights; with the model that the layer is in, if it is in one. */

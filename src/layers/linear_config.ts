@@ -1,0 +1,128 @@
+/** The arguments of Linear, and what they come to. */
+import type {InputPrecision} from '../../kernels/attributes.js';
+import type {InputQuantization} from '../../kernels/input_quantization.js';
+import type {WeightLayout} from '../../kernels/layout.js';
+import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
+import {DeviceRef} from '../device.js';
+import {checkDenseDType, DType} from '../dtype.js';
+import {ArgumentError} from '../errors.js';
+import {dense16Layout, emptyLayout} from './allocate.js';
+import {float8Layout} from './float8.js';
+import type {CoreConfig, LinearCore} from './linear_core.js';
+import type {LayerOrigin} from './origin.js';
+import {outputActivation} from './output_activation.js';
+import {checkDim} from './shapes.js';
+
+export interface LinearConfig {
+  /** K, the last dimension of x. */
+  inDim: number;
+  /** N, the last dimension of y. */
+  outDim: number;
+  /** float32 (trains), float16 or bfloat16 (16 bits in memory, frozen). Default float32. Ignored where `layout` is given. */
+  dtype?: DType;
+  /** Default: the current backend at each call. */
+  device?: DeviceRef | string | null;
+  /** Default false. */
+  hasBias?: boolean;
+  /** A packed layout to allocate: 'Q4_0', 'Q4_K', 'GPTQ' ... Default none. */
+  quantizationEncoding?: string | null;
+  /** Weights are clamped to [-clipWeight, clipWeight] in the forward pass, NaN to -clipWeight. null and 0: off. Negative: refused. */
+  clipWeight?: number | null;
+  /** 'auto' or 'float32'; see InputPrecision. */
+  inputPrecision?: InputPrecision;
+  /** Rounding of x before the product, for packed weights. Default: 'none', or what float8Config says. */
+  inputQuantization?: InputQuantization | 'none' | null;
+  /** 8-bit float weights and activations. State keys: weight, weight_scale, and input_scale where it is static. */
+  float8Config?: Float8Config | Float8ConfigFields | null;
+  /** A tf.js activation applied to y, as `activation` of `tf.layers.dense`: 'relu', 'softmax' ... Default none. */
+  activation?: string | null;
+  /** An explicit name also prefixes the state keys: `name.weight`. */
+  name?: string;
+  /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
+  autoNamed?: boolean;
+  trainable?: boolean;
+  /** The packed record to allocate. A loaded or saved packed layer has it in its config. */
+  layout?: WeightLayout | null;
+  /** Where the packed record came from, for saveSafetensors. Set by the loader. */
+  origin?: LayerOrigin | null;
+}
+
+/** Values for a new layer: taken over, not copied. Internal. */
+export interface LinearInit {
+  words?: Int32Array;
+  bias?: Float32Array;
+  view?: NonNullable<CoreConfig['view']>;
+  /** In place of one weight on one device. */
+  makeCore?: (config: CoreConfig) => LinearCore;
+}
+
+const counters = new Map<string, number>();
+
+/** 'linear_1', 'linear_2' ... for layers without a name. */
+export function autoName(prefix: string): string {
+  const next = (counters.get(prefix) ?? 0) + 1;
+  counters.set(prefix, next);
+  return `${prefix}_${next}`;
+}
+
+/** Checks the arguments and fills in defaults. Throws ArgumentError, UnsupportedError; allocates nothing. */
+export function resolveLinear(config: LinearConfig, init: LinearInit): {name: string; dtype: DType; core: CoreConfig} {
+  const name = config.name ?? autoName('linear');
+  const inDim = checkDim(config.inDim, 'inDim', name);
+  const outDim = checkDim(config.outDim, 'outDim', name, 0);
+  const clip = config.clipWeight ?? null;
+  if (clip !== null && !(clip >= 0)) {
+    throw new ArgumentError({
+      where: `${name}: clipWeight`,
+      expected: 'a number of at least 0, or null',
+      received: String(clip),
+      why: 'A negative bound would turn every weight into that bound.',
+      remedy: 'Use null or 0 for no clipping.',
+    });
+  }
+  const float8 = config.float8Config === undefined || config.float8Config === null ? null : asFloat8(config.float8Config);
+  const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim);
+  const q = config.inputQuantization ?? null;
+  const device = typeof config.device === 'string' ? new DeviceRef(config.device) : (config.device ?? null);
+  return {
+    name,
+    dtype,
+    core: {
+      name: `${name}_core`,
+      inDim,
+      outDim,
+      hasBias: config.hasBias ?? false,
+      layout,
+      device,
+      clipWeight: clip === 0 ? null : clip,
+      inputPrecision: config.inputPrecision ?? 'auto',
+      inputQuantization: q === 'none' ? null : q,
+      float8,
+      activation: outputActivation(config.activation, name),
+      encoding: config.quantizationEncoding ?? null,
+      origin: config.origin ?? null,
+      trainable: config.trainable ?? true,
+      ...init,
+    },
+  };
+}
+
+function asFloat8(config: Float8Config | Float8ConfigFields): Float8Config {
+  return config instanceof Float8Config ? config : new Float8Config(config);
+}
+
+function resolveLayout(
+  config: LinearConfig,
+  float8: Float8Config | null,
+  name: string,
+  inDim: number,
+  outDim: number,
+): {dtype: DType; layout: WeightLayout | null} {
+  if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
+  if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
+    return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
+  }
+  if (float8 !== null) return {dtype: DType.float8_e4m3fn, layout: float8Layout(float8, outDim, inDim)};
+  const dtype = checkDenseDType(config.dtype ?? DType.float32, name);
+  return {dtype, layout: dtype === 'float32' ? null : dense16Layout(dtype, outDim, inDim)};
+}
