@@ -1,0 +1,55 @@
+/** Arguments of quantizeModel, checked. */
+import type * as tf from '@tensorflow/tfjs';
+import {checkGroupSize} from '../config/quantization.js';
+import {ArgumentError, didYouMean} from '../errors.js';
+import type {QuantizeMode, Rounding} from './round.js';
+
+export interface QuantizeConfig {
+  /**
+   * int8 (one scale an output channel), int4 (groups of 128 inputs), float8 (e4m3fn, one scale an output channel), float16, bfloat16.
+   * Source of the names: `keras.Model.quantize`.
+   */
+  mode: QuantizeMode;
+  /** int8 and int4: inputs that share a scale, the last group short where it does not divide; -1: one scale an output channel. */
+  groupSize?: number;
+}
+
+/** Regular expressions (search, not match) on a layer's path, any of which must fit; or a function. */
+export type LayerFilter = string | RegExp | readonly (string | RegExp)[] | ((layer: tf.layers.Layer, path: string) => boolean);
+
+export interface QuantizeOptions {
+  /** Which of the Dense layers to quantise. Default: all. */
+  filters?: LayerFilter;
+  /** Called after each layer. */
+  onProgress?: (progress: {path: string; done: number; total: number}) => void;
+}
+
+const MODES: readonly QuantizeMode[] = ['int8', 'int4', 'float8', 'float16', 'bfloat16'];
+
+/** Throws ArgumentError for an unknown mode or option, and for a group size where the mode has no groups. */
+export function checkConfig(config: QuantizeConfig): Rounding {
+  const where = 'quantizeModel';
+  const unknown = Object.keys(config).find((key) => key !== 'mode' && key !== 'groupSize');
+  if (unknown !== undefined) {
+    const received = `unknown option '${unknown}'.${didYouMean(unknown, ['mode', 'groupSize'])}`;
+    throw new ArgumentError({where, expected: 'mode, groupSize', received});
+  }
+  const {mode, groupSize} = config;
+  if (!MODES.includes(mode)) {
+    throw new ArgumentError({where: `${where}: mode`, expected: MODES.join(', '), received: `${mode}.${didYouMean(String(mode), MODES)}`});
+  }
+  if (groupSize === undefined) return {mode, groupSize: mode === 'int4' ? 128 : -1};
+  checkGroupSize(`${where}: groupSize`, groupSize);
+  if (mode !== 'int8' && mode !== 'int4') {
+    throw new ArgumentError({where: `${where}: groupSize`, expected: `none with mode '${mode}'`, received: String(groupSize)});
+  }
+  return {mode, groupSize};
+}
+
+export function passes(filter: LayerFilter | undefined, layer: tf.layers.Layer, path: string): boolean {
+  if (filter === undefined) return true;
+  if (typeof filter === 'function') return filter(layer, path);
+  const patterns = typeof filter === 'string' || filter instanceof RegExp ? [filter] : filter;
+  // A fresh expression: one with the flag g remembers where it stopped.
+  return patterns.some((pattern) => new RegExp(pattern).test(path));
+}
