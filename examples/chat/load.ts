@@ -8,9 +8,15 @@ import {halfSplitRows, MLP_PARTS, NAMES, type Names} from './names.js';
 import {RmsNorm} from './norm.js';
 import {RotaryEmbedding} from './rope.js';
 
+export interface LoadOptions {
+  signal?: AbortSignal;
+  /** 'none': activations stay float32 even where the checkpoint says that they are rounded to 8 bits. Default: as the checkpoint says. */
+  inputQuantization?: 'none';
+}
+
 /** Throws what `openCheckpoint`'s layers throw, and UnusedTensorError for a tensor that the model has no place for; nothing stays allocated then. */
-export async function loadLlama(checkpoint: Checkpoint, options: {signal?: AbortSignal} = {}): Promise<Llama> {
-  const loader = new Loader(checkpoint, configOf(checkpoint), options.signal);
+export async function loadLlama(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Llama> {
+  const loader = new Loader(checkpoint, configOf(checkpoint), options);
   try {
     return await loader.load();
   } catch (error) {
@@ -31,7 +37,7 @@ class Loader {
   constructor(
     private readonly checkpoint: Checkpoint,
     private readonly config: LlamaConfig,
-    private readonly signal: AbortSignal | undefined,
+    private readonly given: LoadOptions,
   ) {
     this.names = NAMES[checkpoint.container];
   }
@@ -53,14 +59,12 @@ class Loader {
   }
 
   private async block(layer: number, rope: RotaryEmbedding): Promise<Block> {
-    const {names, config, signal} = this;
+    const {names, config, given} = this;
     const attentionNorm = await this.norm(names.attentionNorm(layer));
     const qkv = await this.qkv(layer);
     const output = await this.linear(names.output(layer));
     const mlpNorm = await this.norm(names.mlpNorm(layer));
-    const mlp = this.keep(
-      await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...(signal === undefined ? {} : {signal})}),
-    );
+    const mlp = this.keep(await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...given}));
     this.count(mlp.byteLength, mlp.countParams());
     return {attentionNorm, attention: new Attention(config, rope, qkv, output, layer), mlpNorm, mlp};
   }
@@ -77,8 +81,8 @@ class Loader {
     return this.counted(await this.checkpoint.linear(module, this.options(rows)));
   }
 
-  private options(rows?: readonly number[]): {rows?: readonly number[]; signal?: AbortSignal} {
-    return {...(rows === undefined ? {} : {rows}), ...(this.signal === undefined ? {} : {signal: this.signal})};
+  private options(rows?: readonly number[]): LoadOptions & {rows?: readonly number[]} {
+    return {...(rows === undefined ? {} : {rows}), ...this.given};
   }
 
   private counted(layer: Linear): Linear {
@@ -93,7 +97,7 @@ class Loader {
   }
 
   private tensor(name: string): Promise<tf.Tensor> {
-    return this.checkpoint.tensor(name, this.signal === undefined ? {} : {signal: this.signal});
+    return this.checkpoint.tensor(name, this.given.signal === undefined ? {} : {signal: this.given.signal});
   }
 
   /** Llama 3 files in GGUF hold their stretched rotary frequencies as divisors. */

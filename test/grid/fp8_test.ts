@@ -16,7 +16,10 @@ const [M, K, N] = [5, 96, 40];
 const BLOCK = 40;
 
 /** A static scale that suits the granularity, or none. */
-function scheme(granularity: InputQuantization['granularity'], origin: 'static' | 'dynamic'): {q: InputQuantization; scale: Float32Array | null; shape: number[]} {
+function scheme(
+  granularity: InputQuantization['granularity'],
+  origin: 'static' | 'dynamic',
+): {q: InputQuantization; scale: Float32Array | null; shape: number[]} {
   const block = granularity === 'block' ? {block: BLOCK} : {};
   const shape = scaleShape(granularity, M, K, BLOCK);
   const count = shape.reduce((a, b) => a * b, 1);
@@ -72,7 +75,11 @@ describe('fp8 activations', () => {
           ['block', 16, 32],
         ] as const) {
           it(`multiplies x ${origin} ${granularity} with W ${weight}`, async () => {
-            const named = buildWeight('w', {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', rows, columns]]}, 5);
+            const named = buildWeight(
+              'w',
+              {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', rows, columns]]},
+              5,
+            );
             const {q, scale, shape} = scheme(granularity, origin);
             const values = randomX(M, K, 4);
             const rounded = quantizeRows(values, scale, M, K, quantizeAttrs(scale === null ? q : {...q, scale: 1}, true)).out;
@@ -81,7 +88,8 @@ describe('fp8 activations', () => {
             const row = new Float32Array(K);
             for (let n = 0; n < N; n++) {
               reader.read(n, row);
-              for (let m = 0; m < M; m++) for (let k = 0; k < K; k++) expected[m * N + n]! += (rounded[m * K + k] as number) * (row[k] as number);
+              for (let m = 0; m < M; m++)
+                for (let k = 0; k < K; k++) expected[m * N + n]! += (rounded[m * K + k] as number) * (row[k] as number);
             }
             const w = QuantizedWeight.fromWords(named.layout, named.words);
             const x = tf.tensor3d(values, [1, M, K]);
@@ -102,7 +110,11 @@ describe('fp8 activations', () => {
     }
 
     it('rounds y to bfloat16 on request', async () => {
-      const named = buildWeight('w', {n: 7, k: 32, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 7, 32]]}, 6);
+      const named = buildWeight(
+        'w',
+        {n: 7, k: 32, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 7, 32]]},
+        6,
+      );
       const w = QuantizedWeight.fromWords(named.layout, named.words);
       const x = tf.tensor2d(randomX(3, 32), [3, 32]);
       const plain = ops.fp8ScaledMatMul(x, w, {inputOrigin: 'dynamic', inputGranularity: 'colwise'});
@@ -114,7 +126,16 @@ describe('fp8 activations', () => {
       tf.dispose([x, plain, y]);
     });
 
-    const cases = ['deepseek_fp8_block128_200x320', 'deepseek_fp8_block128_96x100', 'fbgemm_fp8_rowwise_bias', 'ct_fp8_dynamic_channel', 'ct_w8a8_int8', 'ct_fp8_static_tensor', 'ct_nvfp4', 'ct_fp8_dynamic_channel_smollm2_k'];
+    const cases = [
+      'deepseek_fp8_block128_200x320',
+      'deepseek_fp8_block128_96x100',
+      'fbgemm_fp8_rowwise_bias',
+      'ct_fp8_dynamic_channel',
+      'ct_w8a8_int8',
+      'ct_fp8_static_tensor',
+      'ct_nvfp4',
+      'ct_fp8_dynamic_channel_smollm2_k',
+    ];
     for (const name of cases) {
       it(`reproduces ${name} with its own rounding of x`, async () => {
         const {entry, ref} = await loadCase(name);
@@ -128,7 +149,13 @@ describe('fp8 activations', () => {
         const q = layer.inputQuantization;
         if (q === null) throw new Error('no input quantisation');
         if (ref.x_fakequant !== undefined) {
-          const fake = quantizeRows(ref.x as Float32Array, typeof q.scale === 'number' ? [Math.fround(q.scale)] : null, x.shape[0], layer.inDim, quantizeAttrs(q, true));
+          const fake = quantizeRows(
+            ref.x as Float32Array,
+            typeof q.scale === 'number' ? [Math.fround(q.scale)] : null,
+            x.shape[0],
+            layer.inDim,
+            quantizeAttrs(q, true),
+          );
           expect([...fake.out].map((v) => v + 0)).toEqual([...ref.x_fakequant].map((v) => v + 0));
         }
         layer.dispose();

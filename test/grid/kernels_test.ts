@@ -63,7 +63,9 @@ describe('kernels', () => {
         expect((await all.data()).map((v) => v + 0)).toEqual(expected);
         const rows = [n - 1, 0, n - 1];
         const some = weight.dequantizeRows(rows);
-        expect((await some.data()).map((v) => v + 0)).toEqual(Float32Array.from(rows.flatMap((r) => [...expected.subarray(r * k, (r + 1) * k)])));
+        expect((await some.data()).map((v) => v + 0)).toEqual(
+          Float32Array.from(rows.flatMap((r) => [...expected.subarray(r * k, (r + 1) * k)])),
+        );
         const window = weight.window(n >> 1, n);
         const half = window.dequantize();
         expect((await half.data()).map((v) => v + 0)).toEqual(expected.subarray((n >> 1) * k));

@@ -1,8 +1,8 @@
 /** MAX's own roundings of x: int8 blocks of its GGUF matmul (its real outputs), and its two fp8 paths (from their formulas; they need a GPU). */
 import * as tf from '@tensorflow/tfjs';
-import {encodeInput, decodeInput} from '../../kernels/cpu/quantize.js';
-import {decodeTable, toBfloat16} from '../../kernels/float_codes.js';
+import {decodeInput, encodeInput} from '../../kernels/cpu/quantize.js';
 import {RowReader} from '../../kernels/cpu/row.js';
+import {decodeTable, toBfloat16} from '../../kernels/float_codes.js';
 import {partsOf} from '../../kernels/words.js';
 import {formatNamed} from '../../src/formats/format.js';
 import {FORMATS} from '../../src/formats/index.js';
@@ -31,7 +31,12 @@ describe("MAX's rounding of x", () => {
         const dequant = tensors.get('dequant');
         if (raw === undefined || dequant === undefined) throw new Error(`no weight in ${file}`);
         const [n, k] = dequant.shape as [number, number];
-        const module = {module: 'w', container: 'gguf' as const, quantization: null, tensors: new Map([['weight', {dtype: type, shape: [n, k], data: raw.data}]])};
+        const module = {
+          module: 'w',
+          container: 'gguf' as const,
+          quantization: null,
+          tensors: new Map([['weight', {dtype: type, shape: [n, k], data: raw.data}]]),
+        };
         const {layout, words} = formatNamed(FORMATS, 'gguf').lower(module);
         const weight = QuantizedWeight.fromWords(layout, words);
         for (const name of [...tensors.keys()].filter((key) => key.startsWith('x'))) {
@@ -39,7 +44,9 @@ describe("MAX's rounding of x", () => {
           const expected = tensors.get(`y.${name}`) ?? tensors.get(name.replace('x', 'y')) ?? tensors.get(`y_${name}`);
           if (source === undefined || expected === undefined) throw new Error(`no y for ${name} among ${[...tensors.keys()].join()}`);
           const x = tf.tensor(new Float32Array(source.data.buffer, 0, source.data.length / 4), [...source.shape], 'float32');
-          const y = ops.quantizedMatMul(x, weight, {inputQuantization: {dtype: 'int8', origin: 'dynamic', granularity: 'block', block, reciprocal: true}});
+          const y = ops.quantizedMatMul(x, weight, {
+            inputQuantization: {dtype: 'int8', origin: 'dynamic', granularity: 'block', block, reciprocal: true},
+          });
           expect(rowErrors(await y.data(), new Float32Array(expected.data.buffer, 0, expected.data.length / 4), n)).toBeLessThan(bound);
           tf.dispose([x, y]);
         }
@@ -48,8 +55,16 @@ describe("MAX's rounding of x", () => {
     }
 
     const [M, K, N] = [4, 64, 12];
-    const named = buildWeight('w', {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', N, K]]}, 9);
-    const perRow = buildWeight('w', {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 1, K]]}, 9);
+    const named = buildWeight(
+      'w',
+      {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', N, K]]},
+      9,
+    );
+    const perRow = buildWeight(
+      'w',
+      {n: N, k: K, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 1, K]]},
+      9,
+    );
     const rows = ({layout, words}: typeof named) => {
       const reader = new RowReader(layout, partsOf(layout, words));
       return Array.from({length: N}, (_, n) => {
@@ -68,13 +83,23 @@ describe("MAX's rounding of x", () => {
       for (let m = 0; m < M; m++) {
         for (const row of rows(named)) {
           let sum = 0;
-          for (let k = 0; k < K; k++) sum += decodeInput('float8_e4m3fn', encodeInput('float8_e4m3fn', fround((x[m * K + k] as number) * inverse))) * fround(scale) * (row[k] as number);
+          for (let k = 0; k < K; k++)
+            sum +=
+              decodeInput('float8_e4m3fn', encodeInput('float8_e4m3fn', fround((x[m * K + k] as number) * inverse))) *
+              fround(scale) *
+              (row[k] as number);
           expected.push(bfloat16(sum));
         }
       }
       const w = QuantizedWeight.fromWords(named.layout, named.words.slice());
       const xt = tf.tensor2d(x, [M, K]);
-      const y = ops.fp8ScaledMatMul(xt, w, {inputScale: scale, inputOrigin: 'static', inputGranularity: 'tensor', outputDtype: 'bfloat16', reciprocal: true});
+      const y = ops.fp8ScaledMatMul(xt, w, {
+        inputScale: scale,
+        inputOrigin: 'static',
+        inputGranularity: 'tensor',
+        outputDtype: 'bfloat16',
+        reciprocal: true,
+      });
       const got = await y.data();
       expected.forEach((v, i) => expect(Math.abs((got[i] as number) - v)).toBeLessThanOrEqual(Math.abs(v) * step));
       w.dispose();
@@ -100,7 +125,12 @@ describe("MAX's rounding of x", () => {
       }
       const w = QuantizedWeight.fromWords(perRow.layout, perRow.words.slice());
       const xt = tf.tensor2d(x, [M, K]);
-      const y = ops.fp8ScaledMatMul(xt, w, {inputOrigin: 'dynamic', inputGranularity: 'colwise', activationScaleUb: ub, outputDtype: 'bfloat16'});
+      const y = ops.fp8ScaledMatMul(xt, w, {
+        inputOrigin: 'dynamic',
+        inputGranularity: 'colwise',
+        activationScaleUb: ub,
+        outputDtype: 'bfloat16',
+      });
       const got = await y.data();
       expected.forEach((v, i) => expect(Math.abs((got[i] as number) - v)).toBeLessThanOrEqual(Math.abs(v) * step));
       expect([...got.slice(N, 2 * N)]).toEqual(new Array(N).fill(0));
