@@ -104,7 +104,6 @@ export class MLP extends tf.LayersModel {
       quantizationEncoding: config.quantizationEncoding ?? null,
       device: config.devices?.[0] ?? null,
       hasBias: config.hasBias ?? false,
-      trainable: config.trainable ?? true,
     };
     const make = (child: string, inDim: number, outDim: number) =>
       new cls({...base, inDim, outDim, ...config.children?.[child], name: `${name}_${child}`}, init[child] ?? {});
@@ -125,7 +124,7 @@ export class MLP extends tf.LayersModel {
     this.downProj = down;
     this.gateUp = stacked;
     this.config = config;
-    this.trainable = base.trainable;
+    this.trainable = config.trainable ?? true;
   }
 
   /** x [..., H] -> [..., H]. */

@@ -1,0 +1,107 @@
+/** fit() and gradients: dense weights and biases learn, packed ones stay. */
+import * as tf from '@tensorflow/tfjs';
+import {Linear, MLP, type QuantizedWeight} from '../../src/index.js';
+import {onEachBackend} from '../support/backends.js';
+import {packedLayer, packedMLP, randomTensor, take} from './layers_support.js';
+
+/** Loss by epoch, each of one batch. */
+async function losses(model: tf.LayersModel, x: tf.Tensor, y: tf.Tensor, rate: number): Promise<number[]> {
+  const optimizer = tf.train.sgd(rate);
+  model.compile({optimizer, loss: 'meanSquaredError'});
+  const {history} = await model.fit(x, y, {epochs: 6, batchSize: x.shape[0] as number, verbose: 0, shuffle: false});
+  optimizer.dispose();
+  return history.loss as number[];
+}
+
+function expectFalling(history: readonly number[]): void {
+  for (let i = 1; i < history.length; i++) expect(history[i] as number).toBeLessThan(0.999 * (history[i - 1] as number));
+}
+
+/** Fixed numbers in place of random ones. */
+function seed(layer: Linear | MLP): void {
+  const state = layer.stateDict();
+  const small = Object.entries(state).map(([key, t], i): [string, tf.Tensor] => [
+    key,
+    tf.tidy(() => tf.mul(randomTensor(t.shape, 20 + i), 0.3)),
+  ]);
+  layer.loadStateDict(Object.fromEntries(small));
+  tf.dispose([state, Object.fromEntries(small)]);
+}
+
+describe('training', () => {
+  onEachBackend(() => {
+    it('a dense Linear alone: weight and bias', async () => {
+      const layer = new Linear({inDim: 6, outDim: 3, hasBias: true});
+      seed(layer);
+      const [x, y] = [randomTensor([16, 6], 1), randomTensor([16, 3], 2)];
+      const before = [await take(layer.weight.dequantize()), Array.from(await (layer.bias as tf.Tensor).data())];
+      expectFalling(await losses(layer, x, y, 0.1));
+      const after = [await take(layer.weight.dequantize()), Array.from(await (layer.bias as tf.Tensor).data())];
+      expect(after[0]?.every((v, i) => v !== before[0]?.[i])).toBe(true);
+      expect(after[1]?.every((v, i) => v !== before[1]?.[i])).toBe(true);
+      tf.dispose([x, y]);
+      layer.dispose();
+    });
+
+    it('through a packed layer to a dense one; the packed words stay, its bias learns', async () => {
+      const packed = await packedLayer('gptq_b4_g64_sym_act_v1_bias');
+      const first = new Linear({inDim: 8, outDim: 256, hasBias: true});
+      seed(first);
+      const model = tf.sequential({layers: [first, packed]});
+      expect(model.trainableWeights.map((w) => w.shape)).toEqual([[256, 8], [256], [96]]);
+      const [x, y] = [randomTensor([16, 8], 1), randomTensor([16, 96], 2)];
+      const weight = packed.weight as QuantizedWeight;
+      const words = Array.from(await weight.words.data());
+      const bias = Array.from(await (packed.bias as tf.Tensor).data());
+      const dense = await take(first.weight.dequantize());
+      expectFalling(await losses(model, x, y, 0.1));
+      expect(Array.from(await weight.words.data())).toEqual(words);
+      expect(Array.from(await (packed.bias as tf.Tensor).data())).not.toEqual(bias);
+      expect(await take(first.weight.dequantize())).not.toEqual(dense);
+      tf.dispose([x, y]);
+      model.dispose();
+    });
+
+    it('a dense MLP, and the biases of a packed one', async () => {
+      for (const mlp of [new MLP({hiddenDim: 64, feedForwardLength: 32}), await packedMLP({bias: true})]) {
+        if (mlp.gateUp === null) seed(mlp);
+        const [x, y] = [randomTensor([8, 64], 1), randomTensor([8, 64], 2)];
+        expect(mlp.trainableWeights.length).toBe(mlp.gateUp === null ? 3 : 2);
+        expectFalling(await losses(mlp, x, y, 0.01));
+        tf.dispose([x, y]);
+        mlp.dispose();
+      }
+    });
+
+    it('gives the gradients of the same layer written in tf.js ops', async () => {
+      const layer = new Linear({inDim: 6, outDim: 3, hasBias: true});
+      const weight = layer.weight.dequantize();
+      const bias = layer.bias as tf.Tensor1D;
+      const x = randomTensor([4, 6], 3);
+      const f = (y: tf.Tensor): tf.Scalar => tf.sum(tf.square(y)) as tf.Scalar;
+      const ours = tf.variableGrads(() => f(layer.forward(x)));
+      const theirs = tf.grads((w: tf.Tensor, b: tf.Tensor) => f(tf.add(tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D, false, true), b)))([
+        weight,
+        bias,
+      ]);
+      const found = Object.values(ours.grads);
+      expect(found.length).toBe(2);
+      for (const [i, expected] of theirs.entries()) {
+        const [got, want] = [Array.from(await (found[i] as tf.Tensor).data()), Array.from(await expected.data())];
+        got.forEach((v, j) => {
+          expect(Math.abs(v - (want[j] as number))).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(want[j] as number)));
+        });
+      }
+      tf.dispose([ours, theirs, weight, x]);
+      layer.dispose();
+    });
+  });
+
+  it('is off where trainable is false', () => {
+    const layer = new Linear({inDim: 6, outDim: 3, hasBias: true, trainable: false});
+    expect(layer.trainableWeights).toEqual([]);
+    layer.trainable = true;
+    expect(layer.trainableWeights.length).toBe(2);
+    layer.dispose();
+  });
+});
