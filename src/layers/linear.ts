@@ -2,14 +2,12 @@
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
-import type {DenseWeight} from './dense_weight.js';
 import {type LinearConfig, type LinearInit, resolveLinear} from './linear_config.js';
-import {LinearCore} from './linear_core.js';
+import {type LayerWeight, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
@@ -60,7 +58,7 @@ export class Linear extends tf.LayersModel {
   }
 
   /** The weight [N, K]: packed (QuantizedWeight) or dense. Owned by the layer. */
-  get weight(): QuantizedWeight | DenseWeight {
+  get weight(): LayerWeight {
     return this.core.weight;
   }
 

@@ -8,6 +8,7 @@ import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {Float8Config} from '../config/float8.js';
 import {type DeviceRef, onDevice} from '../device.js';
+import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
 import {inputQuantizationOf, inputScaleShape, weightScaleOf} from './float8.js';
@@ -35,8 +36,13 @@ export interface CoreConfig {
   words?: Int32Array;
   bias?: Float32Array;
   /** A window on what another layer owns, its rows from `begin`: this layer then has no variables. */
-  view?: {of: {readonly weight: QuantizedWeight | DenseWeight; readonly bias: tf.Tensor1D | null}; begin: number};
+  view?: {of: {readonly weight: LayerWeight; readonly bias: tf.Tensor1D | null}; begin: number};
+  /** The weight lies on several devices: this layer then has no variables of its own. */
+  spread?: ShardedWeight;
 }
+
+/** What a layer holds: packed, float32, or either on several devices. */
+export type LayerWeight = QuantizedWeight | DenseWeight | ShardedWeight;
 
 /** Gives a variable a value that is on hand, without a second copy. */
 class GivenValues extends tf.serialization.Serializable {
@@ -61,16 +67,20 @@ type Variable = tf.LayerVariable;
 export class LinearCore extends tf.layers.Layer {
   static className = 'TflLinearCore';
   readonly config: CoreConfig;
-  readonly weight: QuantizedWeight | DenseWeight;
+  readonly weight: LayerWeight;
   private readonly biasVariable: Variable | null;
   private inputScaleVariable: Variable | null = null;
   /** A view's copy of its rows of the bias, and the data it was cut from. */
   private cut: {bias: tf.Tensor1D; from: object} | null = null;
 
   constructor(config: CoreConfig) {
-    super({name: config.name, trainable: config.trainable});
+    // The model around it says what trains, so that it can change its mind.
+    super({name: config.name});
     this.config = config;
-    if (config.view !== undefined) {
+    if (config.spread !== undefined) {
+      this.weight = config.spread;
+      this.biasVariable = null;
+    } else if (config.view !== undefined) {
       const {of, begin} = config.view;
       this.weight = of.weight instanceof QuantizedWeight ? of.weight.window(begin, begin + config.outDim) : of.weight;
       this.biasVariable = config.hasBias && of.bias === null ? onDevice(config.device, () => this.makeBias()) : null;
@@ -162,7 +172,7 @@ export class LinearCore extends tf.layers.Layer {
 
   /** The value under the state key `weight`, a new tensor: float32 [N, K], or the packed words. */
   weightTensor(): tf.Tensor {
-    return tf.clone(this.weight instanceof QuantizedWeight ? this.weight.words : this.weight.tensor);
+    return tf.clone(this.weight instanceof QuantizedWeight ? this.weight.words : (this.weight as DenseWeight).tensor);
   }
 
   setBias(bias: tf.Tensor): void {

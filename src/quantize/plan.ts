@@ -118,6 +118,7 @@ function denseCandidate(layer: tf.layers.Layer, path: string): Candidate {
 
 function linearCandidate(layer: Linear, path: string, mode: QuantizeMode): Candidate | Left {
   const {weight} = layer;
+  if ('cuts' in weight) return {path, layer, reason: 'spread over several devices'};
   if ('layout' in weight) {
     const {planes, decode} = weight.layout;
     const plain = planes[0] === 16 && decode.kind === 'float';

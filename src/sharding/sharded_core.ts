@@ -1,0 +1,291 @@
+/** The op layer inside a Linear that is spread: places the shards, moves x to them and their results home. */
+import * as tf from '@tensorflow/tfjs';
+import type {Activation} from '../../kernels/activation.js';
+import {activateTensor} from '../../kernels/gradients.js';
+import type {InputQuantization} from '../../kernels/input_quantization.js';
+import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {partsOf} from '../../kernels/words.js';
+import {DeviceRef, onDevice} from '../device.js';
+import {denseLayout} from '../layers/dense_matmul.js';
+import {inputQuantizationOf, inputScaleShape, weightScaleOf} from '../layers/float8.js';
+import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
+import {checkInput} from '../layers/shapes.js';
+import type {After, Held, LocalDevice} from './device.js';
+import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
+import {floats, type LocalShard} from './local_shard.js';
+import {putTogether, takeRanges} from './pieces.js';
+import {cutRecord, type HostRecord} from './record.js';
+import {roundInput} from './round_input.js';
+import {ShardedWeight, type ShardPlace} from './sharded_weight.js';
+import {indicesOf, lengthOf} from './split.js';
+import type {Cut, ShardingStrategy} from './strategy.js';
+import {backendNameOf, copyTo, sameTensor} from './transfer.js';
+
+/** How a weight is spread. */
+export interface ShardPlan {
+  readonly strategy: ShardingStrategy;
+  /** One a shard; the same one may come several times. */
+  readonly devices: readonly LocalDevice[];
+  /** Backend of results; null: the current one at each call. */
+  readonly home: string | null;
+  /** Shards that are there already: windows on another layer's. */
+  readonly shards?: readonly LocalShard[];
+}
+
+export class ShardedCore extends LinearCore {
+  static override className = 'TflShardedCore';
+  readonly plan: ShardPlan;
+  readonly cuts: readonly Cut[];
+  readonly shards: readonly LocalShard[];
+  readonly shardedWeight: ShardedWeight;
+  private readonly staticScale: tf.LayerVariable | null;
+
+  constructor(config: CoreConfig, plan: ShardPlan) {
+    const {words: _words, bias: _bias, ...bare} = config;
+    const cuts = plan.strategy.cuts([config.outDim, config.inDim]);
+    const shards = plan.shards ?? placeShards(config, plan, cuts);
+    const shardedWeight = new ShardedWeight(config.layout, [config.outDim, config.inDim], plan.strategy, cuts, shards);
+    super({...bare, hasBias: config.hasBias, device: null, spread: shardedWeight});
+    this.plan = plan;
+    this.cuts = cuts;
+    this.shards = shards;
+    this.shardedWeight = shardedWeight;
+    // The shards' variables are this layer's: tf.js saves, trains and frees them with it.
+    this.trainableWeights = shards.flatMap((shard) => shard.trainableWeights);
+    this.nonTrainableWeights = shards.flatMap((shard) => shard.nonTrainableWeights);
+    const scaleShape = config.float8 === null ? null : inputScaleShape(config.float8, config.inDim, this.name);
+    this.staticScale =
+      scaleShape === null ? null : this.addVariable('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
+  }
+
+  /** The whole bias as a new tensor on the current backend, or null. */
+  override get bias(): tf.Tensor1D | null {
+    if (!this.config.hasBias) return null;
+    return tf.tidy(() => {
+      const home = tf.getBackend();
+      const first = this.shards[0]?.bias;
+      if (this.plan.strategy.axis !== 0) return copyTo(first as tf.Tensor, home) as tf.Tensor1D;
+      const parts = this.shards.map((shard) => copyTo(shard.bias as tf.Tensor, home));
+      return putTogether(
+        parts,
+        this.cuts.map((cut) => cut.rows),
+        0,
+      ) as tf.Tensor1D;
+    });
+  }
+
+  override get inputScale(): tf.Tensor | null {
+    return this.staticScale?.read() ?? null;
+  }
+
+  override get inputQuantization(): InputQuantization | null {
+    const {float8, inputQuantization} = this.config;
+    return float8 === null ? inputQuantization : inputQuantizationOf(float8, this.inputScale);
+  }
+
+  override weightScale(): tf.Tensor | null {
+    const {float8, layout} = this.config;
+    return float8 === null || layout === null ? null : weightScaleOf(float8, layout, this.shardedWeight.toRecord().words);
+  }
+
+  override get isView(): boolean {
+    return this.shards.every((shard) => shard.isView);
+  }
+
+  override dispose(): ReturnType<tf.layers.Layer['dispose']> {
+    const result = super.dispose();
+    if (result.refCountAfterDispose === 0) for (const shard of this.shards) shard.releaseView();
+    return result;
+  }
+
+  /** Where each shard lies. */
+  get places(): ShardPlace[] {
+    return this.shards.map((shard, i) => {
+      const {rows, columns} = this.cuts[i] as Cut;
+      return {device: this.deviceAt(i).name, rows, columns, byteLength: shard.byteLength};
+    });
+  }
+
+  deviceAt(i: number): LocalDevice {
+    return this.plan.devices[i] as LocalDevice;
+  }
+
+  get home(): string {
+    return this.plan.home ?? tf.getBackend();
+  }
+
+  override forward(x: tf.Tensor): tf.Tensor {
+    return runSync(() => this.flow(x, this.home));
+  }
+
+  forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
+    const {home} = this;
+    return runAsync(() => this.flow(x, home));
+  }
+
+  override product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+    return runSync(() => this.productFlow(x, activation, this.home));
+  }
+
+  /** x [..., K] -> the whole y [..., N] on `home`. */
+  *flow(x: tf.Tensor, home: string): Flow<tf.Tensor> {
+    const {activation} = this.config;
+    const y = yield* this.productFlow(x, activation?.fused ?? null, home);
+    return activation === null || activation.fused !== null ? y : onDevice(new DeviceRef(home), () => activation.apply(y));
+  }
+
+  *productFlow(x: tf.Tensor, activation: Activation | null, home: string): Flow<tf.Tensor> {
+    const {outDim, inDim} = this.config;
+    checkInput(x, outDim, inDim);
+    const lead = x.shape.slice(0, -1);
+    const rows = onDevice(new DeviceRef(backendNameOf(x)), () => tf.reshape(x, [lead.reduce((a, b) => a * b, 1), inDim]) as tf.Tensor2D);
+    const asked = this.asked(home);
+    const inputs = this.inputs(rows);
+    const devices = asked.map((i) => this.deviceAt(i));
+    const xs = yield* sendEach(
+      devices,
+      asked.map((i) => inputs[i] as tf.Tensor),
+    );
+    const after = {activation: this.activationOfShards(activation)};
+    const ys = yield* gatherEach(
+      devices,
+      inOrder(devices, (at) => this.run(asked[at] as number, xs[at] as Held, after)),
+      home,
+    );
+    return onDevice(new DeviceRef(home), () => tf.reshape(this.combine(ys, asked, activation), [...lead, outDim]));
+  }
+
+  /** Shards that have something to say: not the empty ones, and only the nearest where every device has everything. */
+  asked(home: string): number[] {
+    const {devices, strategy} = this.plan;
+    if (strategy.axis === null)
+      return [
+        Math.max(
+          0,
+          devices.findIndex((device) => device.name === home),
+        ),
+      ];
+    const full = this.shards.flatMap(({config}, i) => (config.outDim > 0 && (config.inDim > 0 || config.hasBias) ? [i] : []));
+    return full.length > 0 ? full : [0];
+  }
+
+  /** What each shard reads of x [M, K], rounded as the whole layer would round it. */
+  inputs(x: tf.Tensor2D): tf.Tensor[] {
+    const q = this.inputQuantization;
+    const rounded = q === null ? x : onDevice(new DeviceRef(backendNameOf(x)), () => roundInput(x, q));
+    return this.cuts.map((cut) => takeRanges(rounded, cut.columns, 1));
+  }
+
+  /** Before a sum there is no activation yet. */
+  activationOfShards(activation: Activation | null): Activation | null {
+    return this.plan.strategy.axis === 1 ? null : activation;
+  }
+
+  run(i: number, x: Held, after: After): tf.Tensor {
+    return this.deviceAt(i).run([this.shards[i] as LocalShard], x, after);
+  }
+
+  /** Results of the asked shards, on one backend, as the whole y [M, N]. Summed in the order of the shards. */
+  combine(ys: readonly tf.Tensor[], asked: readonly number[], activation: Activation | null): tf.Tensor {
+    const {axis} = this.plan.strategy;
+    if (axis === null) return ys[0] as tf.Tensor;
+    if (axis === 0)
+      return putTogether(
+        ys,
+        asked.map((i) => (this.cuts[i] as Cut).rows),
+        1,
+      );
+    const sum = ys.reduce((a, b) => tf.add(a, b));
+    return activation === null ? sum : activateTensor(activation, sum);
+  }
+
+  override weightTensor(): tf.Tensor {
+    const {words} = this.shardedWeight.toRecord();
+    const {layout, outDim, inDim} = this.config;
+    return layout === null ? tf.tensor2d(floats(words), [outDim, inDim]) : tf.tensor1d(words, 'int32');
+  }
+
+  override setWeightTensor(tensor: tf.Tensor): void {
+    const values = tensor.dataSync();
+    const record = {
+      layout: this.config.layout ?? denseLayout(this.config.outDim, this.config.inDim),
+      words: new Int32Array(values.buffer, values.byteOffset, values.length),
+    };
+    this.shards.forEach((shard, i) => {
+      const {words} = cutRecord(record, this.cuts[i] as Cut);
+      const {layout, outDim, inDim, device} = shard.config;
+      onDevice(device, () =>
+        tf.tidy(() => shard.setWeightTensor(layout === null ? tf.tensor2d(floats(words), [outDim, inDim]) : tf.tensor1d(words, 'int32'))),
+      );
+    });
+  }
+
+  override setBias(bias: tf.Tensor): void {
+    const values = bias.dataSync() as Float32Array;
+    this.shards.forEach((shard, i) => {
+      const own = biasOf(values, this.cuts[i] as Cut);
+      if (own !== null) onDevice(shard.config.device, () => tf.tidy(() => shard.setBias(tf.tensor1d(own))));
+    });
+  }
+
+  override setInputScale(scale: tf.Tensor): void {
+    this.staticScale?.write(sameTensor(scale));
+  }
+}
+
+/** A shard's part of the bias; null: none. */
+export function biasOf(bias: Float32Array, cut: Cut): Float32Array | null {
+  if (cut.bias === 'none') return null;
+  return cut.bias === 'all' ? bias.slice() : Float32Array.from(indicesOf(cut.rows), (n) => bias[n] as number);
+}
+
+function placeShards(config: CoreConfig, plan: ShardPlan, cuts: readonly Cut[]): LocalShard[] {
+  const {layout, bias} = config;
+  const record = hostRecord(config);
+  const placed: LocalShard[] = [];
+  try {
+    cuts.forEach((cut, i) => {
+      const part = cutRecord(record, cut);
+      const {bias: _bias, words: _words, ...rest} = config;
+      const own = bias === undefined ? null : biasOf(bias, cut);
+      placed.push(
+        (plan.devices[i] as LocalDevice).place({
+          ...rest,
+          name: `${config.name}_shard_${i}`,
+          inDim: lengthOf(cut.columns),
+          outDim: lengthOf(cut.rows),
+          layout: layout === null ? null : part.layout,
+          hasBias: config.hasBias && cut.bias !== 'none',
+          // x comes rounded, y is activated where it is whole.
+          inputQuantization: null,
+          float8: null,
+          activation: null,
+          origin: null,
+          trainable: true,
+          words: part.words,
+          ...(own === null ? {} : {bias: own}),
+        }),
+      );
+    });
+  } catch (error) {
+    for (const shard of placed) shard.dispose();
+    throw error;
+  }
+  return placed;
+}
+
+/** The values to begin with: given ones, zeros (packed) or Glorot uniform (dense). */
+function hostRecord({layout, words, outDim, inDim}: CoreConfig): HostRecord {
+  if (words !== undefined) return {layout: layout ?? denseLayout(outDim, inDim), words};
+  if (layout !== null) return {layout, words: emptyWords(layout)};
+  const limit = Math.sqrt(6 / (inDim + outDim));
+  const values = tf.tidy(() => tf.randomUniform([outDim, inDim], -limit, limit).dataSync());
+  return {layout: denseLayout(outDim, inDim), words: new Int32Array(values.buffer, values.byteOffset, values.length)};
+}
+
+/** Zeros, with columns in the file's order: what any cut of the layout can be made of. */
+function emptyWords(layout: WeightLayout): Int32Array {
+  const words = new Int32Array(sectionsOf(layout).length);
+  if (layout.ordered) partsOf(layout, words).order.forEach((_, j, order) => (order[j] = j));
+  return words;
+}

@@ -1,0 +1,66 @@
+/** Tensors from one backend to another: read there, made here. */
+import * as tf from '@tensorflow/tfjs';
+import {recordsGradients} from '../../kernels/gradients.js';
+import {DeviceRef, onDevice} from '../device.js';
+import {DeviceError} from '../errors.js';
+
+/** Parts of tf.js's engine; public fields at run time. */
+interface EngineInternals {
+  registry: Record<string, object>;
+  state: {tensorInfo: WeakMap<object, {backend: object}>};
+}
+
+const internals = () => tf.engine() as unknown as EngineInternals;
+
+/** Name of the backend that holds a tensor's data now. */
+export function backendNameOf(t: tf.Tensor): string {
+  const {registry, state} = internals();
+  const backend = state.tensorInfo.get(t.dataId)?.backend;
+  const name = Object.keys(registry).find((key) => registry[key] === backend);
+  return name ?? tf.getBackend();
+}
+
+/** false: results can only be awaited, as a page's GPU device answers between two tasks. */
+export function readsSynchronously(backendName: string): boolean {
+  return !backendName.startsWith('webgpu');
+}
+
+/** Throws DeviceError where a copy to another backend would have to wait for the device that holds `t`. */
+export function checkReadable(t: tf.Tensor, backendName: string): void {
+  const from = backendNameOf(t);
+  if (from === backendName || readsSynchronously(from)) return;
+  throw new DeviceError({
+    where: `device '${from}'`,
+    expected: 'a device that can be read synchronously',
+    received: `a tensor to be copied to '${backendName}' at once`,
+    remedy: "Use 'await layer.forwardAsync(x)'.",
+  });
+}
+
+/**
+ * A tensor with the same numbers on a backend; the caller disposes it. No copy where they are there already. The gradient goes back through it.
+ * Throws DeviceError where the source can only be read asynchronously.
+ */
+export function copyTo(t: tf.Tensor, backendName: string): tf.Tensor {
+  const from = backendNameOf(t);
+  if (from === backendName) return sameTensor(t);
+  checkReadable(t, backendName);
+  const copy = () => made(t, t.dataSync(), backendName);
+  if (!recordsGradients()) return copy();
+  return tf.customGrad(() => ({value: copy(), gradFunc: (dy: tf.Tensor) => dy}))(t) as tf.Tensor;
+}
+
+/** Another handle on a tensor, where it lies: tf.clone alone would take it to the current backend. */
+export function sameTensor(t: tf.Tensor): tf.Tensor {
+  return onDevice(new DeviceRef(backendNameOf(t)), () => tf.clone(t));
+}
+
+/** As `copyTo`, for every device. */
+export async function copyToAsync(t: tf.Tensor, backendName: string): Promise<tf.Tensor> {
+  if (backendNameOf(t) === backendName) return copyTo(t, backendName);
+  return made(t, await t.data(), backendName);
+}
+
+function made(t: tf.Tensor, values: tf.TypedArray, backendName: string): tf.Tensor {
+  return onDevice(new DeviceRef(backendName), () => tf.tensor(values, t.shape, t.dtype));
+}
