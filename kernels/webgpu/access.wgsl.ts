@@ -119,7 +119,7 @@ export function accessFunctions(layout: WeightLayout, params: Params, math: Arit
   const parts = [WORD_READERS];
   for (const type of levelTypes(layout)) {
     if (type === 'float8_e8m0fnu') parts.push(e8m0BitsFunction(`bits_${type}`));
-    else if (type === 'float16' || type === 'float8_e4m3fn') parts.push(floatBitsFunction(`bits_${type}`, FLOAT_FORMATS[type], 1));
+    else if (type === 'float16' || type === 'float8_e4m3fn') parts.push(floatBitsFunction(`bits_${type}`, FLOAT_FORMATS[type]));
   }
   const starts = (prefix: string, values: readonly number[]) =>
     values.map((v, p) => (v === 0 ? '0u' : params.add(`${prefix}${p}_start`, v)));
@@ -151,7 +151,7 @@ export function numberFunctions(layout: WeightLayout, params: Params): string {
     const bits =
       decode.type === 'float32'
         ? 'fn number_bits(code: u32) -> u32 { return code; }\n'
-        : floatBitsFunction('number_bits', FLOAT_FORMATS[decode.type], 1);
+        : floatBitsFunction('number_bits', FLOAT_FORMATS[decode.type]);
     return `${bits}fn number_of(code: u32) -> f32 { return bitcast<f32>(number_bits(code)); }\n`;
   }
   if (zero.kind === 'none') return 'fn number_of(code: u32) -> f32 { return f32(code); }\n';

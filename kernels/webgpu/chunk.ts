@@ -24,6 +24,12 @@ const smallestRun = (width: number) => Math.max(4, 32 / width);
 /** Columns of a chunk by the width of the first plane: 4 words where that is not too many registers. */
 const WIDEST: Readonly<Record<number, number>> = {1: 32, 2: 32, 4: 32, 8: 16, 16: 8, 32: 4};
 
+/** Long decoders are unrolled for one word at a time: shaders of thousands of instructions take seconds to compile. */
+function widest(layout: WeightLayout): number {
+  const width = layout.planes[0] as number;
+  return layout.decode.kind !== 'integer' && width === 4 ? 8 : (WIDEST[width] as number);
+}
+
 export function gridsOf(layout: WeightLayout): Grid[] {
   const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
   return layout.zero.kind === 'codes' ? [...grids, layout.zero.grid] : grids;
@@ -50,7 +56,7 @@ function compute(layout: WeightLayout): Chunking | null {
   // 0 where no grid has columns: one entry a row.
   const shared = inner.reduce((size, g) => gcd(gcd(size, g.columns), g.columnPhase), 0);
   if (shared % smallest !== 0) return null;
-  let columns = Math.max(smallest, WIDEST[layout.planes[0] as number] as number);
+  let columns = Math.max(smallest, widest(layout));
   while (columns > smallest && layout.inDim % columns !== 0) columns /= 2;
   const step = shared === 0 ? columns : gcd(columns, shared);
   const {rowWords, planeStarts} = sectionsOf(layout);

@@ -5,10 +5,8 @@
 import {FLOAT_FORMATS} from '../float_codes.js';
 import type {FloatType, WeightLayout} from '../layout.js';
 import {type Chunking, centerOf} from './chunk.js';
-import {floatBitsFunction, powerOfTwo} from './float_bits.wgsl.js';
+import {floatNumbersFunction} from './float_bits.wgsl.js';
 import type {Params} from './params.js';
-
-const E2M1 = 'float4_e2m1fn';
 
 export interface Numbers {
   /** Functions that the expressions call. */
@@ -79,55 +77,50 @@ function integerNumbers(layout: WeightLayout): Numbers {
   };
 }
 
-/** Codes 4i..4i+3 as vec4<u32>, shifted down. */
-function codesExpression(width: number, i: number, words: (plane: number, word: number) => string): string {
+type Words = (plane: number, word: number) => string;
+
+/** Codes 4i..4i+3 as vec4<u32>, each in the top bits of its lane, with others below. */
+function topExpression(width: number, i: number, words: Words): string {
   if (width === 32) return `vec4<u32>(${[0, 1, 2, 3].map((c) => words(0, 4 * i + c)).join(', ')})`;
   if (width === 16) {
     const [a, b] = [words(0, 2 * i), words(0, 2 * i + 1)];
-    return `vec4<u32>(${a} & 65535u, ${a} >> 16u, ${b} & 65535u, ${b} >> 16u)`;
+    return `vec4<u32>(${a} << 16u, ${a}, ${b} << 16u, ${b})`;
   }
   const perWord = 8 / width;
-  const shifts = [0, 1, 2, 3].map((c) => `${((i % perWord) * 4 + c) * width}u`);
-  return `((vec4<u32>(${words(0, Math.floor(i / perWord))}) >> vec4<u32>(${shifts.join(', ')})) & vec4<u32>(${2 ** width - 1}u))`;
+  const shifts = [0, 1, 2, 3].map((c) => `${32 - width - ((i % perWord) * 4 + c) * width}u`);
+  return `(vec4<u32>(${words(0, Math.floor(i / perWord))}) << vec4<u32>(${shifts.join(', ')}))`;
 }
+
+const PLAIN = {period: 0, weight: () => 0} as const;
 
 function floatNumbers(layout: WeightLayout, type: FloatType): Numbers {
   const width = layout.planes[0] as number;
-  if (type === E2M1) {
-    // Twice the magnitude is 0, 1, 2, 3, 4, 6, 8 or 12: a nibble of one constant.
-    const functions = `fn numbers_of(codes: vec4<u32>) -> vec4<f32> {
-  let twice = vec4<f32>(vec4<i32>((vec4<u32>(0xc8643210u) >> ((codes & vec4<u32>(7u)) << vec4<u32>(2u))) & vec4<u32>(15u)));
-  return select(twice, -twice, codes > vec4<u32>(7u));
-}
-`;
-    return {functions, period: 1, weight: () => 1, expression: (i, words) => `numbers_of(${codesExpression(width, i, words)})`};
-  }
-  const functions = type === 'float32' ? '' : floatBitsFunction('bits_of', FLOAT_FORMATS[type], 4);
-  const bits = (codes: string) => (type === 'float32' ? codes : `bits_of(${codes})`);
-  return {
-    functions,
-    period: 0,
-    weight: () => 0,
-    expression: (i, words) => `bitcast<vec4<f32>>(${bits(codesExpression(width, i, words))})`,
-  };
+  const top = (i: number, words: Words) => topExpression(width, i, words);
+  if (type === 'float32') return {...PLAIN, functions: '', expression: (i, words) => `bitcast<vec4<f32>>(${top(i, words)})`};
+  const functions = floatNumbersFunction('numbers_of', FLOAT_FORMATS[type]);
+  return {...PLAIN, functions, expression: (i, words) => `numbers_of(${top(i, words)})`};
 }
 
-function tableNumbers(layout: WeightLayout, table: readonly number[], params: Params): Numbers {
-  const name = params.addTable(table);
-  const look = (c: string) => `${name}[codes.${c} >> 2u][codes.${c} & 3u]`;
-  const functions = `fn numbers_of(codes: vec4<u32>) -> vec4<f32> { return vec4<f32>(${['x', 'y', 'z', 'w'].map(look).join(', ')}); }\n`;
-  return {
-    functions,
-    period: 0,
-    weight: () => 0,
-    expression: (i, words) => `numbers_of(${codesExpression(layout.planes[0] as number, i, words)})`,
+/** 16 numbers by four bits: a tree of choices. Looked up in memory, each lane of each code would be a load of its own. */
+function tableNumbers(layout: WeightLayout, table: readonly number[]): Numbers {
+  const width = layout.planes[0] as number;
+  const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
+  const choose = (entries: readonly string[], bit: number): string => {
+    if (entries.length === 1) return entries[0] as string;
+    const next: string[] = [];
+    for (let i = 0; i < entries.length; i += 2) next.push(`select(${entries[i]}, ${entries[i + 1]}, bit${bit})`);
+    return choose(next, bit + 1);
   };
+  const leaves = table.map((v) => `vec4<f32>(${literal(v)})`);
+  const bits = [0, 1, 2, 3].map((b) => `let bit${b} = (codes & vec4<u32>(${2 ** (28 + b)}u)) != vec4<u32>();`);
+  const functions = `fn numbers_of(codes: vec4<u32>) -> vec4<f32> {\n  ${bits.join('\n  ')}\n  return ${choose(leaves, 0)};\n}\n`;
+  return {...PLAIN, functions, expression: (i, words) => `numbers_of(${topExpression(width, i, words)})`};
 }
 
-export function numbersOf(layout: WeightLayout, params: Params): Numbers {
+export function numbersOf(layout: WeightLayout): Numbers {
   const {decode} = layout;
   if (decode.kind === 'integer') return integerNumbers(layout);
-  return decode.kind === 'float' ? floatNumbers(layout, decode.type) : tableNumbers(layout, decode.table, params);
+  return decode.kind === 'float' ? floatNumbers(layout, decode.type) : tableNumbers(layout, decode.table);
 }
 
 /** Code that loads a chunk's words of one row into variables named `q${tag}_p...`; returns the reader that `expression` takes. */
@@ -162,7 +155,7 @@ export function addPlaneWords(layout: WeightLayout, params: Params): void {
 
 /** `fn lighten(j: u32) -> f32`: 2^-weight of stored column j. */
 export function lightenFunction(numbers: Numbers): string {
-  if (numbers.period <= 1) return `fn lighten(j: u32) -> f32 { return ${powerOfTwo(-numbers.weight(0))}; }\n`;
+  if (numbers.period === 0) return 'fn lighten(j: u32) -> f32 { return 1.0; }\n';
   const step = numbers.weight(1) - numbers.weight(0);
   return `fn lighten(j: u32) -> f32 { return bitcast<f32>((127u - (j & ${numbers.period - 1}u) * ${step}u) << 23u); }\n`;
 }

@@ -92,7 +92,7 @@ function plainPlan(layout: WeightLayout, hasBias: boolean, activation: Activatio
 function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape, hasBias: boolean, activation: Activation | null): Plan {
   const chunking = chunkingOf(layout) as Chunking;
   const params = new Params();
-  const numbers = numbersOf(layout, params);
+  const numbers = numbersOf(layout);
   const sums = needsSums(layout);
   const prepare = preparePlan(layout, chunking, numbers, sums);
   params.add('stride', prepare === null ? layout.inDim : prepare.stride);
