@@ -1,5 +1,6 @@
 /** Which shader multiplies, how much of the result one fragment computes, and how K is split: a pure function of the problem. */
 import {codeBits, type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+import {remember} from './memo.js';
 
 export type WebglVariant = 'blocks' | 'general';
 
@@ -39,15 +40,18 @@ export function chooseWebgl(layout: WeightLayout, rows: number, outDim: number, 
   return {variant: 'blocks', tile, ...shape, splits, reason: `blocks of ${shape.block} columns share their scales`};
 }
 
-const shapes = new WeakMap<WeightLayout, {block: number; unit: number} | null>();
-
-function blockShape(layout: WeightLayout): {block: number; unit: number} | null {
-  let shape = shapes.get(layout);
-  if (shape === undefined) shapes.set(layout, (shape = findBlockShape(layout)));
-  return shape;
+interface BlockShape {
+  readonly block: number;
+  readonly unit: number;
 }
 
-function findBlockShape(layout: WeightLayout): {block: number; unit: number} | null {
+const shapes = new WeakMap<WeightLayout, BlockShape | null>();
+
+function blockShape(layout: WeightLayout): BlockShape | null {
+  return remember(shapes, layout, () => findBlockShape(layout));
+}
+
+function findBlockShape(layout: WeightLayout): BlockShape | null {
   // A 32-bit difference of integers needs more than a float's 24 bits on the way.
   if (layout.decode.kind === 'integer' && codeBits(layout) === 32) return null;
   const run = commonRun(layout);

@@ -3,6 +3,7 @@ import type {Activation} from '../activation.js';
 import {activationFunction} from './glsl/activation.js';
 import {FRAGMENT_INDEX, VERSION} from './glsl/header.js';
 import {Params} from './glsl/params.js';
+import {remember} from './memo.js';
 import type {Shader} from './program.js';
 
 const shaders = new Map<string, Shader>();
@@ -12,9 +13,10 @@ const shaders = new Map<string, Shader>();
  * n..n+3 of the weight by row m of x over part s of K.
  */
 export function finishShader(tile: number, activation: Activation | null, hasBias: boolean): Shader {
-  const key = `${tile} ${activation} ${hasBias}`;
-  let shader = shaders.get(key);
-  if (shader !== undefined) return shader;
+  return remember(shaders, `${tile} ${activation} ${hasBias}`, () => build(tile, activation, hasBias));
+}
+
+function build(tile: number, activation: Activation | null, hasBias: boolean): Shader {
   const params = new Params();
   params.needs('target_width', 'sums_width', 'quads', 'tiles', 'splits', 'row_count', 'out_count');
   if (hasBias) params.needs('bias_width');
@@ -44,6 +46,5 @@ void main() {
   );
 }
 `;
-  shaders.set(key, (shader = {source, ints: params.ints, table: null}));
-  return shader;
+  return {source, ints: params.ints, table: null};
 }

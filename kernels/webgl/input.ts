@@ -4,12 +4,11 @@ import {sectionsOf, type WeightLayout} from '../layout.js';
 import {lineShift, maxTextureSize, type WebglBackend} from './backend.js';
 import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
-import {run, type Shader, tensorTarget} from './program.js';
+import {remember} from './memo.js';
+import {type Dense, denseTexture, run, type Shader, tensorTarget} from './program.js';
 import type {WordsTexture} from './words_texture.js';
 
-export interface DenseInput {
-  readonly info: TensorInfo;
-  readonly texture: WebGLTexture;
+export interface DenseInput extends Dense {
   /** Texel q of row m lies at (q, m), or, folded, at m * width + q counted along lines of 2^shift texels. */
   readonly folded: boolean;
 }
@@ -29,36 +28,29 @@ export function denseInput(backend: WebglBackend, x: TensorInfo, layout: WeightL
   const [m, k] = x.shape as [number, number];
   const width = Math.ceil(k / 4);
   const fits = width <= maxTextureSize() && m <= maxTextureSize();
-  if (fits && k % 4 === 0 && !layout.ordered) return dense(backend, backend.decode(x.dataId, [m, width]), false);
-  const flat = dense(backend, backend.decode(x.dataId), false);
+  if (fits && k % 4 === 0 && !layout.ordered) return {...denseTexture(backend, backend.decode(x.dataId, [m, width])), folded: false};
+  const flat = denseTexture(backend, backend.decode(x.dataId));
   const out = backend.makeTensorInfo([m, width * 4], 'float32');
   const data = backend.texData.get(out.dataId);
   const across = fits ? width : Math.min(2 ** lineShift(), m * width);
   data.isPacked = true;
   data.texShape = [2 * Math.ceil((m * width) / across), 2 * across];
   backend.uploadToGPU(out.dataId);
-  const [, flatWidth] = backend.texData.get(flat.info.dataId).texShape as [number, number];
+  const known = remember(shaders, layout, () => new Map<number, Shader>());
   run(
     backend,
-    arrangeShader(layout, words.shift),
-    {words: {texture: words.texture}, x: {texture: flat.texture}},
-    {in_dim: k, x_width: width, flat_width: flatWidth / 2, row_count: m},
+    remember(known, words.shift, () => arrangeShader(layout, words.shift)),
+    {words, x: flat},
+    {in_dim: k, x_width: width, flat_width: flat.width, row_count: m},
     tensorTarget(backend, out.dataId),
   );
   backend.disposeIntermediateTensorInfo(flat.info);
-  return dense(backend, out, !fits);
+  return {...denseTexture(backend, out), folded: !fits};
 }
 
-function dense(backend: WebglBackend, info: TensorInfo, folded: boolean): DenseInput {
-  const {texture} = backend.texData.get(info.dataId);
-  return {info, texture: (texture as {texture: WebGLTexture}).texture, folded};
-}
-
-const shaders = new WeakMap<WeightLayout, Shader>();
+const shaders = new WeakMap<WeightLayout, Map<number, Shader>>();
 
 function arrangeShader(layout: WeightLayout, shift: number): Shader {
-  let shader = shaders.get(layout);
-  if (shader !== undefined) return shader;
   const params = new Params();
   params.needs('in_dim', 'x_width', 'flat_width', 'row_count', 'target_width');
   const column = layout.ordered ? `int(word(${params.add('order_start', sectionsOf(layout).order.start)} + k))` : 'k';
@@ -76,6 +68,5 @@ void main() {
   result = values;
 }
 `;
-  shaders.set(layout, (shader = {source, ints: params.ints, table: null}));
-  return shader;
+  return {source, ints: params.ints, table: null};
 }

@@ -4,8 +4,8 @@
  */
 import {codeBits, type WeightLayout} from '../layout.js';
 import {planeFetch, type WebglChoice} from './choose.js';
-import {accessFunctions, DEVICE, numberFunction, valueFunction} from './glsl/access.js';
-import {bits4Function, PICK} from './glsl/float_bits.js';
+import {accessFunctions, DEVICE, valueFunctions} from './glsl/access.js';
+import {bits4Function} from './glsl/float_bits.js';
 import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {readInput} from './input.js';
@@ -39,7 +39,7 @@ void main() {
 export function generalShader(layout: WeightLayout, choice: WebglChoice, shift: number, folded: boolean): Shader {
   const params = new Params();
   const inDim = params.add('in_dim', layout.inDim);
-  const functions = accessFunctions(layout, params, DEVICE) + numberFunction(layout, params) + valueFunction(layout, DEVICE);
+  const functions = accessFunctions(layout, params, DEVICE) + valueFunctions(layout, params, DEVICE, false);
   const value = (j: number) => `uintBitsToFloat(value_at(n${j}, k))`;
   const main = `int units = (${inDim} + ${choice.unit - 1}) / ${choice.unit}, first = units * part / splits, last = units * (part + 1) / splits;
   for (int u = first; u < last; u++) {
@@ -96,7 +96,8 @@ function scaleUnit(layout: WeightLayout, tile: number): string {
   if (layout.scales.length > 0) lines.push(`vec4 scale = ${perRow('scale_of')};`);
   if (layout.offsets.length > 0) {
     const centre = `${centreOf(layout)}.0`;
-    const shift = centreOf(layout) === 0 ? '' : layout.scales.length === 0 ? ` + ${centre}` : divides ? ` + ${centre} / scale` : ` + ${centre} * scale`;
+    const shift =
+      centreOf(layout) === 0 ? '' : layout.scales.length === 0 ? ` + ${centre}` : divides ? ` + ${centre} / scale` : ` + ${centre} * scale`;
     lines.push(`vec4 offset = ${perRow('offset_of')}${shift};`);
   }
   for (const i of times(tile, (t) => t)) {
@@ -140,7 +141,8 @@ function codes4(layout: WeightLayout, block: number, v: number, row: number): st
   const fields = layout.planes.map((width, plane) => {
     const bits = QUAD.map((l) => (4 * v + l) * width);
     const parts = [...new Set(bits.map((bit) => wordAt(layout, plane, block, row, bit)))];
-    const spread = parts.length === 1 ? `uvec4(${parts[0]})` : `uvec4(${bits.map((bit) => wordAt(layout, plane, block, row, bit)).join(', ')})`;
+    const spread =
+      parts.length === 1 ? `uvec4(${parts[0]})` : `uvec4(${bits.map((bit) => wordAt(layout, plane, block, row, bit)).join(', ')})`;
     const field = width === 32 ? spread : `((${spread} >> uvec4(${bits.map((bit) => `${bit & 31}u`).join(', ')})) & ${2 ** width - 1}u)`;
     const text = low === 0 ? field : `(${field} << ${low})`;
     low += width;
@@ -155,13 +157,20 @@ function numbers4(layout: WeightLayout, block: number, v: number, row: number): 
   const codes = codes4(layout, block, v, row);
   if (decode.kind === 'table') return `table4(${codes})`;
   if (decode.kind === 'float') return `uintBitsToFloat(bits4_${decode.type}(${codes}))`;
-  const less = zero.kind === 'codes' ? ` - z${row}` : zero.kind === 'constant' ? ` - ${zero.value}` : centreOf(layout) > 0 ? ` - ${centreOf(layout)}` : '';
+  const less =
+    zero.kind === 'codes'
+      ? ` - z${row}`
+      : zero.kind === 'constant'
+        ? ` - ${zero.value}`
+        : centreOf(layout) > 0
+          ? ` - ${centreOf(layout)}`
+          : '';
   return `vec4(ivec4(${codes})${less})`;
 }
 
 function decodeFunctions(layout: WeightLayout, params: Params): string {
   const {decode} = layout;
-  if (decode.kind === 'float') return PICK + bits4Function(decode.type);
+  if (decode.kind === 'float') return bits4Function(decode.type);
   if (decode.kind === 'integer') return '';
   params.table = decode.table;
   const entry = (l: string) => `decode_table[c.${l} >> 2][c.${l} & 3u]`;

@@ -1,6 +1,8 @@
 /** Our own shader programs: compiled once a backend, run with integer uniforms and textures of any kind. */
+import type {TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
 import type {GpgpuProgram, WebglBackend} from './backend.js';
+import {remember} from './memo.js';
 
 /** A fragment shader and the uniforms that its layout fixes. */
 export interface Shader {
@@ -31,11 +33,8 @@ interface Compiled {
 const caches = new WeakMap<WebglBackend, Map<string, Compiled>>();
 
 function compiled(backend: WebglBackend, source: string): Compiled {
-  let cache = caches.get(backend);
-  if (cache === undefined) caches.set(backend, (cache = new Map()));
-  let found = cache.get(source);
-  if (found === undefined) cache.set(source, (found = compile(backend, source)));
-  return found;
+  const cache = remember(caches, backend, () => new Map<string, Compiled>());
+  return remember(cache, source, () => compile(backend, source));
 }
 
 function compile(backend: WebglBackend, source: string): Compiled {
@@ -68,11 +67,7 @@ export function run(
   const {gpgpu} = backend;
   const {gl} = gpgpu;
   const {program, locations} = compiled(backend, shader.source);
-  const locate = (name: string) => {
-    let location = locations.get(name);
-    if (location === undefined) locations.set(name, (location = gl.getUniformLocation(program, name)));
-    return location;
-  };
+  const locate = (name: string) => remember(locations, name, () => gl.getUniformLocation(program, name));
   target.bind();
   gpgpu.setProgram(program);
   gpgpu.bindVertexArray(program.vao);
@@ -86,6 +81,17 @@ export function run(
   gl.uniform1i(locate('target_width'), target.width);
   if (shader.table !== null) gl.uniform4fv(locate('decode_table'), shader.table);
   gpgpu.executeProgram();
+}
+
+/** A tensor that tf.js has decoded: its values in order, four a texel, `width` texels a line. The caller disposes `info`. */
+export interface Dense extends Sampled {
+  readonly info: TensorInfo;
+  readonly width: number;
+}
+
+export function denseTexture(backend: WebglBackend, info: TensorInfo): Dense {
+  const {texture, texShape} = backend.texData.get(info.dataId);
+  return {info, texture: (texture as {texture: WebGLTexture}).texture, width: Math.ceil((texShape as [number, number])[1] / 2)};
 }
 
 /** A tensor's own texture as a target, two by two values a texel. The tensor must be packed and on the GPU. */

@@ -4,6 +4,7 @@
  */
 import {DeviceError} from '../../src/errors.js';
 import type {WebglBackend} from './backend.js';
+import {remember} from './memo.js';
 import type {Target} from './program.js';
 
 export interface Scratch extends Target {
@@ -30,8 +31,7 @@ export function acquire(backend: WebglBackend, width: number, height: number, la
 /** Gives a texture back. Spares are not counted in numBytesInGPU, as tf.js does not count its own. */
 export function release(backend: WebglBackend, scratch: Scratch): void {
   backend.numBytesInGPU -= scratch.bytes;
-  let kept = spares.get(backend);
-  if (kept === undefined) spares.set(backend, (kept = []));
+  const kept = remember(spares, backend, () => []);
   kept.unshift(scratch);
   const dropped = kept.length > SPARES ? kept.pop() : undefined;
   if (dropped === undefined) return;
@@ -70,12 +70,12 @@ function create(backend: WebglBackend, width: number, height: number, layers: nu
   return {width, height, layers, bytes, texture, framebuffer, bind};
 }
 
-/** The numbers of a scratch texture of one layer, in order. Waits for the GPU. */
-export function readFloats(backend: WebglBackend, scratch: Scratch, length: number): Float32Array {
+/** The words of a scratch texture of one layer, in order. Waits for the GPU. */
+export function readWords(backend: WebglBackend, scratch: Scratch): Uint32Array {
   const {gl} = backend.gpgpu;
   const out = new Uint32Array(scratch.width * scratch.height * 4);
   gl.bindFramebuffer(gl.FRAMEBUFFER, scratch.framebuffer);
   gl.readBuffer(gl.COLOR_ATTACHMENT0);
   gl.readPixels(0, 0, scratch.width, scratch.height, gl.RGBA_INTEGER, gl.UNSIGNED_INT, out);
-  return new Float32Array(out.buffer, 0, length);
+  return out;
 }

@@ -3,12 +3,15 @@ import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
 import {checkContext, lineShift, maxTextureSize, rendersFloat32, type WebglBackend} from './backend.js';
-import {accessFunctions, EXACT, numberFunction, valueFunction} from './glsl/access.js';
+import {checkDevice} from './check.js';
+import {commonRun} from './choose.js';
+import {accessFunctions, EXACT, valueFunctions} from './glsl/access.js';
 import {exactArithmetic} from './glsl/exact.js';
 import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
-import {run, type Sampled, type Shader, tensorTarget} from './program.js';
-import {acquire, readFloats, release} from './scratch.js';
+import {remember} from './memo.js';
+import {denseTexture, run, type Sampled, type Shader, tensorTarget} from './program.js';
+import {acquire, readWords, release} from './scratch.js';
 import {wordsTexture} from './words_texture.js';
 
 /** Rows are a range, or are read from a tensor. The result is tf.js's 2 x 2 texels, or the bits of four values in a row. */
@@ -21,56 +24,79 @@ interface Variant {
 const shaders = new WeakMap<WeightLayout, Map<string, Shader>>();
 
 function shaderFor(layout: WeightLayout, variant: Variant): Shader {
-  let known = shaders.get(layout);
-  if (known === undefined) shaders.set(layout, (known = new Map()));
-  const key = `${variant.shift} ${variant.chosen} ${variant.target}`;
-  let shader = known.get(key);
-  if (shader === undefined) known.set(key, (shader = unpackShader(layout, variant)));
-  return shader;
+  const known = remember(shaders, layout, () => new Map<string, Shader>());
+  return remember(known, `${variant.shift} ${variant.chosen} ${variant.target}`, () => unpackShader(layout, variant));
 }
 
 function unpackShader(layout: WeightLayout, {shift, chosen, target}: Variant): Shader {
   const params = new Params();
-  const inDim = params.add('in_dim', layout.inDim);
+  params.add('in_dim', layout.inDim);
   params.needs('target_width', 'row_start', 'row_count', 'out_dim', 'rows_width', 'inverse_start', 'first_value');
-  const functions =
-    exactArithmetic(params) + accessFunctions(layout, params, EXACT) + numberFunction(layout, params) + valueFunction(layout, EXACT);
-  // A row that does not exist reads as NaN: seen, unlike a wrong one.
-  const row = chosen
-    ? `int c = int(floor(texelFetch(rows, ivec2((r >> 2) % rows_width, (r >> 2) / rows_width), 0)[r & 3] + 0.5));
-  if (c < 0 || c >= out_dim) return ${0x7fc00000}u;
-  int n = row_start + c;`
-    : 'int n = row_start + r;';
+  // Two columns of a texel share their scales and their word, unless an order or a short group comes between them.
+  const pairs = target === 'packed' && !layout.ordered && commonRun(layout) % 2 === 0;
+  const functions = exactArithmetic(params) + accessFunctions(layout, params, EXACT) + valueFunctions(layout, params, EXACT, pairs);
   const column = layout.ordered ? 'int(word(inverse_start + k))' : 'k';
-  const write =
-    target === 'packed'
-      ? `out vec4 result;
+  const value = pairs ? '' : `uint at(int r, int k) { return inside(r, k) ? value_at(row_of(r), ${column}) : outside(r, k); }\n`;
+  const source = `${VERSION}${params.declarations()}${chosen ? 'uniform sampler2D rows;\n' : ''}${wordReaders(shift)}${functions}
+${rowFunctions(chosen)}${value}${target === 'bits' ? WRITE_BITS : pairs ? WRITE_PAIRS : WRITE_PACKED}`;
+  return {source, ints: params.ints, table: params.table};
+}
+
+/**
+ * row_of(r): row of the record that row r of the result is; inside(r, k): there is such a weight; outside(r, k): what stands
+ * for it otherwise. Padding must be 0 for tf.js; a chosen row that does not exist is NaN: seen, unlike a wrong one.
+ */
+function rowFunctions(chosen: boolean): string {
+  const exists = 'k < in_dim && r < row_count';
+  if (!chosen) {
+    return `int row_of(int r) { return row_start + r; }
+bool inside(int r, int k) { return ${exists}; }
+uint outside(int r, int k) { return 0u; }
+`;
+  }
+  return `int chosen_row(int r) { return int(floor(texelFetch(rows, ivec2((r >> 2) % rows_width, (r >> 2) / rows_width), 0)[r & 3] + 0.5)); }
+int row_of(int r) { return row_start + chosen_row(r); }
+bool inside(int r, int k) {
+  if (!(${exists})) return false;
+  int c = chosen_row(r);
+  return c >= 0 && c < out_dim;
+}
+uint outside(int r, int k) { return ${exists} ? ${0x7fc00000}u : 0u; }
+`;
+}
+
+const START_PACKED = `out vec4 result;
 void main() {
-  int t = ${FRAGMENT_INDEX}, across = (${inDim} + 1) / 2, r = t / across * 2, k = t % across * 2;
+  int t = ${FRAGMENT_INDEX}, across = (in_dim + 1) / 2, r = t / across * 2, k = t % across * 2;`;
+
+const WRITE_PACKED = `${START_PACKED}
   result = uintBitsToFloat(uvec4(at(r, k), at(r, k + 1), at(r + 1, k), at(r + 1, k + 1)));
-}`
-      : `out uvec4 result;
+}
+`;
+
+const WRITE_PAIRS = `uvec2 pair(int r, int k) {
+  uvec2 values = inside(r, k) ? values_at(row_of(r), k) : uvec2(outside(r, k));
+  return k + 1 < in_dim ? values : uvec2(values.x, 0u);
+}
+${START_PACKED}
+  result = uintBitsToFloat(uvec4(pair(r, k), pair(r + 1, k)));
+}
+`;
+
+const WRITE_BITS = `out uvec4 result;
 void main() {
   int t = first_value + ${FRAGMENT_INDEX} * 4;
   uvec4 bits;
-  for (int i = 0; i < 4; i++) bits[i] = at((t + i) / ${inDim}, (t + i) % ${inDim});
+  for (int i = 0; i < 4; i++) bits[i] = at((t + i) / in_dim, (t + i) % in_dim);
   result = bits;
-}`;
-  const source = `${VERSION}${params.declarations()}${chosen ? 'uniform sampler2D rows;\n' : ''}${wordReaders(shift)}${functions}
-uint at(int r, int k) {
-  if (k >= ${inDim} || r >= row_count) return 0u;
-  ${row}
-  return value_at(n, ${column});
 }
-${write}
 `;
-  return {source, ints: params.ints, table: params.table};
-}
 
 /** words [L] int32, rows [R] int32 or none -> float32 [R, K]. */
 export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   const webgl = backend as unknown as WebglBackend;
   checkContext(webgl);
+  checkDevice(webgl);
   const {layout, rowStart, rowEnd} = attrs as unknown as UnpackWeightAttrs;
   const rows = inputs.rows as TensorInfo | undefined;
   const words = wordsTexture(webgl, (inputs.words as TensorInfo).dataId, layout);
@@ -82,19 +108,44 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
     out_dim: rowEnd - rowStart,
     inverse_start: words.inverseOrder,
   };
-  let decoded: TensorInfo | null = null;
-  if (rows !== undefined) {
-    decoded = webgl.decode(rows.dataId);
-    const {texture, texShape} = webgl.texData.get(decoded.dataId);
-    textures.rows = {texture: (texture as {texture: WebGLTexture}).texture};
-    ints.rows_width = Math.ceil((texShape as [number, number])[1] / 2);
+  const chosen = rows === undefined ? null : rowsTexture(webgl, rows);
+  if (chosen !== null) {
+    textures.rows = chosen;
+    ints.rows_width = chosen.width;
   }
   const variant = {shift: words.shift, chosen: rows !== undefined};
-  const shape = [count, layout.inDim];
-  const result = rendersFloat32() ? onDevice(webgl, layout, variant, textures, ints, shape) : throughHost(webgl, layout, variant, textures, ints, shape);
-  if (decoded !== null) webgl.disposeIntermediateTensorInfo(decoded);
+  const draw = rendersFloat32() ? onDevice : throughHost;
+  const result = draw(webgl, layout, variant, textures, ints, [count, layout.inDim]);
+  chosen?.free();
   return result;
 };
+
+/** Row numbers, four a texel. */
+interface Rows extends Sampled {
+  readonly width: number;
+  free(): void;
+}
+
+function rowsTexture(backend: WebglBackend, rows: TensorInfo): Rows {
+  const {values} = backend.texData.get(rows.dataId);
+  if (rendersFloat32() || values === null || values === undefined) {
+    const dense = denseTexture(backend, backend.decode(rows.dataId));
+    return {texture: dense.texture, width: dense.width, free: () => backend.disposeIntermediateTensorInfo(dense.info)};
+  }
+  // Where tf.js's textures hold 16 bits, numbers above 2048 would change: a float32 texture can be read, if not drawn.
+  const {gl} = backend.gpgpu;
+  const texels = Math.ceil(values.length / 4);
+  const width = Math.min(2 ** lineShift(), texels);
+  const height = Math.ceil(texels / width);
+  const texture = gl.createTexture() as WebGLTexture;
+  const floats = new Float32Array(width * height * 4);
+  floats.set(values);
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, width, height);
+  gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, gl.FLOAT, floats);
+  return {texture, width, free: () => gl.deleteTexture(texture)};
+}
 
 type Draw = (
   backend: WebglBackend,
@@ -125,7 +176,8 @@ const throughHost: Draw = (backend, layout, variant, textures, ints, shape) => {
   const step = scratch.width * scratch.height * 4;
   for (let first = 0; first < values.length; first += step) {
     run(backend, shaderFor(layout, {...variant, target: 'bits'}), textures, {...ints, first_value: first}, scratch);
-    values.set(readFloats(backend, scratch, Math.min(step, values.length - first)), first);
+    const floats = new Float32Array(readWords(backend, scratch).buffer);
+    values.set(floats.subarray(0, values.length - first), first);
   }
   release(backend, scratch);
   return backend.makeTensorInfo(shape, 'float32', values);

@@ -46,14 +46,23 @@ function entryReader(name: string, grid: Grid, params: Params, groupIndex: strin
 type Kind = 'scale' | 'offset';
 
 /** `uint KIND_of(int n, int j)`: level 0, times or over level 1, as bits. */
-function levelsReader(kind: Kind, levels: readonly Level[], starts: readonly number[], params: Params, groupIndex: string, math: Arithmetic): string {
+function levelsReader(
+  kind: Kind,
+  levels: readonly Level[],
+  starts: readonly number[],
+  params: Params,
+  groupIndex: string,
+  math: Arithmetic,
+): string {
   if (levels.length === 0) return '';
   const functions = levels.map((level, i) => {
     const entry = entryReader(`${kind}${i}_entry`, level.grid, params, groupIndex);
     return entry + levelReader(`${kind}${i}_number`, level.type, params.add(`${kind}${i}_start`, starts[i] as number));
   });
   const read = (i: number) => `${kind}${i}_number(${kind}${i}_entry(n, j))`;
-  const product = levels.slice(1).reduce((text, level, i) => (level.divide ? math.divide(text, read(i + 1)) : math.multiply(text, read(i + 1))), read(0));
+  const product = levels
+    .slice(1)
+    .reduce((text, level, i) => (level.divide ? math.divide(text, read(i + 1)) : math.multiply(text, read(i + 1))), read(0));
   return `${functions.join('')}uint ${kind}_of(int n, int j) { return ${product}; }\n`;
 }
 
@@ -85,7 +94,8 @@ export function accessFunctions(layout: WeightLayout, params: Params, math: Arit
   const sections = sectionsOf(layout);
   const groupIndex = layout.indexed ? params.add('group_index_start', sections.groupIndex.start) : '';
   const parts = [...floatTypes(layout)].map(bitsFunction);
-  const starts = (prefix: string, values: readonly number[]) => values.map((v, p) => (v === 0 ? '0' : params.add(`${prefix}${p}_start`, v)));
+  const starts = (prefix: string, values: readonly number[]) =>
+    values.map((v, p) => (v === 0 ? '0' : params.add(`${prefix}${p}_start`, v)));
   parts.push(codeReader('code_at', layout.planes, starts('plane', sections.planeStarts)));
   parts.push(`uint code_of(int n, int j) { return code_at(n * ${params.add('row_words', sections.rowWords)}, j); }\n`);
   if (layout.zero.kind === 'codes') {
@@ -99,27 +109,68 @@ export function accessFunctions(layout: WeightLayout, params: Params, math: Arit
   return parts.join('');
 }
 
-/** `uint number_at(int n, int j)`: number - zero, as bits. */
-export function numberFunction(layout: WeightLayout, params: Params): string {
-  const {decode, zero} = layout;
-  const body = (text: string) => `uint number_at(int n, int j) { ${text} }\n`;
+/** The expression of the zero that is subtracted, a code, for weight (n, j). */
+function zeroExpression(layout: WeightLayout, params: Params): string {
+  const {zero} = layout;
+  if (zero.kind === 'codes') return 'zero_of(n, j)';
+  return zero.kind === 'constant' ? `uint(${params.add('zero_value', zero.value | 0)})` : '0u';
+}
+
+/** `uint number_of(uint c, uint z)`: the number of code c, less the zero z, as bits. */
+function numberFunction(layout: WeightLayout, params: Params): string {
+  const {decode} = layout;
+  const body = (text: string) => `uint number_of(uint c, uint z) { ${text} }\n`;
   if (decode.kind === 'table') {
     params.table = decode.table;
-    return body('uint c = code_of(n, j); return floatBitsToUint(decode_table[c >> 2][c & 3u]);');
+    return body('return floatBitsToUint(decode_table[c >> 2][c & 3u]);');
   }
-  if (decode.kind === 'float') return body(`return bits_${decode.type}(code_of(n, j));`);
-  const subtrahend = zero.kind === 'codes' ? 'zero_of(n, j)' : zero.kind === 'constant' ? `uint(${params.add('zero_value', zero.value | 0)})` : '0u';
-  if (codeBits(layout) <= 16) return body(`return floatBitsToUint(float(int(code_of(n, j)) - int(${subtrahend})));`);
+  if (decode.kind === 'float') return body(`return bits_${decode.type}(c);`);
+  if (codeBits(layout) <= 16) return body('return floatBitsToUint(float(int(c) - int(z)));');
   // The difference needs 33 bits: sign and magnitude, whose halves are exact floats, so that only their sum rounds.
-  return body(`uint c = code_of(n, j), z = ${subtrahend}, d = c < z ? z - c : c - z;
+  return body(`uint d = c < z ? z - c : c - z;
   float magnitude = float(int(d >> 16)) * 65536.0 + float(int(d & 65535u));
   return floatBitsToUint(c < z ? -magnitude : magnitude);`);
 }
 
-/** `uint value_at(int n, int j)`: (number - zero) * scale + offset, as bits. */
-export function valueFunction(layout: WeightLayout, math: Arithmetic): string {
-  let value = 'number_at(n, j)';
-  if (layout.scales.length > 0) value = layout.scales[0]?.divide === true ? math.divide(value, 'scale_of(n, j)') : math.multiply(value, 'scale_of(n, j)');
-  if (layout.offsets.length > 0) value = math.add(value, 'offset_of(n, j)');
-  return `uint value_at(int n, int j) { return ${value}; }\n`;
+/**
+ * `uint value_at(int n, int j)`: (number - zero) * scale + offset, as bits; and, for pairs of columns that share their scales,
+ * `uvec2 values_at(int n, int j)` of columns j, which is even, and j + 1.
+ */
+export function valueFunctions(layout: WeightLayout, params: Params, math: Arithmetic, pairs: boolean): string {
+  const scaled = layout.scales.length > 0;
+  const offset = layout.offsets.length > 0;
+  let value = 'number_of(c, z)';
+  if (scaled) value = layout.scales[0]?.divide === true ? math.divide(value, 's') : math.multiply(value, 's');
+  if (offset) value = math.add(value, 'o');
+  const combine = `uint combine(uint c, uint z, uint s, uint o) { return ${value}; }\n`;
+  const rest = `z = ${zeroExpression(layout, params)}, s = ${scaled ? 'scale_of(n, j)' : '0u'}, o = ${offset ? 'offset_of(n, j)' : '0u'}`;
+  const one = `uint value_at(int n, int j) {
+  uint c = code_of(n, j), ${rest};
+  return combine(c, z, s, o);
+}
+`;
+  const two = `uvec2 values_at(int n, int j) {
+  uvec2 c = codes2_of(n, j);
+  uint ${rest};
+  return uvec2(combine(c.x, z, s, o), combine(c.y, z, s, o));
+}
+`;
+  return numberFunction(layout, params) + combine + (pairs ? pairReader(layout) + two : one);
+}
+
+/** `uvec2 codes2_of(int n, int j)`: the codes of columns j, which is even, and j + 1: one word, unless they fill two. */
+function pairReader(layout: WeightLayout): string {
+  const {planeStarts} = sectionsOf(layout);
+  let low = 0;
+  const lines = layout.planes.map((width, p) => {
+    const at = `n * row_words${planeStarts[p] === 0 ? '' : ` + plane${p}_start`} + j / ${32 / width}`;
+    const field = width === 16 ? 'uvec2(w & 65535u, w >> 16)' : `uvec2(w, w >> ${width}) & ${2 ** width - 1}u`;
+    const text =
+      width === 32
+        ? `c = uvec2(word(${at}), word(${at} + 1));`
+        : `w = word(${at}) >> ((j & ${32 / width - 1}) * ${width}); c |= (${field}) << ${low};`;
+    low += width;
+    return text;
+  });
+  return `uvec2 codes2_of(int n, int j) {\n  uvec2 c = uvec2(0u);\n  uint w;\n  ${lines.join('\n  ')}\n  return c;\n}\n`;
 }

@@ -55,8 +55,7 @@ export function activationFunction(activation: Activation | null): string {
     case 'gelu_tanh':
       // 1 + tanh(u) is 2 sigmoid(2u), without the cancellation where u < 0.
       return (
-        EXP +
-        body('return x != x ? x : x < -20.0 ? 0.0 : x > 20.0 ? x : x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x));')
+        EXP + body('return x != x ? x : x < -20.0 ? 0.0 : x > 20.0 ? x : x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x));')
       );
     case 'gelu':
       return (

@@ -1,68 +1,41 @@
 /**
- * GLSL that turns small floats into the bits of float32, exactly, for every code. Built from integers: shaders may flush
- * subnormals, so no float here is ever subnormal.
+ * GLSL that turns small floats into float32, exactly, for every code. Built from integers: shaders may flush subnormals, so
+ * no float here is ever subnormal.
  */
 import {FLOAT_FORMATS, type FloatFormat} from '../../float_codes.js';
 import type {FloatType, LevelType} from '../../layout.js';
 
 const NAN = 0x7fc00000;
-const INFINITY = 0x7f800000;
+const EXPONENT = 0x7f800000;
 
-/** GLSL ES has no hexadecimal floats: 2^exponent by its bits. */
-function powerOfTwo(exponent: number): string {
-  return `uintBitsToFloat(${(exponent + 127) * 2 ** 23}u)`;
+/** Bits of 2^exponent. */
+const powerBits = (exponent: number) => (exponent + 127) * 2 ** 23;
+
+/** `1 lane or 4` of a type, and the mask of lanes where a signed number is negative: GLSL ES 3.00 mixes floats only. */
+function lanes(count: 1 | 4) {
+  const u = count === 1 ? 'uint' : 'uvec4';
+  const i = count === 1 ? 'int' : 'ivec4';
+  return {u, negative: (text: string) => `${u}(${i}(${text}) >> 31)`};
 }
 
-type Lanes = 1 | 4;
-
-/** An unsigned literal of so many lanes. */
-function literal(lanes: Lanes, value: number): string {
-  return lanes === 1 ? `${value}u` : `uvec4(${value}u)`;
-}
-
-/** `condition ? yes : no`, lane by lane. GLSL ES 3.00 mixes floats only, so integers are chosen by a mask. */
-function choose(lanes: Lanes, condition: {scalar: string; vector: string}, yes: string, no: string): string {
-  return lanes === 1 ? `(${condition.scalar} ? ${yes} : ${no})` : `pick(${condition.vector}, ${yes}, ${no})`;
-}
-
-const compare = (name: string, operator: string, a: string, b: string) => ({scalar: `${a} ${operator} ${b}`, vector: `${name}(${a}, ${b})`});
-
-/** Needed once by the four-lane functions. */
-export const PICK = `uvec4 pick(bvec4 condition, uvec4 yes, uvec4 no) {
-  uvec4 mask = uvec4(0u) - uvec4(condition);
-  return (yes & mask) | (no & ~mask);
-}
-`;
-
-/** `NAME(code) -> bits`: code in the low bits, nothing above them. Subnormals are counted in their unit, an exact product. */
-function floatBits(name: string, format: FloatFormat, lanes: Lanes): string {
+/**
+ * `NAME(code) -> bits`: code in the low bits, nothing above them. A subnormal m 2^e is read as (1 + m) 2^e less 2^e.
+ */
+function floatBits(name: string, format: FloatFormat, count: 1 | 4): string {
   const {bits, mantissaBits: m, exponentBits, bias, special} = format;
-  const u = lanes === 1 ? 'uint' : 'uvec4';
-  const f = lanes === 1 ? 'float(int(magnitude))' : 'vec4(ivec4(magnitude))';
-  const lit = (value: number) => literal(lanes, value);
-  const lines = [`${u} magnitude = code & ${lit(2 ** (bits - 1) - 1)};`];
-  if (bias === 127) {
-    // bfloat16: the exponent of float32, subnormals included.
-    lines.push(`${u} r = magnitude << ${23 - m};`);
-  } else {
-    const small = `floatBitsToUint(${f} * ${powerOfTwo(1 - bias - m)})`;
-    const normal = `(magnitude << ${23 - m}) + ${lit((127 - bias) * 2 ** 23)}`;
-    lines.push(`${u} r = ${choose(lanes, compare('lessThan', '<', 'magnitude', lit(2 ** m)), small, normal)};`);
-    if (special === 'ieee') {
-      const top = lit((2 ** exponentBits - 1) * 2 ** m);
-      const infinite = `${lit(INFINITY)} | (magnitude << ${23 - m})`;
-      lines.push(`r = ${choose(lanes, compare('greaterThanEqual', '>=', 'magnitude', top), infinite, 'r')};`);
-    }
-    if (special === 'fn') {
-      const all = lit(2 ** (bits - 1) - 1);
-      lines.push(`r = ${choose(lanes, compare('equal', '==', 'magnitude', all), lit(NAN), 'r')};`);
-    }
+  const {u, negative} = lanes(count);
+  const top = 2 ** exponentBits - 1;
+  const lines = [`${u} magnitude = code & ${2 ** (bits - 1) - 1}u, r = magnitude << ${23 - m};`];
+  // bfloat16 has the exponent of float32, subnormals included.
+  if (bias !== 127) {
+    lines.push(`${u} small = ${negative(`magnitude - ${2 ** m}u`)};`);
+    lines.push(`r += ${(127 - bias) * 2 ** 23}u + (small & ${2 ** 23}u);`);
+    lines.push(`r = floatBitsToUint(uintBitsToFloat(r) - uintBitsToFloat(small & ${powerBits(1 - bias)}u));`);
+    if (special === 'ieee') lines.push(`r |= ${negative(`${top * 2 ** m - 1}u - magnitude`)} & ${EXPONENT}u;`);
+    if (special === 'fn') lines.push(`r |= ${negative(`${2 ** (bits - 1) - 2}u - magnitude`)} & ${NAN}u;`);
   }
-  lines.push(`r |= (code >> ${bits - 1}) << 31;`);
-  if (special === 'fnuz') {
-    const negativeZero = lit(2 ** (bits - 1));
-    lines.push(`r = ${choose(lanes, compare('equal', '==', 'code', negativeZero), lit(NAN), 'r')};`);
-  }
+  lines.push(`r |= (code << ${32 - bits}) & ${2 ** 31}u;`);
+  if (special === 'fnuz') lines.push(`r |= ${negative(`(code ^ ${2 ** (bits - 1)}u) - 1u`)} & ${NAN}u;`);
   return `${u} ${name}(${u} code) {\n  ${lines.join('\n  ')}\n  return r;\n}\n`;
 }
 
@@ -82,7 +55,7 @@ export function bitsFunction(type: FloatType | LevelType): string {
   }
 }
 
-/** `uvec4 bits4_TYPE(uvec4 code)` for a float type of codes; wants PICK. */
+/** `uvec4 bits4_TYPE(uvec4 code)` for a float type of codes. */
 export function bits4Function(type: FloatType): string {
   if (type === 'float32') return 'uvec4 bits4_float32(uvec4 code) { return code; }\n';
   return floatBits(`bits4_${type}`, FLOAT_FORMATS[type], 4);
