@@ -2,6 +2,7 @@
 import * as contract from '../kernels/contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import * as fp8 from '../kernels/fp8_contract.js';
+import * as fused from '../kernels/fused.js';
 import {registerGradients} from '../kernels/gradients.js';
 import {registerWasmKernels} from '../kernels/wasm/index.js';
 import {gptqUnpack, gptqUnpackAsync, registerGptqUnpack} from './formats/gptq_unpack.js';
@@ -26,6 +27,7 @@ export {DeviceRef} from './device.js';
 export {DType} from './dtype.js';
 export * from './errors.js';
 export {Checkpoint, type LinearOptions, type MLPOptions, openCheckpoint} from './io/checkpoint.js';
+export {type SavedFile, type SavedLayers, saveSafetensors, saveSafetensorsAsync} from './io/save.js';
 export {DenseWeight} from './layers/dense_weight.js';
 export {GPTQLinear, type GPTQLinearConfig} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
@@ -40,6 +42,8 @@ export {type Cut, Segment, ShardingStrategy, type SplitOptions, type StrategyCon
 export const ops = {
   quantizedMatMul: contract.quantizedMatMul,
   unpackWeight: contract.unpackWeight,
+  gatedActivation: fused.gatedActivation,
+  rmsNorm: fused.rmsNorm,
   gptqUnpack,
   gptqUnpackAsync,
   fp8Quantize: fp8.fp8Quantize,

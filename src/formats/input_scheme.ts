@@ -36,7 +36,7 @@ export function scalarTensor({dtype, shape, code}: StoredScalar): FileTensor {
 }
 
 /** Largest number of the type, or the divisor of int8 that compressed-tensors uses (half a step beyond 127). */
-const DIVISORS = {float8_e4m3fn: 448, int8: 127.5, float4_e2m1fn: 6} as const;
+export const DIVISORS = {float8_e4m3fn: 448, int8: 127.5, float4_e2m1fn: 6} as const;
 
 const GRANULARITIES: Readonly<Record<CompressedArgs['strategy'], InputScheme['granularity'] | null>> = {
   tensor: 'tensor',

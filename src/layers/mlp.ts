@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ACTIVATIONS, type Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
+import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {DeviceRef} from '../device.js';
@@ -130,8 +131,12 @@ export class MLP extends tf.LayersModel {
   /** x [..., H] -> [..., H]. */
   forward(x: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
-      const [gate, up] = this.gateUp === null ? [this.gateProj.forward(x), this.upProj.forward(x)] : halves(this.gateUp.forward(x));
-      return this.downProj.forward(tf.mul(activateTensor(this.activationFunction, gate as tf.Tensor), up as tf.Tensor));
+      const act = this.activationFunction;
+      const gated =
+        this.gateUp === null
+          ? tf.mul(activateTensor(act, this.gateProj.forward(x)), this.upProj.forward(x))
+          : gatedActivation(this.gateUp.forward(x), act);
+      return this.downProj.forward(gated);
     });
   }
 
@@ -180,7 +185,7 @@ export class MLP extends tf.LayersModel {
   /** Takes `gate_proj.weight` [F, H], `up_proj.weight` [F, H], `down_proj.weight` [H, F] and biases, all or none. Throws as Linear.loadStateDict. */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
     const prefix = this.keyPrefix;
-    const keys = this.children().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
+    const keys = this.projections().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
     checkKeys(
       dict,
       keys.map((k) => prefix + k),
@@ -190,7 +195,7 @@ export class MLP extends tf.LayersModel {
     // All three are ready before one is written: a failure must leave every projection as it was.
     const ready: PreparedState[] = [];
     try {
-      for (const [child, l] of this.children()) {
+      for (const [child, l] of this.projections()) {
         const own: Record<string, tf.Tensor> = {[`${l.keyPrefix}weight`]: dict[`${prefix}${child}.weight`] as tf.Tensor};
         if (l.hasBias) own[`${l.keyPrefix}bias`] = dict[`${prefix}${child}.bias`] as tf.Tensor;
         ready.push(l.prepareState(own, true));
@@ -206,7 +211,7 @@ export class MLP extends tf.LayersModel {
   stateDict(): Record<string, tf.Tensor> {
     const prefix = this.keyPrefix;
     const dict: Record<string, tf.Tensor> = {};
-    for (const [child, l] of this.children()) {
+    for (const [child, l] of this.projections()) {
       for (const [key, value] of Object.entries(l.stateDict())) dict[`${prefix}${child}.${key.slice(l.keyPrefix.length)}`] = value;
     }
     return dict;
@@ -214,7 +219,7 @@ export class MLP extends tf.LayersModel {
 
   override getConfig(): tf.serialization.ConfigDict {
     const {linearCls = Linear, devices, children: _children, ...rest} = this.config;
-    const children = Object.fromEntries(this.children().map(([child, l]) => [child, fromSavedConfig<LinearConfig>(l.getConfig())]));
+    const children = Object.fromEntries(this.projections().map(([child, l]) => [child, fromSavedConfig<LinearConfig>(l.getConfig())]));
     const config = {
       ...rest,
       linearCls: typeof linearCls === 'string' ? linearCls : registeredName(linearCls, this.name),
@@ -239,7 +244,8 @@ export class MLP extends tf.LayersModel {
     return this.config.name === undefined || this.config.autoNamed === true ? '' : `${this.config.name}.`;
   }
 
-  private children(): [string, Linear][] {
+  /** The records by child name: gate_proj and up_proj, or gate_up where they are one, and down_proj. */
+  projections(): [string, Linear][] {
     const inside: [string, Linear][] =
       this.gateUp === null
         ? [

@@ -49,19 +49,7 @@ export function childrenOf(layer: tf.layers.Layer): readonly tf.layers.Layer[] {
   if (isContainer(layer)) return layer.layers;
   const inside = wrapped(layer);
   if (inside !== null) return [inside];
-  return layer.constructor === MLP ? projectionsOf(layer as MLP).map(([, child]) => child) : [];
-}
-
-/** The projections of an MLP that are records of their own, by child name. */
-export function projectionsOf(mlp: MLP): [string, Linear][] {
-  const inside: [string, Linear][] =
-    mlp.gateUp === null
-      ? [
-          ['gate_proj', mlp.gateProj],
-          ['up_proj', mlp.upProj],
-        ]
-      : [['gate_up', mlp.gateUp]];
-  return [...inside, ['down_proj', mlp.downProj]];
+  return layer.constructor === MLP ? (layer as MLP).projections().map(([, child]) => child) : [];
 }
 
 export function planModel(model: tf.LayersModel, mode: QuantizeMode, filter: LayerFilter | undefined): Plan {

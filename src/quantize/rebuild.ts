@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {fromSavedConfig, toSavedConfig} from '../layers/config.js';
 import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
-import {childrenOf, isContainer, projectionsOf, wrapped} from './plan.js';
+import {childrenOf, isContainer, wrapped} from './plan.js';
 
 /** What takes the place of a layer. */
 export interface Replacement {
@@ -102,7 +102,7 @@ function inputBefore(first: tf.layers.Layer, replacements: Replacements): LayerD
 function mlpConfig(mlp: MLP, replacements: Replacements): tf.serialization.ConfigDict {
   const config = fromSavedConfig<MLPConfig>(mlp.getConfig());
   const children = {...config.children};
-  for (const [name, child] of projectionsOf(mlp)) {
+  for (const [name, child] of mlp.projections()) {
     const replacement = replacements.get(child);
     if (replacement !== undefined) children[name] = replacement.config;
   }
