@@ -10,8 +10,10 @@ import {
   type UnpackWeightAttrs,
 } from '../attributes.js';
 import {scaledMatMul} from '../fp8_matmul.js';
+import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
 import {rowOutside} from '../rows.js';
 import {partsOf} from '../words.js';
+import {gatedActivation, rmsNorm} from './fused.js';
 import {fp8Quantize} from './quantize.js';
 import {RowReader} from './row.js';
 
@@ -65,6 +67,8 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
 export function registerCpuKernels(backendName = 'cpu'): void {
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+  registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
+  registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
   registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: scaledMatMul(fp8Quantize, quantizedMatMul)});
 }

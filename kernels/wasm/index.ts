@@ -2,8 +2,10 @@
 import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
 import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
 import {scaledMatMul} from '../fp8_matmul.js';
+import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
 import {rowOutside} from '../rows.js';
 import {descriptorOf} from './descriptor.js';
+import {gatedActivation, rmsNorm} from './fused.js';
 import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
 import {heapOf, type WasmBackend} from './module.js';
 import {fp8Quantize} from './quantize.js';
@@ -34,6 +36,8 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   env().registerFlag(WASM_VARIANT_FLAG, () => 'auto' as unknown as boolean);
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+  registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
+  registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
   registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: scaledMatMul(fp8Quantize, quantizedMatMul)});
 }

@@ -14,7 +14,7 @@ const SLAB = 128;
 /** Set to one of WASM_VARIANTS to use it wherever it can be used; tests run every one. */
 export const WASM_VARIANT_FLAG = 'TFJS_LINEAR_WASM_VARIANT';
 
-const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = {silu: 1, gelu: 2, gelu_tanh: 3, relu: 4, tanh: 5, sigmoid: 6};
+export const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = {silu: 1, gelu: 2, gelu_tanh: 3, relu: 4, tanh: 5, sigmoid: 6};
 
 /** One product on the heap: addresses and sizes of this call. */
 interface Job {

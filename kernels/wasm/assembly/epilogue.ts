@@ -46,7 +46,7 @@ function erf(x: f64): f64 {
   return copysign(1.1283791670955126 * exp(-square) * sum, x);
 }
 
-function activate(kind: i32, x: f64): f64 {
+export function activate(kind: i32, x: f64): f64 {
   switch (kind) {
     case 1: return x == f64.NEGATIVE_INFINITY ? 0 : x / (1 + exp(-x));
     case 2: return x == f64.NEGATIVE_INFINITY ? 0 : 0.5 * x * (1 + erf(x * 0.7071067811865476));

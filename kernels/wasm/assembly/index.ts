@@ -1,6 +1,7 @@
 // The module's exports. It lives in tf.js's own heap: no static data, no allocator, no stack.
 export {finish} from './epilogue';
 export {unpackRows} from './expand';
+export {gated, rmsNorm} from './fused';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
 export {gemv, gemvBytes} from './gemv';

@@ -1,0 +1,68 @@
+/**
+ * Steps between products as one op each: act(gate) * up, and root-mean-square normalisation. A backend may register a kernel of its own
+ * (GatedActivation, RmsNorm: cpu and wasm do); elsewhere, and where gradients are recorded, they are compositions of tf.js ops.
+ */
+import * as tf from '@tensorflow/tfjs';
+import {ShapeError} from '../src/errors.js';
+import type {Activation} from './activation.js';
+import {activateTensor, recordsGradients} from './gradients.js';
+
+export const GATED_ACTIVATION = 'GatedActivation';
+export const RMS_NORM = 'RmsNorm';
+
+/** GatedActivation: x [M, 2 N] float32 -> act(x[:, :N]) * x[:, N:], [M, N]. */
+export interface GatedActivationAttrs {
+  readonly activation: Activation;
+}
+
+/** RmsNorm: x [M, K] float32, weight [K] -> [M, K]. */
+export interface RmsNormAttrs {
+  readonly epsilon: number;
+}
+
+function hasKernel(name: string): boolean {
+  return tf.getKernel(name, tf.getBackend()) !== undefined && !recordsGradients();
+}
+
+function asRows(x: tf.Tensor, width: number): tf.Tensor2D {
+  return (x.rank === 2 ? x : tf.reshape(x, [x.size / width, width])) as tf.Tensor2D;
+}
+
+/** act(first half) * second half over the last axis: x [..., 2 N] -> [..., N]. Throws ShapeError for an odd width. */
+export function gatedActivation(x: tf.Tensor, activation: Activation): tf.Tensor {
+  const width = x.shape[x.rank - 1] ?? 1;
+  if (x.rank < 1 || width % 2 !== 0)
+    throw new ShapeError({where: 'gatedActivation: x', expected: '[..., an even number]', received: `[${x.shape}]`});
+  const outShape = [...x.shape.slice(0, -1), width / 2];
+  return tf.tidy(() => {
+    if (x.size === 0) return tf.zeros(outShape);
+    if (!hasKernel(GATED_ACTIVATION)) {
+      const [gate, up] = tf.split(x, 2, x.rank - 1) as [tf.Tensor, tf.Tensor];
+      return tf.mul(activateTensor(activation, gate), up);
+    }
+    const attrs: GatedActivationAttrs = {activation};
+    const y = tf.engine().runKernel(GATED_ACTIVATION, {x: asRows(x, width)}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    return x.rank === 2 ? y : tf.reshape(y, outShape);
+  });
+}
+
+/**
+ * x / sqrt(mean(x^2) + epsilon) * weight over the last axis: x [..., K], weight [K] -> [..., K]. Throws ShapeError.
+ * Source: Zhang and Sennrich 2019, arXiv 1910.07467.
+ */
+export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor {
+  const width = x.shape[x.rank - 1] ?? 1;
+  if (x.rank < 1 || weight.rank !== 1 || weight.shape[0] !== width) {
+    throw new ShapeError({where: 'rmsNorm', expected: `x [..., K] and weight [K]`, received: `[${x.shape}] and [${weight.shape}]`});
+  }
+  return tf.tidy(() => {
+    if (x.size === 0) return tf.clone(x);
+    if (!hasKernel(RMS_NORM)) {
+      const mean = tf.mean(tf.square(x), -1, true);
+      return tf.mul(tf.mul(x, tf.rsqrt(tf.add(mean, epsilon))), weight);
+    }
+    const attrs: RmsNormAttrs = {epsilon};
+    const y = tf.engine().runKernel(RMS_NORM, {x: asRows(x, width), weight}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    return x.rank === 2 ? y : tf.reshape(y, x.shape);
+  });
+}
