@@ -1,0 +1,60 @@
+/** The bench of one backend, as scripts/bench.mjs calls it in a process or a page of its own. */
+import {getThreadsCount, setThreadsCount} from '@tensorflow/tfjs-backend-wasm';
+import {IN_BROWSER} from '../support/environment.js';
+import {startBackend} from '../support/start.js';
+import {benchGroups, benchNames} from './bench_cases.js';
+import {type BenchRow, median, runGroup} from './bench_run.js';
+
+export interface BenchRequest {
+  readonly backend: string;
+  readonly cases: readonly string[];
+  readonly size: number | null;
+  readonly rounds: number | null;
+  readonly threads: number | null;
+  readonly variant: string | null;
+}
+
+export interface BenchAnswer {
+  readonly rows: readonly BenchRow[];
+  /** What was asked for and did not run, with the reason. */
+  readonly skipped: readonly string[];
+  /** Median over minimum of a fixed loop before and after every group: 1 on a quiet machine. */
+  readonly noise: number;
+  /** Threads of tf.js's own wasm kernels; null on other backends. */
+  readonly tfjsThreads: number | null;
+}
+
+/** N = K: what each backend can do in a time worth waiting for. GPUs here may be emulated on a CPU. */
+const SIZES: Readonly<Record<string, number>> = {cpu: 512, wasm: 4096, webgl: 2048, webgpu: 2048, tensorflow: 4096};
+
+function fixedLoop(): number {
+  const start = performance.now();
+  let sum = 0;
+  for (let i = 0; i < 3_000_000; i++) sum = (sum * 1.0000001 + i) % 1000;
+  if (sum < 0) throw new Error('unreachable');
+  return performance.now() - start;
+}
+
+export async function bench(request: BenchRequest): Promise<BenchAnswer> {
+  const {backend, cases, threads} = request;
+  if (threads !== null && backend === 'wasm') setThreadsCount(threads);
+  const failure = await startBackend(backend);
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, tfjsThreads: null};
+  const rows: BenchRow[] = [];
+  const skipped: string[] = [];
+  const loops = Array.from({length: 5}, fixedLoop);
+  for (const group of benchGroups(cases)) {
+    try {
+      const size = request.size ?? SIZES[backend] ?? 2048;
+      rows.push(
+        ...(await runGroup(group, {where: IN_BROWSER ? 'browser' : 'node', size, rounds: request.rounds, variant: request.variant})),
+      );
+    } catch (error) {
+      skipped.push(`${backend}, ${group.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    loops.push(...Array.from({length: 5}, fixedLoop));
+  }
+  return {rows, skipped, noise: median(loops) / Math.min(...loops), tfjsThreads: backend === 'wasm' ? getThreadsCount() : null};
+}
+
+Object.assign(globalThis, {tflBench: bench, tflBenchNames: benchNames});

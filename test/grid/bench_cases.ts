@@ -1,0 +1,50 @@
+/** What the bench calls things: named groups of cases of cases.ts, each at one row of x (gemv) or 64 (gemm). */
+import {CASES, caseNamed} from './cases.js';
+
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  q4: ['gptq_b4_g128_sym_v1_bias', 'gptq_b4_g32_sym_v1'],
+  'q4-zeros': ['awq_gm_gemm_g128_sym', 'gptq_b4_g32_asym_v1_bias'],
+  'q4-act': ['gptq_b4_g64_sym_act_v1_bias'],
+  'q4-gguf': ['gguf_q4_0', 'gguf_q4_1'],
+  q2: ['gptq_b2_g64_asym_v1'],
+  q3: ['gptq_b3_g64_asym_v1_bias'],
+  q5: ['gguf_q5_0', 'gguf_q5_1'],
+  q6: ['gptq_b6_g64_asym_planar_bias'],
+  q8: ['gptq_b8_g128_sym_v1', 'ct_w8a8_int8', 'gguf_q8_0'],
+  k: ['gguf_q2_k', 'gguf_q3_k', 'gguf_q4_k', 'gguf_q5_k', 'gguf_q6_k'],
+  iq4: ['gguf_iq4_nl', 'gguf_iq4_xs'],
+  ternary: ['gguf_tq1_0', 'gguf_tq2_0'],
+  fp4: ['ct_nvfp4a16', 'ct_mxfp4a16'],
+  fp8: ['ct_fp8_dynamic_channel', 'deepseek_fp8_block128_200x320', 'ct_mxfp8a16'],
+  f16: ['dense_f16'],
+  bf16: ['dense_bf16_bias'],
+  f32: ['dense_f32_bias'],
+};
+
+/** Rows of x. */
+const ROWS = {gemv: 1, gemm: 64} as const;
+
+export interface BenchGroup {
+  /** 'gemv-q4' */
+  readonly name: string;
+  /** M */
+  readonly rows: number;
+  /** Names in cases.ts. */
+  readonly cases: readonly string[];
+}
+
+/** Names that `bench` takes, for its help and its errors. */
+export function benchNames(): string[] {
+  return [...Object.keys(GROUPS).flatMap((name) => [`gemv-${name}`, `gemm-${name}`]), ...CASES.map(({name}) => name)];
+}
+
+/** Groups for what was asked: 'gemv-q4' for one, 'q4' or a case's own name for both numbers of rows. Throws for any other name. */
+export function benchGroups(names: readonly string[]): BenchGroup[] {
+  return names.flatMap((name) => {
+    const [, kind, rest] = /^(gemv|gemm)-(.+)$/.exec(name) ?? [];
+    const group = rest ?? name;
+    const cases = GROUPS[group] ?? [caseNamed(group).name];
+    const kinds = kind === undefined ? (['gemv', 'gemm'] as const) : ([kind as 'gemv' | 'gemm'] as const);
+    return kinds.map((k) => ({name: `${k}-${group}`, rows: ROWS[k], cases}));
+  });
+}

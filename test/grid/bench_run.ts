@@ -1,0 +1,159 @@
+/** Times products of packed weights beside tf.js float32 on the current backend, everything in the same interleaved rounds. */
+import * as tf from '@tensorflow/tfjs';
+import {ops, QuantizedWeight} from '../../src/index.js';
+import {rowErrors} from '../support/errors.js';
+import {variantsOf} from '../support/variants.js';
+import type {BenchGroup} from './bench_cases.js';
+import {groupingOf, layoutOf, randomWords, resized} from './bench_weights.js';
+import {caseNamed} from './cases.js';
+import {randomX, seeded} from './layouts.js';
+
+export interface Timing {
+  readonly name: string;
+  readonly medianMs: number;
+  readonly minMs: number;
+  readonly samples: number;
+}
+
+export interface BenchRow {
+  readonly case: string;
+  readonly where: 'node' | 'browser';
+  readonly backend: string;
+  readonly format: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Threads that ours ran on. */
+  readonly threads: number;
+  readonly variant: string;
+  readonly medianMs: number;
+  readonly minMs: number;
+  readonly samples: number;
+  /** The faster of tf.js's two layouts. */
+  readonly baseline: Timing;
+  /** Both. */
+  readonly baselines: readonly Timing[];
+  /** Ours over the baseline. */
+  readonly ratio: number;
+  /** Relative error of ours on sampled rows of the weight. */
+  readonly error: number;
+}
+
+export interface BenchOptions {
+  readonly where: BenchRow['where'];
+  /** N and K */
+  readonly size: number;
+  readonly rounds: number | null;
+  readonly variant: string | null;
+}
+
+interface Runner {
+  readonly name: string;
+  readonly run: () => tf.Tensor;
+  readonly times: number[];
+}
+
+/** A product and its numbers on the host, as a program that uses them waits for them. */
+async function once({run}: Runner): Promise<number> {
+  const start = performance.now();
+  const y = run();
+  await y.data();
+  const end = performance.now();
+  y.dispose();
+  return end - start;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+const timing = ({name, times}: Runner): Timing => ({name, medianMs: median(times), minMs: Math.min(...times), samples: times.length});
+
+/** Columns beyond which a slower baseline is left out of later rounds. */
+const CLEARLY_SLOWER = 2;
+
+/** Every runner once for warmth, then rounds in a new order each: one run untimed (of short ones), then timed ones. */
+async function interleave(ours: readonly Runner[], baselines: readonly Runner[], rounds: number, burst: number): Promise<void> {
+  for (const runner of [...baselines, ...ours]) await once(runner);
+  const random = seeded(ours.length);
+  let live = [...baselines, ...ours];
+  for (let round = 0; round < rounds; round++) {
+    const order = live.map((runner) => ({runner, key: random()})).sort((a, b) => a.key - b.key);
+    for (const {runner} of order) {
+      if (burst > 1) await once(runner);
+      for (let i = 0; i < burst; i++) runner.times.push(await once(runner));
+    }
+    const fastest = Math.min(...baselines.map(({times}) => median(times)));
+    live = live.filter((runner) => !baselines.includes(runner) || median(runner.times) <= CLEARLY_SLOWER * fastest);
+  }
+}
+
+/** Largest relative error over the first and last row of x and 16 rows of the weight. */
+async function sampledError(weight: QuantizedWeight, x: Float32Array, y: Float32Array): Promise<number> {
+  const [n, k] = weight.shape;
+  const rows = Array.from({length: Math.min(16, n)}, (_, i) => Math.floor((i * (n - 1)) / 15));
+  const w = await tf.tidy(() => weight.dequantizeRows(rows)).data();
+  const m = x.length / k;
+  const [got, want]: [number[], number[]] = [[], []];
+  for (const row of m === 1 ? [0] : [0, m - 1]) {
+    rows.forEach((r, i) => {
+      let sum = 0;
+      for (let c = 0; c < k; c++) sum += (x[row * k + c] as number) * (w[i * k + c] as number);
+      want.push(sum);
+      got.push(y[row * n + r] as number);
+    });
+  }
+  return rowErrors(got, want, rows.length);
+}
+
+/** All formats of a group at one shape. Throws where ours is wrong: wrong numbers have no speed. */
+export async function runGroup(group: BenchGroup, options: BenchOptions): Promise<BenchRow[]> {
+  const {size, where} = options;
+  const {rows: m} = group;
+  const backend = tf.getBackend();
+  const variants = variantsOf(backend);
+  const xValues = randomX(m, size);
+  const x = tf.tensor2d(xValues, [m, size]);
+  const dense = tf.tidy(() => tf.randomUniform([size, size], -0.1, 0.1, 'float32', 1));
+  const baselines: Runner[] = [
+    {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, dense as tf.Tensor2D), times: []},
+    {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, dense as tf.Tensor2D, false, true), times: []},
+  ];
+  const weights: {weight: QuantizedWeight; format: string; variant: string; error: number; runner: Runner}[] = [];
+  variants.force(options.variant);
+  try {
+    for (const name of group.cases) {
+      const c = caseNamed(name);
+      const layout = resized(await layoutOf(c), size, size);
+      const weight = QuantizedWeight.fromWords(layout, randomWords(layout));
+      const {variant, bound} = variants.choose(layout, m, 'auto');
+      const y = ops.quantizedMatMul(x, weight);
+      const error = await sampledError(weight, xValues, (await y.data()) as Float32Array);
+      y.dispose();
+      if (!(error <= bound)) throw new Error(`${group.name}, ${name} on ${backend}: error ${error} over ${bound}`);
+      const format = [c.format, groupingOf(layout)].filter((part) => part !== '').join(', ');
+      weights.push({weight, format, variant, error, runner: {name, run: () => ops.quantizedMatMul(x, weight), times: []}});
+    }
+    const burst = m === 1 ? 3 : 1;
+    await interleave(
+      weights.map(({runner}) => runner),
+      baselines,
+      options.rounds ?? 7,
+      burst,
+    );
+    const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
+    const baseline = sorted[0] as Timing;
+    return weights.map(({format, variant, error, runner}) => {
+      const {medianMs, minMs, samples} = timing(runner);
+      const ratio = medianMs / baseline.medianMs;
+      const shape = {M: m, N: size, K: size, threads: 1, variant};
+      return {case: group.name, where, backend, format, ...shape, medianMs, minMs, samples, baseline, baselines: sorted, ratio, error};
+    });
+  } finally {
+    variants.force(null);
+    for (const {weight} of weights) weight.dispose();
+    tf.dispose([x, dense]);
+  }
+}
