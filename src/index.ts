@@ -32,10 +32,12 @@ export {DenseWeight} from './layers/dense_weight.js';
 export {GPTQLinear, type GPTQLinearConfig} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
 export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
+export {ShardedLinear, type ShardedLinearConfig, type SpreadOptions} from './layers/sharded_linear.js';
 export type {LayerFilter, QuantizeConfig, QuantizeOptions} from './quantize/options.js';
 export {quantizeModel} from './quantize/quantize_model.js';
 export type {QuantizedLayer, QuantizeReport, SkippedLayer} from './quantize/report.js';
 export type {QuantizeMode} from './quantize/round.js';
+export type {ShardedWeight, ShardPlace} from './sharding/sharded_weight.js';
 export {type Cut, Segment, ShardingStrategy, type SplitOptions, type StrategyConfig, type StrategyKind} from './sharding/strategy.js';
 
 /** The op functions; each registers as a tf.js kernel for every backend. */

@@ -5,6 +5,8 @@ import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
+import {refuseShard, shardLinear, shardLinearAsync} from '../sharding/shard_linear.js';
+import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {type LinearConfig, type LinearInit, resolveLinear} from './linear_config.js';
 import {type LayerWeight, LinearCore} from './linear_core.js';
@@ -39,6 +41,7 @@ export class Linear extends tf.LayersModel {
   readonly activation: string | null;
   protected readonly core: LinearCore;
   private readonly explicitName: string | null;
+  private strategyOfShards: ShardingStrategy | null = null;
 
   constructor(config: LinearConfig, init: LinearInit = {}) {
     const resolved = resolveLinear(config, init);
@@ -166,6 +169,31 @@ export class Linear extends tf.LayersModel {
     if (this.inputScale !== null) dict[`${this.keyPrefix}input_scale`] = tf.clone(this.inputScale);
     if (this.bias !== null) dict[`${this.keyPrefix}bias`] = tf.clone(this.bias);
     return dict;
+  }
+
+  /** How `shard` spreads the layer; null: not set. */
+  get sharding(): ShardingStrategy | null {
+    return this.strategyOfShards;
+  }
+
+  /** Source: MAX `Linear.set_sharding`. Throws UnsupportedError on a shard. */
+  setSharding(strategy: ShardingStrategy): void {
+    refuseShard(this);
+    this.strategyOfShards = strategy;
+  }
+
+  /**
+   * A layer for each shard on its device; this layer keeps its weight, dispose it. Rows split: concatenate the results. Columns split: give each its
+   * columns of x and add the results. A shard rounds (inputQuantization) what it sees; ShardedLinear rounds and combines as one layer would.
+   * Throws ArgumentError without a strategy or with another number of devices.
+   */
+  shard(devices: readonly (DeviceRef | string)[]): Linear[] {
+    return shardLinear(this, this.core, this.strategyOfShards, devices);
+  }
+
+  /** As `shard`, where the weight lies on a device that cannot be read synchronously. */
+  shardAsync(devices: readonly (DeviceRef | string)[]): Promise<Linear[]> {
+    return shardLinearAsync(this, this.core, this.strategyOfShards, devices);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

@@ -51,6 +51,7 @@ export interface LinearConfig {
 export interface LinearInit {
   words?: Int32Array;
   bias?: Float32Array;
+  inputScale?: Float32Array;
   view?: NonNullable<CoreConfig['view']>;
   /** In place of one weight on one device. */
   makeCore?: (config: CoreConfig) => LinearCore;
@@ -68,7 +69,8 @@ export function autoName(prefix: string): string {
 /** Checks the arguments and fills in defaults. Throws ArgumentError, UnsupportedError; allocates nothing. */
 export function resolveLinear(config: LinearConfig, init: LinearInit): {name: string; dtype: DType; core: CoreConfig} {
   const name = config.name ?? autoName('linear');
-  const inDim = checkDim(config.inDim, 'inDim', name);
+  // A shard may be empty.
+  const inDim = checkDim(config.inDim, 'inDim', name, init.words === undefined ? 1 : 0);
   const outDim = checkDim(config.outDim, 'outDim', name, 0);
   const clip = config.clipWeight ?? null;
   if (clip !== null && !(clip >= 0)) {

@@ -35,6 +35,8 @@ export interface CoreConfig {
   /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
   words?: Int32Array;
   bias?: Float32Array;
+  /** The static scale of x under a Float8Config; ones without. */
+  inputScale?: Float32Array;
   /** A window on what another layer owns, its rows from `begin`: this layer then has no variables. */
   view?: {of: {readonly weight: LayerWeight; readonly bias: tf.Tensor1D | null}; begin: number};
   /** The weight lies on several devices: this layer then has no variables of its own. */
@@ -67,7 +69,7 @@ type Variable = tf.LayerVariable;
 export class LinearCore extends tf.layers.Layer {
   static className = 'TflLinearCore';
   readonly config: CoreConfig;
-  readonly weight: LayerWeight;
+  weight: LayerWeight;
   private readonly biasVariable: Variable | null;
   private inputScaleVariable: Variable | null = null;
   /** A view's copy of its rows of the bias, and the data it was cut from. */
@@ -190,6 +192,29 @@ export class LinearCore extends tf.layers.Layer {
     variable?.write(tensor);
   }
 
+  /** The packed weight becomes another record, in a variable of its own where the size differs. */
+  replaceRecord(layout: WeightLayout, words: Int32Array, origin: LayerOrigin | null): void {
+    onDevice(this.config.device, () => {
+      const old = this.nonTrainableWeights.find((v) => v !== this.inputScaleVariable) as Variable;
+      let variable = old;
+      if (old.shape[0] === words.length) {
+        const tensor = tf.tensor1d(words, 'int32');
+        old.write(tensor);
+        tensor.dispose();
+      } else {
+        const at = this._nonTrainableWeights.indexOf(old);
+        const names = (this as unknown as {_addedWeightNames: string[]})._addedWeightNames;
+        names.splice(names.indexOf(`${this.name}/weight`), 1);
+        variable = this.addVariable('weight', [words.length], 'int32', false, () => tf.tensor1d(words, 'int32'));
+        this._nonTrainableWeights.pop();
+        this._nonTrainableWeights[at] = variable;
+        old.dispose();
+      }
+      this.weight = QuantizedWeight.overTensor(layout, variable.read());
+    });
+    Object.assign(this.config, {layout, origin});
+  }
+
   /** A new variable of this layer; disposed with it. */
   protected addVariable(name: string, shape: number[], dtype: 'float32' | 'int32', trainable: boolean, make: () => tf.Tensor): Variable {
     // tf.js loads weights by name, so names must differ inside a larger model.
@@ -202,7 +227,7 @@ export class LinearCore extends tf.layers.Layer {
   }
 
   private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
-    const {layout, inDim, outDim, hasBias, words} = this.config;
+    const {layout, inDim, outDim, hasBias, words, inputScale} = this.config;
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);
@@ -221,8 +246,10 @@ export class LinearCore extends tf.layers.Layer {
     }
     const biasVariable = hasBias ? this.makeBias() : null;
     const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
-    if (scaleShape !== null)
-      this.inputScaleVariable = this.addVariable('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
+    if (scaleShape !== null) {
+      const make = () => (inputScale === undefined ? tf.ones(scaleShape) : tf.tensor(inputScale, scaleShape));
+      this.inputScaleVariable = this.addVariable('input_scale', scaleShape, 'float32', false, make);
+    }
     return [weight, biasVariable];
   }
 

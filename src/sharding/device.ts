@@ -34,8 +34,8 @@ export interface ShardDevice<Shard extends PlacedShard = PlacedShard> {
   /** x of this process to the device. Throws DeviceError where only `sendAsync` can. */
   send(x: tf.Tensor): Held;
   sendAsync(x: tf.Tensor): Promise<Held>;
-  /** x . W^T + b of each shard, and what follows. Throws DeviceLostError. */
-  run(shards: readonly Shard[], x: Held, after: After): Held;
+  /** x . W^T + b of each shard with its x [M, columns], side by side, and what follows. Throws DeviceLostError. */
+  run(shards: readonly Shard[], xs: readonly Held[], after: After): Held;
   /** A result as a tensor on `home`, a backend of this process. Throws DeviceError where only `gatherAsync` can. */
   gather(y: Held, home: string): tf.Tensor;
   gatherAsync(y: Held, home: string): Promise<tf.Tensor>;
@@ -68,11 +68,11 @@ export class LocalDevice implements ShardDevice<LocalShard> {
     return this.guardedAsync(copyToAsync(x, this.name));
   }
 
-  run(shards: readonly LocalShard[], x: Held, {activation = null, gated}: After): tf.Tensor {
+  run(shards: readonly LocalShard[], xs: readonly Held[], {activation = null, gated}: After): tf.Tensor {
     return this.guarded(() =>
       onDevice(this.ref, () =>
         tf.tidy(() => {
-          const ys = shards.map((shard) => shard.product(x as tf.Tensor, activation));
+          const ys = shards.map((shard, i) => shard.product(xs[i] as tf.Tensor, activation));
           if (gated === undefined) return ys.length === 1 ? (ys[0] as tf.Tensor) : tf.concat(ys, -1);
           const [gate, up] = ys.length === 2 ? ys : tf.split(ys[0] as tf.Tensor, 2, -1);
           return tf.mul(activateTensor(gated, gate as tf.Tensor), up as tf.Tensor);

@@ -10,7 +10,7 @@ import {denseLayout} from '../layers/dense_matmul.js';
 import {inputQuantizationOf, inputScaleShape, weightScaleOf} from '../layers/float8.js';
 import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
 import {checkInput} from '../layers/shapes.js';
-import type {After, Held, LocalDevice} from './device.js';
+import type {Held, LocalDevice} from './device.js';
 import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
 import {floats, type LocalShard} from './local_shard.js';
 import {putTogether, takeRanges} from './pieces.js';
@@ -54,8 +54,9 @@ export class ShardedCore extends LinearCore {
     this.trainableWeights = shards.flatMap((shard) => shard.trainableWeights);
     this.nonTrainableWeights = shards.flatMap((shard) => shard.nonTrainableWeights);
     const scaleShape = config.float8 === null ? null : inputScaleShape(config.float8, config.inDim, this.name);
-    this.staticScale =
-      scaleShape === null ? null : this.addVariable('input_scale', scaleShape, 'float32', false, () => tf.ones(scaleShape));
+    const {inputScale} = config;
+    const make = (shape: number[]) => (inputScale === undefined ? tf.ones(shape) : tf.tensor(inputScale, shape));
+    this.staticScale = scaleShape === null ? null : this.addVariable('input_scale', scaleShape, 'float32', false, () => make(scaleShape));
   }
 
   /** The whole bias as a new tensor on the current backend, or null. */
@@ -115,44 +116,50 @@ export class ShardedCore extends LinearCore {
   }
 
   override forward(x: tf.Tensor): tf.Tensor {
-    return runSync(() => this.flow(x, this.home));
+    return runSync(() => this.flow([x], this.home));
   }
 
   forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
     const {home} = this;
-    return runAsync(() => this.flow(x, home));
+    return runAsync(() => this.flow([x], home));
   }
 
   override product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
-    return runSync(() => this.productFlow(x, activation, this.home));
+    return runSync(() => this.productFlow([x], activation, this.home));
   }
 
-  /** x [..., K] -> the whole y [..., N] on `home`. */
-  *flow(x: tf.Tensor, home: string): Flow<tf.Tensor> {
+  /** The whole y on every device. `xs`: one x for all, or one a device. */
+  *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
+    const {devices} = this.plan;
+    const y = yield* this.flow(xs, this.deviceAt(0).name);
+    return (yield* sendEach(
+      devices,
+      devices.map(() => y),
+    )) as tf.Tensor[];
+  }
+
+  /** x [..., K] -> the whole y [..., N] on `home`. `xs`: one x for all shards, or one a shard. */
+  *flow(xs: readonly tf.Tensor[], home: string): Flow<tf.Tensor> {
     const {activation} = this.config;
-    const y = yield* this.productFlow(x, activation?.fused ?? null, home);
+    const y = yield* this.productFlow(xs, activation?.fused ?? null, home);
     return activation === null || activation.fused !== null ? y : onDevice(new DeviceRef(home), () => activation.apply(y));
   }
 
-  *productFlow(x: tf.Tensor, activation: Activation | null, home: string): Flow<tf.Tensor> {
-    const {outDim, inDim} = this.config;
-    checkInput(x, outDim, inDim);
-    const lead = x.shape.slice(0, -1);
-    const rows = onDevice(new DeviceRef(backendNameOf(x)), () => tf.reshape(x, [lead.reduce((a, b) => a * b, 1), inDim]) as tf.Tensor2D);
+  *productFlow(xs: readonly tf.Tensor[], activation: Activation | null, home: string): Flow<tf.Tensor> {
+    const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
+    const inputs = this.inputs(xs);
     const asked = this.asked(home);
-    const inputs = this.inputs(rows);
     const devices = asked.map((i) => this.deviceAt(i));
-    const xs = yield* sendEach(
+    const held = yield* sendEach(
       devices,
       asked.map((i) => inputs[i] as tf.Tensor),
     );
     const after = {activation: this.activationOfShards(activation)};
-    const ys = yield* gatherEach(
-      devices,
-      inOrder(devices, (at) => this.run(asked[at] as number, xs[at] as Held, after)),
-      home,
+    const ys = inOrder(devices, (at) =>
+      (devices[at] as LocalDevice).run([this.shards[asked[at] as number] as LocalShard], [held[at] as Held], after),
     );
-    return onDevice(new DeviceRef(home), () => tf.reshape(this.combine(ys, asked, activation), [...lead, outDim]));
+    const parts = yield* gatherEach(devices, ys, home);
+    return onDevice(new DeviceRef(home), () => tf.reshape(this.combine(parts, asked, activation), [...lead, this.config.outDim]));
   }
 
   /** Shards that have something to say: not the empty ones, and only the nearest where every device has everything. */
@@ -169,20 +176,26 @@ export class ShardedCore extends LinearCore {
     return full.length > 0 ? full : [0];
   }
 
-  /** What each shard reads of x [M, K], rounded as the whole layer would round it. */
-  inputs(x: tf.Tensor2D): tf.Tensor[] {
+  /** What each shard reads of x [..., K]: its columns, [M, columns], rounded as the whole layer would round it. */
+  inputs(xs: readonly tf.Tensor[]): tf.Tensor[] {
+    const whole = new Map<tf.Tensor, tf.Tensor>();
+    for (const x of xs) if (!whole.has(x)) whole.set(x, this.wholeInput(x));
+    return this.cuts.map((cut, i) => takeRanges(whole.get(xs[xs.length === 1 ? 0 : i] as tf.Tensor) as tf.Tensor, cut.columns, 1));
+  }
+
+  private wholeInput(x: tf.Tensor): tf.Tensor2D {
+    const {outDim, inDim} = this.config;
+    checkInput(x, outDim, inDim);
     const q = this.inputQuantization;
-    const rounded = q === null ? x : onDevice(new DeviceRef(backendNameOf(x)), () => roundInput(x, q));
-    return this.cuts.map((cut) => takeRanges(rounded, cut.columns, 1));
+    return onDevice(new DeviceRef(backendNameOf(x)), () => {
+      const rows = tf.reshape(x, [x.shape.slice(0, -1).reduce((a, b) => a * b, 1), inDim]) as tf.Tensor2D;
+      return q === null ? rows : roundInput(rows, q);
+    });
   }
 
   /** Before a sum there is no activation yet. */
   activationOfShards(activation: Activation | null): Activation | null {
     return this.plan.strategy.axis === 1 ? null : activation;
-  }
-
-  run(i: number, x: Held, after: After): tf.Tensor {
-    return this.deviceAt(i).run([this.shards[i] as LocalShard], x, after);
   }
 
   /** Results of the asked shards, on one backend, as the whole y [M, N]. Summed in the order of the shards. */

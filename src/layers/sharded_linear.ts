@@ -1,0 +1,197 @@
+/** ShardedLinear: one Linear whose weight lies on several devices, by any strategy. */
+import * as tf from '@tensorflow/tfjs';
+import {DeviceRef} from '../device.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
+import {type LocalDevice, localDevice} from '../sharding/device.js';
+import {runAsync, runSync} from '../sharding/flow.js';
+import type {LocalShard} from '../sharding/local_shard.js';
+import {type HostValues, readValues, readValuesAsync} from '../sharding/shard_linear.js';
+import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
+import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
+import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
+import {fromSavedConfig, toSavedConfig} from './config.js';
+import {Linear} from './linear.js';
+import type {LinearConfig, LinearInit} from './linear_config.js';
+import type {CoreConfig} from './linear_core.js';
+
+/** Where a layer is spread to, and how. */
+export interface SpreadOptions {
+  /** One a shard, by backend name; the same one may come several times. */
+  devices: readonly (DeviceRef | string)[];
+  /** Default: rows, evenly. */
+  strategy?: ShardingStrategy | StrategyConfig;
+  /** Where results of `forward` lie. Default: the current backend at each call. */
+  home?: DeviceRef | string | null;
+}
+
+export interface ShardedLinearConfig extends Omit<LinearConfig, 'device'>, SpreadOptions {}
+
+/**
+ * A `Linear` spread over devices: each holds its part of the weight (codes, scales, zeros and column order cut together), x goes to all of them,
+ * and their results come home, concatenated or summed. Same numbers, state keys and options as `Linear`; trains and saves as it does.
+ * Work is given to devices that only queue it before those that block, so that they run at the same time.
+ *
+ * ```js
+ * const layer = new tfl.ShardedLinear({inDim: 8, outDim: 6, devices: ['cpu', 'cpu'], strategy: tfl.ShardingStrategy.columnwise(2)});
+ * layer.forward(tf.ones([3, 8])).shape; // [3, 6]
+ * layer.places.map((place) => place.columns); // [[[0, 4]], [[4, 8]]]
+ * ```
+ */
+export class ShardedLinear extends Linear {
+  static override className = 'TflShardedLinear';
+
+  constructor(config: ShardedLinearConfig, init: LinearInit = {}) {
+    const where = config.name ?? 'ShardedLinear';
+    const plan = planOf(config, where);
+    const {devices: _devices, strategy: _strategy, home: _home, ...rest} = config;
+    super(rest, {makeCore: (core: CoreConfig) => new ShardedCore(core, plan), ...init});
+  }
+
+  /** A layer on one device spread over several: same numbers, same name. It keeps its own weight; dispose it. */
+  static of(layer: Linear, options: SpreadOptions): ShardedLinear {
+    return fromValues(layer, readValues(layer), options);
+  }
+
+  /** As `of`, where the weight lies on a device that cannot be read synchronously. */
+  static async ofAsync(layer: Linear, options: SpreadOptions): Promise<ShardedLinear> {
+    return fromValues(layer, await readValuesAsync(layer), options);
+  }
+
+  /** The weight, where it lies. */
+  override get weight(): ShardedWeight {
+    return this.spread.shardedWeight;
+  }
+
+  /** [N] float32 as a new tensor on the current backend, the caller's to dispose; null without a bias. */
+  override get bias(): tf.Tensor1D | null {
+    return this.spread.bias;
+  }
+
+  get devices(): DeviceRef[] {
+    return this.spread.plan.devices.map((device) => device.ref);
+  }
+
+  get strategy(): ShardingStrategy {
+    return this.spread.plan.strategy;
+  }
+
+  /** Who holds which rows and columns, and how many bytes. */
+  get places(): ShardPlace[] {
+    return this.spread.places;
+  }
+
+  /** Bytes on all devices together. */
+  override get byteLength(): number {
+    return this.places.reduce((sum, place) => sum + place.byteLength, 0);
+  }
+
+  /** As `forward`, for devices that cannot be read synchronously. */
+  override forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
+    return this.spread.forwardAsync(x);
+  }
+
+  /**
+   * y [..., N] on every device, in their order. x [..., K] on any device, or one a device with the same numbers, as MAX has it.
+   * Throws ArgumentError for another number of them, DeviceError where a device has to be awaited.
+   */
+  forwardEach(x: tf.Tensor | readonly tf.Tensor[]): tf.Tensor[] {
+    const xs = this.inputsOf(x);
+    return runSync(() => this.spread.eachFlow(xs));
+  }
+
+  /** As `forwardEach`, for every device. */
+  async forwardEachAsync(x: tf.Tensor | readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+    const xs = this.inputsOf(x);
+    return runAsync(() => this.spread.eachFlow(xs));
+  }
+
+  override stateDict(): Record<string, tf.Tensor> {
+    const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: this.spread.weightTensor()};
+    if (this.inputScale !== null) dict[`${this.keyPrefix}input_scale`] = tf.clone(this.inputScale);
+    const {bias} = this;
+    if (bias !== null) dict[`${this.keyPrefix}bias`] = bias;
+    return dict;
+  }
+
+  override setSharding(_strategy: ShardingStrategy): void {
+    throw new UnsupportedError({where: this.name, expected: 'a layer on one device', received: 'one that is spread already'});
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {device: _device, ...rest} = fromSavedConfig<LinearConfig>(super.getConfig());
+    const config: ShardedLinearConfig = {
+      ...rest,
+      devices: this.devices.map(String),
+      strategy: this.strategy.toJSON(),
+      home: this.spread.plan.home,
+    };
+    return toSavedConfig(config);
+  }
+
+  /** The core, for layers and managers that run or move shards themselves. */
+  get spread(): ShardedCore {
+    return this.core as ShardedCore;
+  }
+
+  private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
+    if (x instanceof tf.Tensor) return [x];
+    const {length} = this.spread.plan.devices;
+    if (x.length === length) return x;
+    throw new ArgumentError({
+      where: `${this.name}: forwardEach`,
+      expected: `one x, or one for each of ${length} devices`,
+      received: `${x.length}`,
+    });
+  }
+}
+
+function fromValues(layer: Linear, {record, bias, inputScale}: HostValues, options: SpreadOptions): ShardedLinear {
+  const {device: _device, ...base} = fromSavedConfig<LinearConfig>(layer.getConfig());
+  return new ShardedLinear(
+    {...base, ...options},
+    {words: record.words, ...(bias === null ? {} : {bias}), ...(inputScale === null ? {} : {inputScale})},
+  );
+}
+
+/** Devices by name or reference. Throws ArgumentError for an empty list. */
+export function devicesOf(devices: readonly (DeviceRef | string)[] | undefined, where: string): LocalDevice[] {
+  if (devices !== undefined && devices.length > 0) return devices.map(localDevice);
+  throw new ArgumentError({
+    where: `${where}: devices`,
+    expected: 'a non-empty list of devices',
+    received: devices === undefined ? 'none' : 'an empty one',
+  });
+}
+
+export function homeOf(home: DeviceRef | string | null | undefined): string | null {
+  return home instanceof DeviceRef ? home.backendName : (home ?? null);
+}
+
+function planOf(config: ShardedLinearConfig, where: string): ShardPlan {
+  const devices = devicesOf(config.devices, where);
+  const {strategy = ShardingStrategy.rowwise(devices.length)} = config;
+  const plan = {
+    strategy: strategy instanceof ShardingStrategy ? strategy : ShardingStrategy.from(strategy),
+    devices,
+    home: homeOf(config.home),
+  };
+  if (plan.strategy.numDevices !== devices.length) {
+    throw new ArgumentError({
+      where: `${where}: strategy`,
+      expected: `one for ${devices.length} devices`,
+      received: `${plan.strategy.numDevices}`,
+    });
+  }
+  return plan;
+}
+
+/** A layer over shards that are there already: a window on another layer's. */
+export function overShards(config: LinearConfig, plan: ShardPlan & {shards: readonly LocalShard[]}): ShardedLinear {
+  const devices = plan.devices.map((device) => device.ref);
+  return new ShardedLinear(
+    {...config, devices, strategy: plan.strategy, home: plan.home},
+    {makeCore: (core) => new ShardedCore(core, plan)},
+  );
+}
+
+tf.serialization.registerClass(ShardedLinear as unknown as tf.serialization.SerializableConstructor<ShardedLinear>);
