@@ -1,0 +1,73 @@
+/** Which of the tensorflow kernels answers: pure functions of the problem. */
+import type {InputPrecision} from '../attributes.js';
+import {codeBits, type Grid, type WeightLayout} from '../layout.js';
+import {integerTable} from '../wasm/descriptor.js';
+
+/** In the order of `Variant` in native/layout.h. */
+export const NATIVE_VARIANTS = ['rows_fused_int16', 'rows_int16', 'panels_int16', 'rows_float32', 'panels_float32'] as const;
+export type NativeVariant = (typeof NATIVE_VARIANTS)[number];
+
+export interface NativeChoice {
+  readonly variant: NativeVariant;
+  /** Columns over which scale, offset and zero of a row do not change: 1 to 128. */
+  readonly block: number;
+  readonly reason: string;
+}
+
+/** Rows of x from which W is expanded into panels: crossing of the two at K = N = 4096 on AVX-512 and AVX2, `npm run bench:tensorflow`. */
+const PANEL_ROWS = 6;
+
+/** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
+const BLOCKS = [128, 64, 32, 16, 8] as const;
+
+/**
+ * @param rows M
+ * @param forced 'rows' or 'panels' instead of the faster
+ */
+export function chooseNative(
+  layout: WeightLayout,
+  rows: number,
+  precision: InputPrecision,
+  forced: 'rows' | 'panels' | null,
+): NativeChoice {
+  const block = commonBlock(layout);
+  const panels = forced === null ? rows >= PANEL_ROWS : forced === 'panels';
+  const why = forced === null ? (panels ? 'several rows share the expanded weight' : 'few rows') : 'forced';
+  const exact = (reason: string): NativeChoice => ({
+    variant: panels ? 'panels_float32' : 'rows_float32',
+    block,
+    reason: `${reason}; ${why}`,
+  });
+  if (precision === 'float32') return exact('float32 activations were asked for');
+  if (block < 8 || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
+  if (panels) return {variant: 'panels_int16', block, reason: why};
+  if (comesOutOfRegisters(layout, block)) return {variant: 'rows_fused_int16', block, reason: `${why}: codes are widened in registers`};
+  return {variant: 'rows_int16', block, reason: `${why}: codes are widened a stretch at a time`};
+}
+
+function fitsIntegers(layout: WeightLayout): boolean {
+  return layout.decode.kind === 'integer' ? codeBits(layout) <= 8 : integerTable(layout.decode) !== null;
+}
+
+/** A 32-bit lane of sums covers 32 / bits columns of one plane, which must have one scale. */
+function comesOutOfRegisters(layout: WeightLayout, block: number): boolean {
+  return layout.decode.kind === 'integer' && layout.planes.every((bits) => bits <= 8 && block % (32 / bits) === 0);
+}
+
+const blockCache = new WeakMap<WeightLayout, number>();
+
+/** The widest block that divides every group; 1 where none does. The last block of a row may be short. */
+export function commonBlock(layout: WeightLayout): number {
+  let block = blockCache.get(layout);
+  if (block === undefined) {
+    const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
+    if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
+    block = BLOCKS.find((b) => grids.every((g) => fits(g, b))) ?? 1;
+    blockCache.set(layout, block);
+  }
+  return block;
+}
+
+function fits(g: Grid, block: number): boolean {
+  return g.shape[1] <= 1 || (!g.indexed && g.columns % block === 0 && g.columnPhase % block === 0);
+}

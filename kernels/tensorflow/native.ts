@@ -1,0 +1,55 @@
+/** The add-on: found on disk, registered in the TensorFlow that tfjs-node has loaded, and called as TensorFlow ops. */
+import type {Tensor, TensorInfo} from '@tensorflow/tfjs';
+import {ACTIVATIONS} from '../activation.js';
+import type {QuantizedMatMulAttrs, UnpackWeightAttrs} from '../attributes.js';
+import {ATTRIBUTE, type Attribute, type NodeBackend} from './backend.js';
+import {commonBlock, NATIVE_VARIANTS, type NativeChoice} from './choose.js';
+import {type Descriptor, descriptorOf} from './descriptor.js';
+
+/** What native/addon.cc exports. */
+export interface AddOn {
+  register(binding: string): string[];
+  threads(count?: number): number;
+}
+
+export interface Native {
+  readonly addOn: AddOn;
+  /** This processor's, best first. */
+  readonly instructionSets: readonly string[];
+}
+
+const attributes = (call: readonly number[], {fields, table}: Descriptor): Attribute[] => [
+  {name: 'call', type: ATTRIBUTE.int, value: call},
+  {name: 'layout', type: ATTRIBUTE.int, value: fields},
+  {name: 'table', type: ATTRIBUTE.float, value: table},
+];
+
+/** The op's one output as a tensor. */
+function execute(backend: NodeBackend, name: string, attrs: readonly Attribute[], inputs: readonly TensorInfo[]): Tensor {
+  const [handle] = backend.binding.executeOp(name, attrs, backend.getInputTensorIds(inputs), 1);
+  return backend.createOutputTensor(handle as NonNullable<typeof handle>);
+}
+
+/** @param instructions place in `Native.instructionSets` */
+export function nativeMatMul(
+  backend: NodeBackend,
+  {x, words, bias}: {x: TensorInfo; words: TensorInfo; bias?: TensorInfo},
+  {layout, rowStart, rowEnd, activation}: QuantizedMatMulAttrs,
+  {variant, block}: NativeChoice,
+  instructions: number,
+): Tensor {
+  const kind = activation === null ? 0 : 1 + ACTIVATIONS.indexOf(activation);
+  const call = [instructions, NATIVE_VARIANTS.indexOf(variant), block, rowStart, rowEnd, kind, bias === undefined ? 0 : 1];
+  return execute(backend, 'TfjsLinearQuantizedMatMul', attributes(call, descriptorOf(layout)), [x, words, bias ?? x]);
+}
+
+export function nativeUnpack(
+  backend: NodeBackend,
+  words: TensorInfo,
+  rows: TensorInfo | undefined,
+  {layout, rowStart, rowEnd}: UnpackWeightAttrs,
+  instructions: number,
+): Tensor {
+  const call = [instructions, commonBlock(layout), rowStart, rowEnd, rows === undefined ? 0 : 1];
+  return execute(backend, 'TfjsLinearUnpackWeight', attributes(call, descriptorOf(layout)), [words, rows ?? words]);
+}

@@ -1,0 +1,68 @@
+// Eight lanes of AVX2 with FMA and F16C.
+using F = __m256;
+using I = __m256i;
+constexpr int kLanes = 8;
+constexpr int kTile = 4;  // rows of x in registers at once
+
+static inline F zero_f() { return _mm256_setzero_ps(); }
+static inline F splat(float v) { return _mm256_set1_ps(v); }
+static inline F load(const float* p) { return _mm256_loadu_ps(p); }
+static inline void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+static inline F add(F a, F b) { return _mm256_add_ps(a, b); }
+static inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+static inline F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+static inline F div(F a, F b) { return _mm256_div_ps(a, b); }
+static inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+static inline float total(F v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+static inline F to_float(I v) { return _mm256_cvtepi32_ps(v); }
+static inline F spread(const float* p, I index) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), index); }
+
+static inline I zero_i() { return _mm256_setzero_si256(); }
+static inline I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+static inline I splat32(const void* p) {
+  int32_t v;
+  std::memcpy(&v, p, 4);
+  return _mm256_set1_epi32(v);
+}
+static inline I splat16(int v) { return _mm256_set1_epi16(int16_t(v)); }
+static inline I both(I a, I b) { return _mm256_and_si256(a, b); }
+template <int N> static inline I right16(I v) { return _mm256_srli_epi16(v, N); }
+static inline I dot16(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+
+static inline F from_bytes(const uint8_t* p) { return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))); }
+static inline F from_halves(__m128i h) { return _mm256_cvtph_ps(h); }
+static inline F from_half(const uint16_t* p) { return from_halves(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+static inline F from_bfloat(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+
+// 8-bit floats through half, which has the same subnormals.
+static inline F from_float8(const uint8_t* p, bool four_exponent_bits, float factor) {
+  __m128i h = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 8);
+  if (four_exponent_bits) h = _mm_and_si128(_mm_srai_epi16(h, 1), _mm_set1_epi16(int16_t(0xbf80)));
+  return mul(from_halves(h), splat(factor));
+}
+
+// Sixteen entries of a table.
+struct Table {
+  F low, high;
+};
+static inline Table table_of(const float* numbers) { return {load(numbers), load(numbers + 8)}; }
+static inline F look_up(const Table& t, const uint8_t* codes) {
+  const I index = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
+  const F upper = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.low, index), _mm256_permutevar8x32_ps(t.high, index), upper);
+}
+
+// Sixteen small integers of a table, as 16-bit: `count` codes, a multiple of 16.
+static inline void look_up16(const int8_t* table, const uint8_t* codes, int count, int16_t* out) {
+  const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  for (int k = 0; k < count; k += 16) {
+    const __m128i v = _mm_shuffle_epi8(t, _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + k)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + k), _mm256_cvtepi8_epi16(v));
+  }
+}

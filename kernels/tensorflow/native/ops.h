@@ -1,0 +1,16 @@
+// Our TensorFlow ops. The layout and what else a kernel needs of a call come as attributes, so TensorFlow keeps one kernel for each.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "layout.h"
+
+namespace tfl {
+
+// Instruction sets that this processor has, best first.
+std::vector<const Isa*> instruction_sets();
+
+// Registers ops and kernels once a process. Returns what went wrong, or "".
+std::string register_ops();
+
+}  // namespace tfl
