@@ -195,19 +195,20 @@ export class LinearCore extends tf.layers.Layer {
   /** The packed weight becomes another record, in a variable of its own where the size differs. */
   replaceRecord(layout: WeightLayout, words: Int32Array, origin: LayerOrigin | null): void {
     onDevice(this.config.device, () => {
-      const old = this.nonTrainableWeights.find((v) => v !== this.inputScaleVariable) as Variable;
+      const held = this as unknown as {_nonTrainableWeights: Variable[]; _addedWeightNames: string[]};
+      const at = held._nonTrainableWeights.findIndex((v) => v !== this.inputScaleVariable);
+      const old = held._nonTrainableWeights[at] as Variable;
       let variable = old;
       if (old.shape[0] === words.length) {
         const tensor = tf.tensor1d(words, 'int32');
         old.write(tensor);
         tensor.dispose();
       } else {
-        const at = this._nonTrainableWeights.indexOf(old);
-        const names = (this as unknown as {_addedWeightNames: string[]})._addedWeightNames;
-        names.splice(names.indexOf(`${this.name}/weight`), 1);
+        // tf.js has no way to replace a weight: the new one takes the old one's name and place.
+        held._addedWeightNames.splice(held._addedWeightNames.indexOf(`${this.name}/weight`), 1);
         variable = this.addVariable('weight', [words.length], 'int32', false, () => tf.tensor1d(words, 'int32'));
-        this._nonTrainableWeights.pop();
-        this._nonTrainableWeights[at] = variable;
+        held._nonTrainableWeights.pop();
+        held._nonTrainableWeights[at] = variable;
         old.dispose();
       }
       this.weight = QuantizedWeight.overTensor(layout, variable.read());

@@ -3,12 +3,18 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
+import type {QuantizationEncoding} from '../config/encoding.js';
 import {didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
+import {lowerBlockState} from '../formats/state_dict.js';
 import {float8Words} from './float8.js';
 import type {Linear} from './linear.js';
 import type {LinearCore} from './linear_core.js';
+import type {LayerOrigin} from './origin.js';
 
-export type StateDict = Readonly<Record<string, tf.Tensor>>;
+export type StateDict = {readonly [key: string]: tf.Tensor};
+
+/** By local name. */
+type StateMap = ReadonlyMap<string, tf.Tensor>;
 
 /** Throws MissingError or UnusedTensorError unless `dict` has all `keys`, and no others where `strict`. */
 export function checkKeys(dict: StateDict, keys: readonly string[], strict: boolean, where: string): void {
@@ -48,6 +54,10 @@ export interface PreparedState {
 
 /** Throws with nothing changed and no tensor left. */
 export function prepareLinearState(layer: Linear, core: LinearCore, dict: StateDict, strict: boolean): PreparedState {
+  const {encoding} = core.config;
+  if (encoding !== null && encoding !== 'GPTQ' && dict[`${layer.keyPrefix}weight`]?.rank === 2) {
+    return prepareRecord(layer, core, dict, strict, (tensors) => blockRecord(layer, tensors, encoding, strict));
+  }
   const [weightKey, biasKey, scaleKey, inputKey] = ['weight', 'bias', 'weight_scale', 'input_scale'].map(
     (key) => layer.keyPrefix + key,
   ) as [string, string, string, string];
@@ -64,14 +74,7 @@ export function prepareLinearState(layer: Linear, core: LinearCore, dict: StateD
   const weight = dict[weightKey] as tf.Tensor;
   const bias = layer.hasBias ? (dict[biasKey] as tf.Tensor) : null;
   if (bias !== null) checkShape(bias, [layer.outDim], `${layer.name}: ${biasKey}`);
-  if (core.isView) {
-    throw new UnsupportedError({
-      where: layer.name,
-      expected: 'a layer with a weight of its own',
-      received: 'a part of a stacked weight',
-      remedy: 'Load the state of the whole MLP.',
-    });
-  }
+  refuseView(layer, core);
   const inputScale =
     core.inputScale === null ? null : scalarLike(dict[inputKey] as tf.Tensor, core.inputScale.shape, `${layer.name}: ${inputKey}`);
   const values = {
@@ -91,6 +94,62 @@ export function prepareLinearState(layer: Linear, core: LinearCore, dict: StateD
     },
     dispose,
   };
+}
+
+/** A packed weight on the host, and where it came from. */
+export interface PackedRecord {
+  readonly layout: WeightLayout;
+  readonly words: Int32Array;
+  readonly origin: LayerOrigin | null;
+}
+
+/**
+ * As prepareLinearState, for tensors in a file's own layout: `lower` gets those of the layer by local name, without the bias.
+ * The record may be of another layout than the layer's: what it is depends on the values (zero points that are all one number, an order).
+ */
+export function prepareRecord(
+  layer: Linear,
+  core: LinearCore,
+  dict: StateDict,
+  strict: boolean,
+  lower: (tensors: StateMap) => PackedRecord,
+): PreparedState {
+  refuseView(layer, core);
+  const {keyPrefix} = layer;
+  const tensors = new Map<string, tf.Tensor>();
+  const own: StateDict = Object.fromEntries(
+    Object.entries(dict).filter(([key]) => key === `${keyPrefix}bias` || !key.startsWith(keyPrefix)),
+  );
+  for (const [key, tensor] of Object.entries(dict)) if (own[key] === undefined) tensors.set(key.slice(keyPrefix.length), tensor);
+  checkKeys(own, layer.hasBias ? [`${keyPrefix}bias`] : [], strict, layer.name);
+  const given = layer.hasBias ? (dict[`${keyPrefix}bias`] as tf.Tensor) : null;
+  if (given !== null) checkShape(given, [layer.outDim], `${layer.name}: ${keyPrefix}bias`);
+  const {layout, words, origin} = lower(tensors);
+  const bias = given === null ? null : tf.cast(given, 'float32');
+  return {
+    commit: () => {
+      core.replaceRecord(layout, words, origin);
+      if (bias !== null) core.setBias(bias);
+      bias?.dispose();
+    },
+    dispose: () => bias?.dispose(),
+  };
+}
+
+function blockRecord(layer: Linear, tensors: StateMap, encoding: string, strict: boolean): PackedRecord {
+  checkKeys(Object.fromEntries(tensors), ['weight'], strict, layer.name);
+  const weight = tensors.get('weight') as tf.Tensor;
+  return {...lowerBlockState(weight, encoding as QuantizationEncoding, layer.outDim, layer.inDim, `${layer.name}: weight`), origin: null};
+}
+
+function refuseView(layer: Linear, core: LinearCore): void {
+  if (!core.isView) return;
+  throw new UnsupportedError({
+    where: layer.name,
+    expected: 'a layer with a weight of its own',
+    received: 'a part of a stacked weight',
+    remedy: 'Load the state of the whole MLP.',
+  });
 }
 
 /** A tensor of `shape`; [1] stands for []. Throws ShapeError. */

@@ -135,7 +135,7 @@ describe('Linear', () => {
     const other = await packedLayer('awq_gemm_g32_bias');
     expect(other).not.toBeInstanceOf(GPTQLinear);
     other.dispose();
-    expect(() => new GPTQLinear({inDim: 32, outDim: 32})).toThrowError(/expected a layout.*openCheckpoint/);
+    expect(() => new GPTQLinear({inDim: 32, outDim: 32})).toThrowError(/expected a QuantizationConfig.*openCheckpoint/);
   });
 
   it('refuses sizes, types and clips that mean nothing, and leaves no tensor', () => {
