@@ -4,6 +4,8 @@ import {remember} from './memo.js';
 
 export type WebglVariant = 'blocks' | 'general';
 
+export const WEBGL_VARIANTS: readonly WebglVariant[] = ['blocks', 'general'];
+
 export interface WebglChoice {
   readonly variant: WebglVariant;
   /** Rows of x a fragment multiplies, by four rows of the weight: one draw buffer each. */

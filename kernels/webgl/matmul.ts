@@ -1,24 +1,27 @@
 /** QuantizedMatMul: act(x . W^T + bias) with W packed. */
-import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
-import {DeviceError} from '../../src/errors.js';
+import {env, type KernelFunc, type TensorInfo} from '@tensorflow/tfjs';
+import {ArgumentError, DeviceError} from '../../src/errors.js';
 import type {QuantizedMatMulAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
 import {checkContext, lineShift, maxTextureSize, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
-import {chooseWebgl, type WebglChoice, type WebglVariant} from './choose.js';
+import {chooseWebgl, WEBGL_VARIANTS, type WebglChoice, type WebglVariant} from './choose.js';
 import {finishShader} from './finish.js';
 import {denseInput} from './input.js';
 import {remember} from './memo.js';
 import {blocksShader, generalShader} from './product.js';
-import {denseTexture, run, type Sampled, type Shader, tensorTarget} from './program.js';
+import {denseTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
 import {acquire, release, type Scratch} from './scratch.js';
 import {wordsTexture} from './words_texture.js';
 
-let forced: WebglVariant | null = null;
+/** A tf.env() flag: 'auto', or the variant to run wherever it can. */
+export const WEBGL_VARIANT_FLAG = 'TFJS_LINEAR_WEBGL_VARIANT';
 
-/** For tests: runs `variant` wherever it can; null chooses again. */
-export function forceWebglVariant(variant: WebglVariant | null): void {
-  forced = variant;
+export function forcedVariant(): WebglVariant | null {
+  const value = env().get(WEBGL_VARIANT_FLAG) as unknown as string;
+  if (value === 'auto') return null;
+  if ((WEBGL_VARIANTS as readonly string[]).includes(value)) return value as WebglVariant;
+  throw new ArgumentError({where: WEBGL_VARIANT_FLAG, expected: `auto, ${WEBGL_VARIANTS.join(', ')}`, received: value});
 }
 
 const shaders = new WeakMap<WeightLayout, Map<string, Shader>>();
@@ -52,7 +55,7 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
   const {layout, rowStart, rowEnd, activation} = attrs as unknown as QuantizedMatMulAttrs;
   const {x, words, bias} = inputs as {x: TensorInfo; words: TensorInfo; bias?: TensorInfo};
   const problem: Problem = {layout, words, rowStart, m: x.shape[0] as number, n: rowEnd - rowStart};
-  const choice = chooseWebgl(layout, problem.m, problem.n, forced);
+  const choice = chooseWebgl(layout, problem.m, problem.n, forcedVariant());
   const tiles = Math.ceil(problem.m / choice.tile);
   const quads = Math.ceil(problem.n / 4);
   const sums = acquire(webgl, ...foldFragments(quads * tiles * choice.splits, quads), choice.tile);
@@ -62,9 +65,7 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
     const textures: Record<string, Sampled> = {sums: {texture: sums.texture, layered: true}};
     const dense = bias === undefined ? null : denseTexture(webgl, webgl.decode(bias.dataId));
     if (dense !== null) textures.bias = dense;
-    const out = webgl.makeTensorInfo([problem.m, problem.n], 'float32');
-    webgl.texData.get(out.dataId).isPacked = true;
-    webgl.uploadToGPU(out.dataId);
+    const out = packedTensor(webgl, [problem.m, problem.n]);
     const finish = finishShader(choice.tile, activation, dense !== null);
     run(webgl, finish, textures, {...ints, sums_width: sums.width, bias_width: dense?.width ?? 0}, tensorTarget(webgl, out.dataId));
     if (dense !== null) webgl.disposeIntermediateTensorInfo(dense.info);

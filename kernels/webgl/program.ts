@@ -94,6 +94,19 @@ export function denseTexture(backend: WebglBackend, info: TensorInfo): Dense {
   return {info, texture: (texture as {texture: WebGLTexture}).texture, width: Math.ceil((texShape as [number, number])[1] / 2)};
 }
 
+/** A float32 tensor on the GPU, packed, contents undefined: what a shader is to draw. The caller owns it. */
+export function packedTensor(backend: WebglBackend, shape: number[]): TensorInfo {
+  const info = backend.makeTensorInfo(shape, 'float32');
+  backend.texData.get(info.dataId).isPacked = true;
+  try {
+    backend.uploadToGPU(info.dataId);
+  } catch (error) {
+    backend.disposeIntermediateTensorInfo(info);
+    throw error;
+  }
+  return info;
+}
+
 /** A tensor's own texture as a target, two by two values a texel. The tensor must be packed and on the GPU. */
 export function tensorTarget(backend: WebglBackend, dataId: object): Target {
   const {texture, texShape} = backend.texData.get(dataId);

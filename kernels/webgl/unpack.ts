@@ -2,6 +2,7 @@
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
+import {rowOutside} from '../rows.js';
 import {checkContext, lineShift, maxTextureSize, rendersFloat32, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
 import {commonRun} from './choose.js';
@@ -10,7 +11,7 @@ import {exactArithmetic} from './glsl/exact.js';
 import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {remember} from './memo.js';
-import {denseTexture, run, type Sampled, type Shader, tensorTarget} from './program.js';
+import {denseTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
 import {acquire, readWords, release} from './scratch.js';
 import {wordsTexture} from './words_texture.js';
 
@@ -108,7 +109,7 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
     out_dim: rowEnd - rowStart,
     inverse_start: words.inverseOrder,
   };
-  const chosen = rows === undefined ? null : rowsTexture(webgl, rows);
+  const chosen = rows === undefined ? null : rowsTexture(webgl, rows, rowEnd - rowStart);
   if (chosen !== null) {
     textures.rows = chosen;
     ints.rows_width = chosen.width;
@@ -126,8 +127,11 @@ interface Rows extends Sampled {
   free(): void;
 }
 
-function rowsTexture(backend: WebglBackend, rows: TensorInfo): Rows {
+/** Throws ArgumentError for a row outside the weight where the numbers are on the host; elsewhere it unpacks as NaN. */
+function rowsTexture(backend: WebglBackend, rows: TensorInfo, outDim: number): Rows {
   const {values} = backend.texData.get(rows.dataId);
+  const bad = values?.findIndex((n) => n < 0 || n >= outDim) ?? -1;
+  if (bad >= 0) throw rowOutside(bad, outDim);
   if (rendersFloat32() || values === null || values === undefined) {
     const dense = denseTexture(backend, backend.decode(rows.dataId));
     return {texture: dense.texture, width: dense.width, free: () => backend.disposeIntermediateTensorInfo(dense.info)};
@@ -157,9 +161,7 @@ type Draw = (
 ) => TensorInfo;
 
 const onDevice: Draw = (backend, layout, variant, textures, ints, shape) => {
-  const out = backend.makeTensorInfo(shape, 'float32');
-  backend.texData.get(out.dataId).isPacked = true;
-  backend.uploadToGPU(out.dataId);
+  const out = packedTensor(backend, shape);
   run(backend, shaderFor(layout, {...variant, target: 'packed'}), textures, ints, tensorTarget(backend, out.dataId));
   return out;
 };

@@ -6,8 +6,10 @@ import type {Activation} from '../../activation.js';
 
 /** exp by 2^n e^r, |r| <= ln 2 / 2, with the series to r^7; ln 2 in two parts, so that r keeps its bits. */
 const EXP = `float exp_exact(float x) {
-  float n = floor(clamp(x, -126.0 * 0.69, 127.0 * 0.69) * 1.44269504 + 0.5);
-  float r = (clamp(x, -126.0 * 0.69, 127.0 * 0.69) - n * 0.693359375) + n * 2.12194440e-4;
+  // Below, e^x is no normal float32; devices may have none but those.
+  if (x < -87.0) return 0.0;
+  float n = floor(min(x, 87.0) * 1.44269504 + 0.5);
+  float r = (min(x, 87.0) - n * 0.693359375) + n * 2.12194440e-4;
   float p = 1.0 + r * (1.0 + r * (0.5 + r * (0.16666667 + r * (0.041666668 + r * (0.008333334 + r * (0.0013888889 + r * 1.9841270e-4))))));
   return p * uintBitsToFloat(uint(int(n) + 127) << 23);
 }
