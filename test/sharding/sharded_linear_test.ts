@@ -1,0 +1,480 @@
+/** A layer spread over devices gives what it gave on one: every strategy, formats as real tools wrote them, 2 to 4 devices of both kinds. */
+import * as tf from '@tensorflow/tfjs';
+import {
+  ArgumentError,
+  DType,
+  Float8Config,
+  Float8InputScaleSpec,
+  Float8ScaleGranularity,
+  Float8ScaleOrigin,
+  Float8WeightScaleSpec,
+  Linear,
+  memory,
+  type QuantizedWeight,
+  Segment,
+  ShapeError,
+  ShardedLinear,
+  ShardingStrategy,
+  UnsupportedError,
+} from '../../src/index.js';
+import {caseNamed} from '../grid/cases.js';
+import {openLinear} from '../grid/check_case.js';
+import {randomX} from '../grid/layouts.js';
+import {filesOf} from '../support/checkpoints.js';
+import {rowErrors} from '../support/errors.js';
+
+/** One of each kind of record: planes, groups, zeros, act-order, blocks, two levels, tables, rounded inputs, floats. */
+const FORMATS = [
+  'dense_f32_bias',
+  'dense_bf16_bias',
+  'gptq_b4_g32_asym_v1_bias',
+  'gptq_b4_g64_asym_act_v2',
+  'gptq_b3_g32_asym_act_v2',
+  'gptq_b8_gch_asym_act_v1',
+  'awq_gemm_g32_bias',
+  'ct_int4_pack_g64_actorder_group_gidx',
+  'ct_fp8_dynamic_channel',
+  'ct_fp8_static_tensor',
+  'ct_fp8_block128',
+  'deepseek_fp8_block128_96x100',
+  'ct_nvfp4',
+  'ct_w8a8_int8',
+  'fbgemm_fp8_rowwise_bias',
+  'gguf_q4_0',
+  'gguf_q4_k',
+  'gguf_q6_k_n44_bias',
+  'gguf_iq4_nl',
+];
+
+const MIXES = [
+  ['cpu', 'wasm'],
+  ['wasm', 'cpu', 'wasm'],
+  ['cpu', 'cpu', 'cpu', 'wasm'],
+];
+
+function strategies(n: number, [rows, columns]: readonly [number, number]): ShardingStrategy[] {
+  const list = [
+    ShardingStrategy.rowwise(n),
+    ShardingStrategy.columnwise(n),
+    ShardingStrategy.replicate(n),
+    ShardingStrategy.axiswise(1, n, {unit: 32}),
+    ShardingStrategy.segmented(n, 0, [Segment.headAware(3, 2), Segment.even(rows - 6)]),
+    ShardingStrategy.columnwise(n).withShares(Array.from({length: n}, (_, i) => i)),
+  ];
+  if (rows % 2 === 0) list.push(ShardingStrategy.gateUp(n));
+  if (rows % 3 === 0) list.push(ShardingStrategy.stackedQkv(n, rows / 3, 1));
+  if (columns % 4 === 0)
+    list.push(
+      ShardingStrategy.headAwareColumnwise(n, columns / 4, 4),
+      ShardingStrategy.segmented(n, 1, [Segment.even(columns / 4), Segment.even((3 * columns) / 4)]),
+    );
+  return list;
+}
+
+const on = async (backend: string) => {
+  if (!(await tf.setBackend(backend))) throw new Error(`The backend '${backend}' did not start.`);
+};
+
+beforeAll(async () => {
+  // Once, so that layers can name it.
+  await on('wasm');
+  await on('cpu');
+});
+
+describe('ShardedLinear', () => {
+  for (const name of FORMATS) {
+    it(`${name} as on one device`, async () => {
+      const c = caseNamed(name);
+      const reference = await filesOf(c);
+      const {layer} = await openLinear(c, reference.files);
+      const rows = reference.x.length / c.inDim;
+      const x = tf.tensor2d(reference.x, [rows, c.inDim]);
+      const expected = valuesOf(layer.forward(x));
+      const whole = layer.weight.dequantize();
+      const values = plusZero(whole);
+      for (const devices of MIXES) {
+        for (const strategy of strategies(devices.length, [c.outDim, c.inDim])) {
+          const label = `${JSON.stringify(strategy)} over ${devices}`;
+          const spread = ShardedLinear.of(layer, {devices, strategy});
+          const y = spread.forward(x);
+          // Shards on wasm round x to 16-bit integers where groups allow it.
+          expect(rowErrors(y.dataSync(), expected, c.outDim))
+            .withContext(label)
+            .toBeLessThanOrEqual(1e-4);
+          const back = spread.weight.dequantize();
+          expect(plusZero(back)).withContext(label).toEqual(values);
+          tf.dispose([y, back]);
+          spread.dispose();
+        }
+      }
+      tf.dispose([x, whole]);
+      layer.dispose();
+    });
+  }
+
+  it('is exact with float32 inputs, within 1e-6', async () => {
+    for (const name of ['gptq_b4_g32_asym_v1_bias', 'gptq_b4_g64_asym_act_v2', 'deepseek_fp8_block128_96x100', 'gguf_q4_k']) {
+      const c = caseNamed(name);
+      const reference = await filesOf(c);
+      const {layer} = await openLinear(c, reference.files);
+      const exact = new Linear({
+        inDim: c.inDim,
+        outDim: c.outDim,
+        layout: (layer.weight as QuantizedWeight).layout,
+        hasBias: c.bias,
+        inputPrecision: 'float32',
+      });
+      exact.loadStateDict(strip(layer));
+      const x = tf.tensor2d(randomX(3, c.inDim), [3, c.inDim]);
+      const expected = valuesOf(exact.forward(x));
+      for (const strategy of strategies(3, [c.outDim, c.inDim])) {
+        const spread = ShardedLinear.of(exact, {devices: ['cpu', 'wasm', 'wasm'], strategy});
+        const y = spread.forward(x);
+        expect(rowErrors(y.dataSync(), expected, c.outDim))
+          .withContext(`${name} ${JSON.stringify(strategy)}`)
+          .toBeLessThanOrEqual(1e-6);
+        y.dispose();
+        spread.dispose();
+      }
+      x.dispose();
+      layer.dispose();
+      exact.dispose();
+    }
+  });
+
+  it('holds each share once: bytes per device add up to the whole and its scales', async () => {
+    for (const name of ['gptq_b4_g32_asym_v1_bias', 'gptq_b4_g64_asym_act_v2', 'gguf_q4_k', 'ct_fp8_block128', 'awq_gemm_g32_bias']) {
+      const c = caseNamed(name);
+      const {layer} = await openLinear(c, (await filesOf(c)).files);
+      const {layout} = layer.weight as QuantizedWeight;
+      for (const [strategy, replicated] of [
+        [ShardingStrategy.rowwise(3), layout.ordered ? 3 * 4 * c.inDim : 0],
+        // Groups cut by a shard's edge are on both sides; with a column order, all groups are on every device.
+        [ShardingStrategy.axiswise(1, 2, {unit: 128}), layout.ordered ? layer.byteLength : 0],
+      ] as const) {
+        const before = memory().codesBytes;
+        const spread = ShardedLinear.of(layer, {
+          devices: Array.from({length: strategy.numDevices}, (_, i) => (i % 2 === 0 ? 'cpu' : 'wasm')),
+          strategy,
+        });
+        const held = spread.places.map((place) => place.byteLength);
+        const sum = held.reduce((a, b) => a + b, 0);
+        expect(sum)
+          .withContext(`${name} ${strategy.kind} ${held} of ${layer.byteLength}`)
+          .toBeLessThanOrEqual(1.02 * layer.byteLength + replicated + 64 * held.length);
+        expect(spread.byteLength).toBe(sum);
+        // memory() counts the words of the shards, and nothing else is held.
+        const biases = spread.places.reduce((bytes, _, i) => bytes + 4 * (spread.spread.shards[i]?.bias?.size ?? 0), 0);
+        expect(memory().codesBytes - before).toBe(sum - biases);
+        spread.dispose();
+        expect(memory().codesBytes).toBe(before);
+      }
+      layer.dispose();
+    }
+  });
+
+  it('runs anywhere, and gives its result at home', async () => {
+    const layer = new Linear({inDim: 6, outDim: 5, hasBias: true});
+    const x = tf.tensor2d(randomX(2, 6), [2, 6]);
+    const expected = valuesOf(layer.forward(x));
+    const spread = ShardedLinear.of(layer, {devices: ['wasm', 'cpu'], home: 'wasm'});
+    const there = spread.forward(x);
+    const awaited = await spread.forwardAsync(x);
+    const each = spread.forwardEach(x);
+    const eachAwaited = await spread.forwardEachAsync([x, x]);
+    for (const y of [there, awaited, ...each, ...eachAwaited]) expect(rowErrors(y.dataSync(), expected, 5)).toBeLessThanOrEqual(1e-6);
+    expect(each.map((y) => y.shape)).toEqual([
+      [2, 5],
+      [2, 5],
+    ]);
+    tf.dispose([x, there, awaited, each, eachAwaited]);
+    layer.dispose();
+    spread.dispose();
+  });
+
+  it('takes any rank, no rows, and more devices than rows or columns', () => {
+    const layer = new Linear({inDim: 2, outDim: 3, hasBias: true});
+    for (const strategy of [ShardingStrategy.rowwise(4), ShardingStrategy.columnwise(4)]) {
+      const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm', 'cpu', 'wasm'], strategy});
+      for (const shape of [[2], [1, 2], [2, 3, 2], [2, 1, 2, 2], [0, 2]]) {
+        tf.tidy(() => {
+          const x = tf.randomUniform(shape, -1, 1);
+          const y = spread.forward(x);
+          expect(y.shape).toEqual([...shape.slice(0, -1), 3]);
+          expect(rowErrors(y.dataSync(), layer.forward(x).dataSync(), 3)).toBeLessThanOrEqual(1e-6);
+        });
+      }
+      const wrong = tf.ones([2, 3]);
+      expect(() => spread.forward(wrong)).toThrowError(ShapeError);
+      wrong.dispose();
+      spread.dispose();
+    }
+    layer.dispose();
+  });
+
+  it('rounds x as the whole layer does, by a static scale too', () => {
+    const fp8 = new Float8Config({
+      inputScale: new Float8InputScaleSpec({
+        granularity: Float8ScaleGranularity.TENSOR,
+        origin: Float8ScaleOrigin.STATIC,
+        dtype: DType.float32,
+      }),
+      weightScale: new Float8WeightScaleSpec({granularity: Float8ScaleGranularity.ROWWISE, dtype: DType.float32}),
+      mlpInFloat8: [],
+      attnQkvInFloat8: [],
+    });
+    const layer = new Linear({inDim: 12, outDim: 5, float8Config: fp8});
+    const dict = {
+      weight: tf.tensor2d(
+        Array.from({length: 60}, (_, i) => (i * 37) % 119),
+        [5, 12],
+        'int32',
+      ),
+      weight_scale: tf.tensor2d([0.5, 0.25, 1, 0.125, 0.75], [5, 1]),
+      input_scale: tf.scalar(0.01),
+    };
+    layer.loadStateDict(dict);
+    const x = tf.tensor2d(randomX(3, 12), [3, 12]);
+    const expected = layer.forward(x);
+    for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2)]) {
+      const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm'], strategy});
+      const y = spread.forward(x);
+      expect(rowErrors(y.dataSync(), expected.dataSync(), 5)).toBeLessThanOrEqual(1e-6);
+      const scale = spread.weightScale as tf.Tensor;
+      expect(Array.from(scale.dataSync())).toEqual([0.5, 0.25, 1, 0.125, 0.75]);
+      expect(spread.inputScale?.dataSync()[0]).toBeCloseTo(0.01, 7);
+      const own = spread.stateDict();
+      expect(Object.keys(own)).toEqual(['weight', 'input_scale']);
+      tf.dispose([y, scale, own]);
+      // Shards as layers of their own have the scalar each.
+      layer.setSharding(strategy);
+      const shards = layer.shard(['cpu', 'wasm']);
+      expect(shards.map((shard) => shard.inputScale?.dataSync()[0])).toEqual([Math.fround(0.01), Math.fround(0.01)]);
+      for (const shard of shards) shard.dispose();
+      spread.dispose();
+    }
+    tf.dispose([x, expected, dict]);
+    layer.dispose();
+  });
+
+  it('applies its activation to the whole y', () => {
+    const layer = new Linear({inDim: 6, outDim: 7, hasBias: true, activation: 'softmax'});
+    const x = tf.tensor2d(randomX(2, 6), [2, 6]);
+    const expected = layer.forward(x);
+    for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3), ShardingStrategy.replicate(3)]) {
+      const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm', 'cpu'], strategy});
+      const y = spread.forward(x);
+      expect(rowErrors(y.dataSync(), expected.dataSync(), 7)).toBeLessThanOrEqual(1e-6);
+      y.dispose();
+      spread.dispose();
+    }
+    layer.setSharding(ShardingStrategy.rowwise(2));
+    expect(() => layer.shard(['cpu', 'cpu'])).toThrowMatching((e) => e instanceof UnsupportedError && /softmax/.test(e.message));
+    tf.dispose([x, expected]);
+    layer.dispose();
+  });
+
+  it('clips, with the clip of the whole', () => {
+    const layer = new Linear({inDim: 6, outDim: 4, clipWeight: 0.25});
+    const dict = {weight: tf.tensor2d(randomX(4, 6, 5), [4, 6])};
+    layer.loadStateDict(dict);
+    const x = tf.tensor2d(randomX(2, 6), [2, 6]);
+    const expected = layer.forward(x);
+    const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm'], strategy: ShardingStrategy.columnwise(2)});
+    const y = spread.forward(x);
+    expect(rowErrors(y.dataSync(), expected.dataSync(), 4)).toBeLessThanOrEqual(1e-6);
+    tf.dispose([x, y, expected, dict]);
+    layer.dispose();
+    spread.dispose();
+  });
+
+  it('has the state of the unsharded layer, both ways', async () => {
+    for (const name of ['gptq_b4_g64_asym_act_v2', 'gguf_q4_k', 'dense_f32_bias']) {
+      const c = caseNamed(name);
+      const {layer} = await openLinear(c, (await filesOf(c)).files);
+      for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2), ShardingStrategy.replicate(2)]) {
+        const spread = ShardedLinear.of(layer, {devices: ['wasm', 'cpu'], strategy});
+        const dict = spread.stateDict();
+        const given = layer.stateDict();
+        expect(Object.keys(dict)).toEqual(Object.keys(given));
+        // The whole layer reads the spread one's state, and the other way round.
+        layer.loadStateDict(dict);
+        spread.loadStateDict(given);
+        const [a, b] = [layer.weight.dequantize(), spread.weight.dequantize()];
+        expect(plusZero(b)).withContext(`${name} ${strategy.kind}`).toEqual(plusZero(a));
+        tf.dispose([dict, given, a, b]);
+        spread.dispose();
+      }
+      layer.dispose();
+    }
+  });
+
+  it('comes back from a file with the same bits on the same devices, in a larger model too', async () => {
+    const c = caseNamed('gptq_b4_g64_asym_act_v2');
+    const {layer} = await openLinear(c, (await filesOf(c)).files);
+    for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3)]) {
+      const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm', 'cpu'], strategy});
+      const model = tf.sequential({layers: [spread, tf.layers.dense({units: 2})]});
+      let saved: tf.io.ModelArtifacts | null = null;
+      await model.save(
+        tf.io.withSaveHandler(async (artifacts) => {
+          saved = artifacts;
+          return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
+        }),
+      );
+      const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved as unknown as tf.io.ModelArtifacts));
+      const back = loaded.layers[0] as ShardedLinear;
+      expect(back).toBeInstanceOf(ShardedLinear);
+      expect(back.places).toEqual(spread.places);
+      const x = tf.tensor2d(randomX(2, c.inDim), [2, c.inDim]);
+      const [a, b] = [model.predict(x) as tf.Tensor, loaded.predict(x) as tf.Tensor];
+      expect(b.dataSync()).toEqual(a.dataSync());
+      expect(back.countParams()).toBe(layer.countParams());
+      tf.dispose([a, b, x]);
+      model.dispose();
+      loaded.dispose();
+    }
+    layer.dispose();
+  });
+
+  it('trains: dense shards learn what one layer learns', async () => {
+    const plain = new Linear({inDim: 4, outDim: 3, hasBias: true});
+    for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2)]) {
+      const spread = ShardedLinear.of(plain, {devices: ['cpu', 'wasm'], strategy});
+      const alone = new Linear({inDim: 4, outDim: 3, hasBias: true});
+      const start = plain.stateDict();
+      alone.loadStateDict(start);
+      const x = tf.tensor2d(randomX(8, 4), [8, 4]);
+      const y = tf.tensor2d(randomX(8, 3, 9), [8, 3]);
+      const losses: number[][] = [];
+      const states: Record<string, tf.Tensor>[] = [];
+      for (const model of [alone, spread]) {
+        model.compile({optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError'});
+        const history = await model.fit(x, y, {epochs: 5, batchSize: 8, shuffle: false, verbose: 0});
+        losses.push(history.history.loss as number[]);
+        states.push(model.stateDict());
+      }
+      losses[1]?.forEach((loss, i) => expect(loss).toBeCloseTo(losses[0]?.[i] as number, 5));
+      expect(losses[1]?.[4]).toBeLessThan(losses[1]?.[0] as number);
+      for (const key of ['weight', 'bias'])
+        expect(rowErrors(states[1]?.[key]?.dataSync() ?? [], states[0]?.[key]?.dataSync() ?? [], 3)).toBeLessThanOrEqual(1e-5);
+      tf.dispose([x, y, start, states]);
+      for (const model of [alone, spread]) {
+        model.optimizer.dispose();
+        model.dispose();
+      }
+    }
+    plain.dispose();
+  });
+
+  it('passes gradients to x through packed shards on other devices', async () => {
+    const c = caseNamed('gptq_b4_g32_asym_v1_bias');
+    const {layer} = await openLinear(c, (await filesOf(c)).files);
+    for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2)]) {
+      const spread = ShardedLinear.of(layer, {devices: ['wasm', 'cpu'], strategy});
+      tf.tidy(() => {
+        const x = tf.tensor2d(randomX(2, c.inDim), [2, c.inDim]);
+        const dy = tf.tensor2d(randomX(2, c.outDim, 3), [2, c.outDim]);
+        const [a, b] = [layer, spread].map((l) =>
+          tf
+            .grad((t: tf.Tensor) => l.forward(t))(x, dy)
+            .dataSync(),
+        );
+        expect(rowErrors(b as Float32Array, a as Float32Array, c.inDim)).toBeLessThanOrEqual(1e-6);
+      });
+      spread.dispose();
+    }
+    layer.dispose();
+  });
+
+  it('reads chosen rows where they lie', async () => {
+    const c = caseNamed('gguf_q4_k');
+    const {layer} = await openLinear(c, (await filesOf(c)).files);
+    for (const strategy of [
+      ShardingStrategy.rowwise(3),
+      ShardingStrategy.columnwise(3),
+      ShardingStrategy.replicate(3),
+      ShardingStrategy.gateUp(3),
+    ]) {
+      const spread = ShardedLinear.of(layer, {devices: ['wasm', 'cpu', 'wasm'], strategy});
+      tf.tidy(() => {
+        for (const indices of [
+          [5, 0, 5, c.outDim - 1],
+          tf.tensor2d(
+            [
+              [1, 2],
+              [c.outDim - 1, 0],
+            ],
+            [2, 2],
+            'int32',
+          ),
+          [],
+        ]) {
+          const [a, b] = [layer.weight.dequantizeRows(indices), spread.weight.dequantizeRows(indices)];
+          expect(b.shape).toEqual(a.shape);
+          expect(b.dataSync()).toEqual(a.dataSync());
+        }
+        expect(() => spread.weight.dequantizeRows([c.outDim])).toThrowError(ArgumentError);
+      });
+      const part = spread.weight.slice({rows: [1, 4], columns: [3, 40]});
+      const own = (layer.weight as QuantizedWeight).slice({rows: [1, 4], columns: [3, 40]});
+      tf.tidy(() => expect(part.dequantize().dataSync()).toEqual(own.dequantize().dataSync()));
+      part.dispose();
+      own.dispose();
+      spread.dispose();
+    }
+    layer.dispose();
+  });
+
+  it('refuses what cannot be, and leaves nothing', () => {
+    const config = {inDim: 4, outDim: 4};
+    expect(() => new ShardedLinear({...config, devices: []})).toThrowMatching(
+      (e) => e instanceof ArgumentError && /non-empty/.test(e.message),
+    );
+    expect(() => new ShardedLinear({...config, devices: ['cpu'], strategy: ShardingStrategy.rowwise(2)})).toThrowError(ArgumentError);
+    expect(() => new ShardedLinear({...config, devices: ['cpu', 'cpu'], strategy: ShardingStrategy.stackedQkv(2, 1, 1)})).toThrowError(
+      ShapeError,
+    );
+    const spread = new ShardedLinear({...config, devices: ['cpu', 'wasm']});
+    const x = tf.ones([1, 4]);
+    expect(() => spread.setSharding(ShardingStrategy.rowwise(2))).toThrowError(UnsupportedError);
+    expect(() => ShardedLinear.of(spread, {devices: ['cpu']})).toThrowError(UnsupportedError);
+    expect(() => spread.forwardEach([x])).toThrowError(ArgumentError);
+    const plain = new Linear(config);
+    expect(() => plain.shard(['cpu'])).toThrowMatching((e) => e instanceof ArgumentError && /setSharding/.test(e.message));
+    plain.setSharding(ShardingStrategy.rowwise(2));
+    expect(() => plain.shard(['cpu'])).toThrowError(ArgumentError);
+    const shards = plain.shard(['cpu', 'wasm']);
+    expect(() => shards[0]?.setSharding(ShardingStrategy.rowwise(2))).toThrowMatching(
+      (e) => e instanceof UnsupportedError && /already sharded/.test(e.message),
+    );
+    for (const l of [...shards, plain, spread]) l.dispose();
+    x.dispose();
+  });
+});
+
+/** The numbers of a result that is of no further use. */
+function valuesOf(y: tf.Tensor): Float32Array {
+  const values = Float32Array.from(y.dataSync());
+  y.dispose();
+  return values;
+}
+
+/** -0 as 0: the two count as equal. */
+function plusZero(t: tf.Tensor): Float32Array {
+  return Float32Array.from(t.dataSync(), (v) => v + 0);
+}
+
+/** A layer's state as new tensors that a test's end frees: the caller loads it at once. */
+function strip(layer: Linear): Record<string, tf.Tensor> {
+  const dict = layer.stateDict();
+  const values = Object.fromEntries(Object.entries(dict).map(([key, value]) => [key.slice(layer.keyPrefix.length), value]));
+  kept.push(...Object.values(values));
+  return values;
+}
+
+const kept: tf.Tensor[] = [];
+
+afterEach(() => {
+  tf.dispose(kept.splice(0));
+});
