@@ -5,10 +5,14 @@ import * as fp8 from '../kernels/fp8_contract.js';
 import * as fused from '../kernels/fused.js';
 import {registerGradients} from '../kernels/gradients.js';
 import {registerWasmKernels} from '../kernels/wasm/index.js';
+import {registerWebglKernels} from '../kernels/webgl/index.js';
+import {registerWebgpuKernels} from '../kernels/webgpu/index.js';
 import {gptqUnpack, gptqUnpackAsync, registerGptqUnpack} from './formats/gptq_unpack.js';
 
 registerCpuKernels();
 registerWasmKernels();
+registerWebglKernels();
+registerWebgpuKernels();
 registerGradients();
 for (const backend of ['cpu', 'wasm', 'webgl', 'webgpu', 'tensorflow']) registerGptqUnpack(backend);
 
