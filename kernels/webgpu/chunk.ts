@@ -24,6 +24,8 @@ const smallestRun = (width: number) => Math.max(4, 32 / width);
 /** Columns of a chunk by the width of the first plane: 4 words where that is not too many registers. */
 const WIDEST: Readonly<Record<number, number>> = {1: 32, 2: 32, 4: 32, 8: 16, 16: 8, 32: 4};
 
+const SHORT = 8;
+
 /** Long decoders are unrolled for one word at a time: shaders of thousands of instructions take seconds to compile. */
 function widest(layout: WeightLayout): number {
   const width = layout.planes[0] as number;
@@ -37,26 +39,30 @@ export function gridsOf(layout: WeightLayout): Grid[] {
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
-const cache = new WeakMap<WeightLayout, Chunking | null>();
+const caches = {long: new WeakMap<WeightLayout, Chunking | null>(), short: new WeakMap<WeightLayout, Chunking | null>()};
 
-/** null: groups are uneven, or begin inside a word. */
-export function chunkingOf(layout: WeightLayout): Chunking | null {
+/**
+ * null: groups are uneven, or begin inside a word. 'short' chunks are of 8 columns where the planes allow, so that many
+ * threads share the decoding of a tile.
+ */
+export function chunkingOf(layout: WeightLayout, length: 'long' | 'short' = 'long'): Chunking | null {
+  const cache = caches[length];
   let known = cache.get(layout);
   if (known === undefined) {
-    known = compute(layout);
+    known = compute(layout, length === 'long' ? widest(layout) : SHORT);
     cache.set(layout, known);
   }
   return known;
 }
 
-function compute(layout: WeightLayout): Chunking | null {
+function compute(layout: WeightLayout, most: number): Chunking | null {
   const smallest = Math.max(...layout.planes.map(smallestRun));
   const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
   if (inner.some((g) => g.indexed)) return null;
   // 0 where no grid has columns: one entry a row.
   const shared = inner.reduce((size, g) => gcd(gcd(size, g.columns), g.columnPhase), 0);
   if (shared % smallest !== 0) return null;
-  let columns = Math.max(smallest, widest(layout));
+  let columns = Math.max(smallest, most);
   while (columns > smallest && layout.inDim % columns !== 0) columns /= 2;
   const step = shared === 0 ? columns : gcd(columns, shared);
   const {rowWords, planeStarts} = sectionsOf(layout);

@@ -10,6 +10,7 @@ import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
 import {preparedStride, prepareShader} from './prepare.wgsl.js';
 import type {Shader} from './record.js';
 import {type InputName, type RowsShape, type RowsSource, rowsShader} from './rows.wgsl.js';
+import {TILE, tilesShader} from './tiles.wgsl.js';
 
 export interface Plan {
   readonly shader: Shader;
@@ -32,7 +33,7 @@ export function planFor(
   hasBias: boolean,
   activation: Activation | null,
 ): Plan {
-  const shape = variant === 'plain' ? null : rowsShapeFor(variant, profile, rows);
+  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
   const key = JSON.stringify([variant, shape, hasBias, activation]);
   let known = plans.get(layout);
   if (known === undefined) {
@@ -41,7 +42,9 @@ export function planFor(
   }
   let plan = known.get(key);
   if (plan === undefined) {
-    plan = shape === null ? plainPlan(layout, hasBias, activation) : rowsPlan(layout, variant, shape, hasBias, activation);
+    if (shape !== null) plan = rowsPlan(layout, variant, shape, hasBias, activation);
+    else if (variant === 'plain') plan = plainPlan(layout, hasBias, activation);
+    else plan = tilesPlan(layout, variant, hasBias, activation);
     known.set(key, plan);
   }
   return plan;
@@ -85,6 +88,19 @@ function plainPlan(layout: WeightLayout, hasBias: boolean, activation: Activatio
     params,
     inputs: source.inputs,
     workgroups: (n, m) => n * Math.ceil(m / PLAIN_X_ROWS),
+    prepare: null,
+  };
+}
+
+function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, hasBias: boolean, activation: Activation | null): Plan {
+  const chunking = chunkingOf(layout, 'short') as Chunking;
+  const params = new Params();
+  const source = tilesShader(layout, chunking, numbersOf(layout), params, variant === 'gemm_tiles_f16', hasBias, activation);
+  return {
+    shader: shaderOf(variant, source),
+    params,
+    inputs: source.inputs,
+    workgroups: (n, m) => Math.ceil(n / TILE) * Math.ceil(m / TILE),
     prepare: null,
   };
 }
