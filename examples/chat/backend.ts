@@ -7,8 +7,21 @@ const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
   wasm: () => import('@tensorflow/tfjs-backend-wasm'),
   cpu: async () => undefined,
   webgl: async () => undefined,
-  webgpu: () => import('@tensorflow/tfjs-backend-webgpu'),
+  webgpu: registerWebgpu,
 };
+
+/** In Node the browser's `navigator.gpu` is Dawn's, from the npm package `webgpu`. */
+async function registerWebgpu(): Promise<unknown> {
+  if (globalThis.navigator?.gpu === undefined && typeof process !== 'undefined') {
+    // Not a literal: a page's bundle must not hold Node's module.
+    const name = 'webgpu';
+    const dawn = (await import(name)) as {create(options: string[]): GPU; globals: object};
+    Object.assign(globalThis, dawn.globals);
+    // Referenced from here on: Dawn ends the process where its instance is collected.
+    Object.defineProperty(globalThis, 'navigator', {value: {gpu: dawn.create([])}, configurable: true});
+  }
+  return import('@tensorflow/tfjs-backend-webgpu');
+}
 
 export const BACKEND_NAMES = Object.keys(REGISTER);
 
