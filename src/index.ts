@@ -32,15 +32,23 @@ export {DType} from './dtype.js';
 export * from './errors.js';
 export {Checkpoint, type LinearOptions, type MLPOptions, openCheckpoint} from './io/checkpoint.js';
 export {type SavedFile, type SavedLayers, saveSafetensors, saveSafetensorsAsync} from './io/save.js';
+export {
+  ColumnParallelLinear,
+  type ColumnParallelLinearConfig,
+  columnParallelLinear,
+  type TiedWeight,
+} from './layers/column_parallel_linear.js';
 export {DenseWeight} from './layers/dense_weight.js';
 export {GPTQLinear, type GPTQLinearConfig, gptqLinear} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
 export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
 export {ShardedLinear, type ShardedLinearConfig, type SpreadOptions} from './layers/sharded_linear.js';
+export {Weight, type WeightConfig, type WeightRecord} from './layers/weight.js';
 export type {LayerFilter, QuantizeConfig, QuantizeOptions} from './quantize/options.js';
 export {quantizeModel} from './quantize/quantize_model.js';
 export type {QuantizedLayer, QuantizeReport, SkippedLayer} from './quantize/report.js';
 export type {QuantizeMode} from './quantize/round.js';
+export {allGather, allGatherAsync, allReduceSum, allReduceSumAsync, broadcast, broadcastAsync} from './sharding/collectives.js';
 export type {ShardedWeight, ShardPlace} from './sharding/sharded_weight.js';
 export {type Cut, Segment, ShardingStrategy, type SplitOptions, type StrategyConfig, type StrategyKind} from './sharding/strategy.js';
 

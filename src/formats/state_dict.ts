@@ -28,7 +28,12 @@ export function lowerBlockState(weight: tf.Tensor, encoding: QuantizationEncodin
     const at = `${Math.floor(bad / rowBytes)}, ${bad % rowBytes}`;
     throw new ArgumentError({where: `${where}[${at}]`, expected: 'a byte, 0 to 255', received: String(values[bad])});
   }
-  const tensors = new Map<string, FileTensor>([['weight', {dtype: encoding, shape: [outDim, inDim], data: Uint8Array.from(values)}]]);
+  return lowerBlocks(Uint8Array.from(values), encoding, outDim, inDim, where);
+}
+
+/** The same from the bytes, row after row. Throws ShapeError where K is not whole blocks, FileFormatError for another number of bytes. */
+export function lowerBlocks(data: Uint8Array, encoding: QuantizationEncoding, outDim: number, inDim: number, where: string): Lowered {
+  const tensors = new Map<string, FileTensor>([['weight', {dtype: encoding, shape: [outDim, inDim], data}]]);
   return gguf.lower({module: where, container: 'gguf', tensors, quantization: null});
 }
 

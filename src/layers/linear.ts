@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import type {Float8ConfigFields} from '../config/float8.js';
+import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
 import {refuseShard, shardLinear, shardLinearAsync} from '../sharding/shard_linear.js';
@@ -78,6 +78,11 @@ export class Linear extends tf.LayersModel {
   /** How x is rounded before the product; null: not at all. */
   get inputQuantization(): InputQuantization | null {
     return this.core.inputQuantization;
+  }
+
+  /** As given; null without. */
+  get float8Config(): Float8Config | null {
+    return this.core.config.float8;
   }
 
   /** The static scale of x under a float8Config, [] or [K]; null where there is none. Owned by the layer. */

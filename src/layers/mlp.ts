@@ -32,6 +32,8 @@ export interface MLPConfig {
   hasBias?: boolean;
   /** Default 'silu'. */
   activationFunction?: Activation;
+  /** 8-bit float weights and activations of all three projections. */
+  float8Config?: LinearConfig['float8Config'];
   name?: string;
   /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
   autoNamed?: boolean;
@@ -103,6 +105,7 @@ export class MLP extends tf.LayersModel {
     const base = {
       ...(config.dtype === undefined ? {} : {dtype: config.dtype}),
       quantizationEncoding: config.quantizationEncoding ?? null,
+      float8Config: config.float8Config ?? null,
       device: config.devices?.[0] ?? null,
       hasBias: config.hasBias ?? false,
     };
@@ -185,7 +188,13 @@ export class MLP extends tf.LayersModel {
   /** Takes `gate_proj.weight` [F, H], `up_proj.weight` [F, H], `down_proj.weight` [H, F] and biases, all or none. Throws as Linear.loadStateDict. */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
     const prefix = this.keyPrefix;
-    const keys = this.projections().flatMap(([child, l]) => (l.hasBias ? [`${child}.weight`, `${child}.bias`] : [`${child}.weight`]));
+    const names = ([child, l]: [string, Linear]): string[] => {
+      // Packed words carry their scales; numbers or codes [N, K] come with them.
+      const apart = l.float8Config !== null && dict[`${prefix}${child}.weight`]?.rank === 2;
+      const all = {weight: true, weight_scale: apart, input_scale: l.inputScale !== null, bias: l.hasBias};
+      return Object.entries(all).flatMap(([name, needed]) => (needed ? [name] : []));
+    };
+    const keys = this.projections().flatMap((entry) => names(entry).map((name) => `${entry[0]}.${name}`));
     checkKeys(
       dict,
       keys.map((k) => prefix + k),
@@ -196,8 +205,9 @@ export class MLP extends tf.LayersModel {
     const ready: PreparedState[] = [];
     try {
       for (const [child, l] of this.projections()) {
-        const own: Record<string, tf.Tensor> = {[`${l.keyPrefix}weight`]: dict[`${prefix}${child}.weight`] as tf.Tensor};
-        if (l.hasBias) own[`${l.keyPrefix}bias`] = dict[`${prefix}${child}.bias`] as tf.Tensor;
+        const own = Object.fromEntries(
+          names([child, l]).map((name) => [`${l.keyPrefix}${name}`, dict[`${prefix}${child}.${name}`] as tf.Tensor]),
+        );
         ready.push(l.prepareState(own, true));
       }
     } catch (error) {

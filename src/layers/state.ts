@@ -177,10 +177,14 @@ function weightValue(layer: Linear, layout: WeightLayout | null, weight: tf.Tens
     });
   }
   checkShape(weight, [layer.outDim, layer.inDim], where);
+  const words = words16(layout, decode.type, weight.dataSync());
+  return tf.tensor1d(words, 'int32');
+}
+
+/** The words of 16-bit floats, each number rounded once. */
+export function words16(layout: WeightLayout, type: 'float16' | 'bfloat16', values: ArrayLike<number>): Int32Array {
   const words = allocateWords(layout);
-  const values = weight.dataSync();
-  const type = decode.type;
   const codes = Uint16Array.from(values, type === 'bfloat16' ? toBfloat16 : (v) => encodeFloat('float16', v));
   packCodes(layout, partsOf(layout, words), codes);
-  return tf.tensor1d(words, 'int32');
+  return words;
 }
