@@ -61,7 +61,7 @@ export function bundleForNode({entry, source, outfile}) {
 }
 
 /** The same for a page: one script, or one ES module, with every package in it. */
-export function bundleForBrowser({entry, source, outfile, format = 'iife'}) {
+export function bundleForBrowser({entry, source, outfile, format = 'iife', external = []}) {
   const input =
     source === undefined ? {entryPoints: [entry]} : {stdin: {contents: source, resolveDir: ROOT, sourcefile: 'entry.ts', loader: 'ts'}};
   return esbuild.build({
@@ -70,6 +70,7 @@ export function bundleForBrowser({entry, source, outfile, format = 'iife'}) {
     outfile,
     platform: 'browser',
     format,
+    external,
     alias: {'tfjs-linear': './src/index.ts'},
     plugins: [nodeModulesStayLazy],
   });
