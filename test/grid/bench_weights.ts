@@ -37,7 +37,7 @@ export function resized(layout: WeightLayout, outDim: number, inDim: number): We
 
 /** 'groups of 32', 'blocks of 128 x 128', or '' where a scale covers whole rows. */
 export function groupingOf({scales, outDim, inDim}: WeightLayout): string {
-  const grid = scales[scales.length - 1]?.grid;
+  const [grid] = scales.map((l) => l.grid).sort((a, b) => a.columns - b.columns);
   if (grid === undefined || grid.columns >= inDim) return '';
   return grid.rows > 1 && grid.rows < outDim ? `blocks of ${grid.rows} x ${grid.columns}` : `groups of ${grid.columns}`;
 }

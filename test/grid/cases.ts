@@ -84,7 +84,7 @@ function formatOf({kind, attributes, quantization_config: config}: IndexEntry): 
     case 'compressed-tensors':
       return `compressed-tensors ${String(config?.format)}${bitsOf(config)}`;
     case 'fp8-deepseek':
-      return 'fp8, blocks of 128';
+      return 'fp8, DeepSeek';
     case 'fp8-fbgemm':
       return 'fp8, FBGEMM';
     case 'fp8-gptqmodel':

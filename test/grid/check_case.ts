@@ -7,17 +7,21 @@ import {type CaseFiles, type ConfigFile, filesOf, product} from '../support/chec
 import {rowErrors} from '../support/errors.js';
 import {variantsOf} from '../support/variants.js';
 import type {Case} from './cases.js';
+import {otherOps} from './check_ops.js';
 import {randomX} from './layouts.js';
+
+/** Kernels, and the gradient of one. */
+export type Op = 'UnpackWeight' | 'QuantizedMatMul' | 'QuantizedMatMul dx' | 'GptqUnpack' | 'Fp8Quantize' | 'Fp8ScaledMatMul';
 
 export interface CheckRow {
   readonly case: string;
   readonly format: string;
-  readonly op: 'UnpackWeight' | 'QuantizedMatMul' | 'QuantizedMatMul dx';
+  readonly op: Op;
   readonly backend: string;
   /** 'auto', or the kernel that was asked for. */
   readonly variant: string;
   readonly ok: boolean;
-  /** The kernel does not take this weight, and another did the work. */
+  /** The kernel does not take this weight and another did the work (ok), or the backend has no such kernel (not ok). */
   readonly declined: boolean;
   /** Which kernel ran and why; what went wrong. */
   readonly reason: string;
@@ -61,6 +65,7 @@ export async function checkCase(c: Case, configFile: ConfigFile = 'config.json')
       rows.push(await guarded(c, 'QuantizedMatMul', variant, () => checkProducts(c, layer as Linear, reference, variant)));
     }
     rows.push(await guarded(c, 'QuantizedMatMul dx', 'auto', () => checkGradient(c, layer as Linear, reference)));
+    for (const [op, check] of otherOps(c, reference)) rows.push(await guarded(c, op, 'auto', check));
     for (let i = 0; i < 20; i++) tf.dispose(tf.tidy(() => layer?.forward(tf.ones([1, c.inDim])) as tf.Tensor));
   } catch (error) {
     rows.push(failed(c, 'UnpackWeight', 'auto', error));
@@ -70,10 +75,15 @@ export async function checkCase(c: Case, configFile: ConfigFile = 'config.json')
   return {rows, residentRatio, leaked: tf.memory().numTensors - before};
 }
 
-type Outcome = Pick<CheckRow, 'ok' | 'declined' | 'reason' | 'maxError'>;
+export type Outcome = Pick<CheckRow, 'ok' | 'declined' | 'reason' | 'maxError'>;
 
 async function guarded(c: Case, op: CheckRow['op'], variant: string, check: () => Promise<Outcome>): Promise<CheckRow> {
-  const label = {case: c.name, format: c.format, op, backend: tf.getBackend(), variant};
+  const backend = tf.getBackend();
+  const label = {case: c.name, format: c.format, op, backend, variant};
+  const kernel = op.split(' ')[0] as string;
+  if (tf.getKernel(kernel, backend) === undefined) {
+    return {...label, ok: false, declined: true, reason: `'${backend}' has no ${kernel} yet`, maxError: null};
+  }
   tf.engine().startScope();
   try {
     return {...label, ...(await check())};
@@ -102,7 +112,7 @@ async function checkUnpack({weight}: Linear, reference: CaseFiles): Promise<Outc
 }
 
 /** The largest difference; infinite where the lengths differ or one alone is NaN. */
-function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;
   let worst = 0;
   for (let i = 0; i < a.length; i++) {

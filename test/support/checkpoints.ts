@@ -22,6 +22,8 @@ export interface CaseFiles {
   readonly weight: Float32Array;
   /** [N], or null. */
   readonly bias: Float32Array | null;
+  /** All tensors of the fixture, under the file's names. */
+  readonly tensors: ReadonlyMap<string, FileTensor>;
 }
 
 /** ggml's ids of the types that need a container of their own here. */
@@ -47,6 +49,7 @@ async function safetensorsFiles(c: Case, tensors: ReadonlyMap<string, FileTensor
     y: floatsOf(needed(tensors, 'ref.y')),
     weight: weight === undefined ? byFormula(c, tensors) : floatsOf(weight),
     bias: bias === undefined ? null : floatsOf(bias),
+    tensors,
   };
 }
 
@@ -59,7 +62,7 @@ async function ggufFiles(c: Case, tensors: ReadonlyMap<string, FileTensor>): Pro
   const inContainer = !c.file?.includes('smollm2') && c.outDim === rows && !c.bias;
   if (inContainer) {
     const files = {'gguf_all_types.gguf': await readFixture('quant/gguf_all_types.gguf')};
-    return {files, x, y: floatsOf(needed(tensors, 'ref.y')), weight: stored, bias: null};
+    return {files, x, y: floatsOf(needed(tensors, 'ref.y')), weight: stored, bias: null, tensors};
   }
   const weight = repeatRows(stored, c.inDim, c.outDim);
   const bias = c.bias ? randomX(1, c.outDim, 7) : null;
@@ -69,6 +72,7 @@ async function ggufFiles(c: Case, tensors: ReadonlyMap<string, FileTensor>): Pro
     y: product(x, weight, bias, c),
     weight,
     bias,
+    tensors,
   };
 }
 
@@ -104,6 +108,7 @@ function denseFiles(c: Case): CaseFiles {
     y: product(x, weight.values, bias?.values ?? null, c),
     weight: weight.values,
     bias: bias?.values ?? null,
+    tensors: new Map(),
   };
 }
 

@@ -1,0 +1,31 @@
+/** The support matrix of one backend, as scripts/support_matrix.mjs calls it in a process or a page of its own. */
+import {IN_BROWSER} from '../support/environment.js';
+import {startBackend} from '../support/start.js';
+import {CASES} from './cases.js';
+import {type CheckRow, checkCase} from './check_case.js';
+
+export interface SupportRow extends CheckRow {
+  readonly where: 'node' | 'browser';
+}
+
+export async function supportMatrix({
+  backend,
+  filter,
+}: {
+  backend: string;
+  filter: string | null;
+}): Promise<{rows: SupportRow[]; failure: string | null}> {
+  const failure = await startBackend(backend);
+  if (failure !== null) return {rows: [], failure};
+  const where = IN_BROWSER ? 'browser' : 'node';
+  const rows: SupportRow[] = [];
+  for (const c of CASES) {
+    if (filter !== null && !new RegExp(filter).test(c.name)) continue;
+    const {rows: checked, leaked} = await checkCase(c);
+    rows.push(...checked.map((row) => ({...row, where}) as SupportRow));
+    if (leaked !== 0) throw new Error(`${c.name} on ${backend}: ${leaked} tensors left`);
+  }
+  return {rows, failure: null};
+}
+
+Object.assign(globalThis, {tflSupport: supportMatrix});
