@@ -94,9 +94,9 @@ export function denseTexture(backend: WebglBackend, info: TensorInfo): Dense {
   return {info, texture: (texture as {texture: WebGLTexture}).texture, width: Math.ceil((texShape as [number, number])[1] / 2)};
 }
 
-/** A float32 tensor on the GPU, packed, contents undefined: what a shader is to draw. The caller owns it. */
-export function packedTensor(backend: WebglBackend, shape: number[]): TensorInfo {
-  const info = backend.makeTensorInfo(shape, 'float32');
+/** A tensor on the GPU, packed, contents undefined: what a shader is to draw. The caller owns it. */
+export function packedTensor(backend: WebglBackend, shape: number[], dtype: 'float32' | 'int32' = 'float32'): TensorInfo {
+  const info = backend.makeTensorInfo(shape, dtype);
   backend.texData.get(info.dataId).isPacked = true;
   try {
     backend.uploadToGPU(info.dataId);

@@ -122,16 +122,19 @@ export class LinearCore extends tf.layers.Layer {
     return this.config.view !== undefined;
   }
 
-  /** Frees a view's own handles too, which are no variables. */
   override dispose(): ReturnType<tf.layers.Layer['dispose']> {
     const result = super.dispose();
-    if (result.refCountAfterDispose === 0 && this.isView) {
-      this.cut?.bias.dispose();
-      this.cut = null;
-      // A window counts as a user of the words; a dense weight is its owner's alone.
-      if (this.weight instanceof QuantizedWeight) this.weight.dispose();
-    }
+    if (result.refCountAfterDispose === 0) this.releaseView();
     return result;
+  }
+
+  /** Frees a view's own handles, which are no variables. */
+  releaseView(): void {
+    if (this.config.view === undefined) return;
+    this.cut?.bias.dispose();
+    this.cut = null;
+    // A window counts as a user of the words; a dense weight is its owner's alone.
+    if (this.weight instanceof QuantizedWeight) this.weight.dispose();
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
@@ -270,7 +273,8 @@ export class LinearCore extends tf.layers.Layer {
   private clipped(x: tf.Tensor, activation: Activation | null): tf.Tensor {
     const clip = this.config.clipWeight as number;
     const weight = this.weight instanceof QuantizedWeight ? this.weight.dequantize() : this.denseOperand().tensor;
-    const clean = tf.where(tf.isNaN(weight), tf.fill(weight.shape, -clip), tf.clipByValue(weight, -clip, clip));
+    // NaN first: tf.js on webgl clips nothing of a texel of four that holds one.
+    const clean = tf.clipByValue(tf.where(tf.isNaN(weight), tf.fill(weight.shape, -clip), weight), -clip, clip);
     return denseMatMul(x, new DenseWeight(clean as tf.Tensor2D), this.bias, activation);
   }
 }
