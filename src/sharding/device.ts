@@ -6,7 +6,7 @@ import {DeviceRef, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
 import type {CoreConfig} from '../layers/linear_core.js';
 import {LocalShard} from './local_shard.js';
-import {checkReadable, copyTo, copyToAsync} from './transfer.js';
+import {checkReadable, copyTo, copyToAsync, isStarted} from './transfer.js';
 
 /** A value that lives on a device; only its device knows what is inside. */
 export type Held = object;
@@ -91,7 +91,7 @@ export class LocalDevice implements ShardDevice<LocalShard> {
   }
 
   release(shard: LocalShard): void {
-    shard.dispose();
+    shard.free();
   }
 
   toString(): string {
@@ -117,7 +117,7 @@ export class LocalDevice implements ShardDevice<LocalShard> {
   /** What the backend throws, by itself or as DeviceError, is the device's fault; our other errors are the caller's. */
   private blamed(error: unknown): unknown {
     const callers = error instanceof TfjsLinearError && !(error instanceof DeviceError);
-    return callers || error instanceof DeviceLostError ? error : new DeviceLostError(this.name, error);
+    return callers || error instanceof DeviceLostError || !isStarted(this.name) ? error : new DeviceLostError(this.name, error);
   }
 }
 

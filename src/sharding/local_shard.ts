@@ -65,11 +65,10 @@ export class LocalShard extends LinearCore {
     );
   }
 
-  /** Gives a view's handle back; variables are freed by the layer that lists them. */
-  releaseView(): void {
-    if (!this.isView) return;
-    if (this.weights.length === 0) this.dispose();
-    else if (this.weight instanceof QuantizedWeight) this.weight.dispose();
+  /** Frees everything. A shard inside a layer is freed by that layer, which lists its variables. */
+  free(): void {
+    for (const variable of this.weights) variable.dispose();
+    this.releaseView();
   }
 
   private get stored(): tf.Tensor {

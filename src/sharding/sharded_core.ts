@@ -281,7 +281,7 @@ function placeShards(config: CoreConfig, plan: ShardPlan, cuts: readonly Cut[]):
       );
     });
   } catch (error) {
-    for (const shard of placed) shard.dispose();
+    for (const shard of placed) shard.free();
     throw error;
   }
   return placed;

@@ -33,6 +33,16 @@ export class ShardedWeight {
     private readonly shards: readonly LocalShard[],
   ) {}
 
+  /** Layout of the whole weight; null: float32. */
+  get layoutOfWhole(): WeightLayout | null {
+    return this.whole;
+  }
+
+  /** Shard i, for layers over the same weight. Internal. */
+  shardAt(i: number): LocalShard | undefined {
+    return this.shards[i];
+  }
+
   /** N */
   get outDim(): number {
     return this.shape[0];

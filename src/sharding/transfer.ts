@@ -20,6 +20,12 @@ export function backendNameOf(t: tf.Tensor): string {
   return name ?? tf.getBackend();
 }
 
+/** Is there an instance of this backend? One that never started cannot be lost. */
+export function isStarted(backendName: string): boolean {
+  const instance = internals().registry[backendName];
+  return instance !== undefined && !(instance instanceof Promise);
+}
+
 /** false: results can only be awaited, as a page's GPU device answers between two tasks. */
 export function readsSynchronously(backendName: string): boolean {
   return !backendName.startsWith('webgpu');
