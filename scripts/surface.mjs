@@ -39,12 +39,13 @@ function readSpecs() {
     .filter((file) => file.endsWith('_test.ts'))
     .sort((a, b) => b.startsWith('test/surface') - a.startsWith('test/surface') || a.localeCompare(b));
   for (const file of files) {
-    const source = ts.createSourceFile(file, fs.readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, true);
+    const whole = fs.readFileSync(file, 'utf8');
+    const source = ts.createSourceFile(file, whole, ts.ScriptTarget.ES2022, true);
     const visit = (node) => {
       if (ts.isCallExpression(node) && node.expression.getText() === 'it' && node.arguments.length > 1) {
         const title = node.arguments[0].getText().replace(/^['"`]|['"`]$/g, '');
         const line = source.getLineAndCharacterOfPosition(node.getStart()).line + 1;
-        found.push({where: `${file}:${line}`, title, text: node.getText()});
+        found.push({where: `${file}:${line}`, title, text: node.getText(), whole});
       }
       ts.forEachChild(node, visit);
     };
@@ -53,19 +54,33 @@ function readSpecs() {
   return found;
 }
 
-const word = (name) => new RegExp(`(?<![\\w$])${name.replace('$', '\\$')}(?![\\w$])`);
+/** How a spec uses a name: an argument between the braces of a constructor or factory, a member after a dot. */
+function uses(kind, name, member) {
+  const cls = name.replace('$', '\\$');
+  const factory = Object.entries(FACTORIES).find(([, made]) => made === name)?.[0] ?? cls;
+  if (kind === 'export' || kind === 'factory') return [new RegExp(`\\b(new ${cls}|${cls}[.(])`)];
+  if (kind === 'argument') return [new RegExp(`\\b(new ${cls}|${factory})\\(\\{[^;]*\\b${member}\\b`)];
+  if (kind === 'static' || kind === 'member') return [new RegExp(`\\b${cls}\\.${member}\\b`)];
+  if (kind === 'activation') return [new RegExp(`activationFunction: '${member}'`)];
+  return [new RegExp(`\\b${cls}\\b`), new RegExp(`\\.${member}\\b`)];
+}
 
-/** The spec named after the row, else the first that uses the class and the name together. */
-function proofOf(name, member) {
+/** `Class: ${name}` in a loop stands for every name that its file has. */
+function isNamed(spec, title, member) {
+  if (spec.title === title) return true;
+  return member !== null && spec.title.replace(/\$\{.*\}$/, member) === title && new RegExp(`\\b${member}\\b`, 'i').test(spec.whole);
+}
+
+/** The spec named after the row, else the first that uses the name. */
+function proofOf(kind, name, member) {
   const title = member === null ? name : `${name}: ${member}`;
-  const named = specs.find((spec) => spec.title === title);
-  if (named !== undefined) return named;
-  return specs.find((spec) => word(name).test(spec.text) && (member === null || word(member).test(spec.text)));
+  const wanted = uses(kind, name, member);
+  return specs.find((spec) => isNamed(spec, title, member)) ?? specs.find((spec) => wanted.every((re) => re.test(spec.text)));
 }
 
 const rows = [];
 function add(name, kind, max, ours, found) {
-  const proof = proofOf(name, ours);
+  const proof = proofOf(kind, name, ours);
   const state = !found ? 'missing' : proof === undefined ? 'no spec' : 'ok';
   rows.push({class: name, kind, max, ours, state, test: proof === undefined ? null : `${proof.where} ${proof.title}`});
 }
@@ -76,14 +91,16 @@ for (const [name, {args = '', members = '', statics = '', values = {}}] of Objec
   const type = symbol?.valueDeclaration && checker.getTypeOfSymbol(symbol);
   const [construct] = type?.getConstructSignatures() ?? [];
   const config = construct?.parameters[0] && checker.getTypeOfSymbol(construct.parameters[0]);
-  for (const [max, ours] of spellings(args)) add(name, 'argument', max, ours, config !== undefined && propertyOf(config, ours) !== undefined);
+  for (const [max, ours] of spellings(args))
+    add(name, 'argument', max, ours, config !== undefined && propertyOf(config, ours) !== undefined);
   const instance = construct && checker.getReturnTypeOfSignature(construct);
-  for (const [max, ours] of spellings(members)) add(name, 'property', max, ours, instance !== undefined && isPublic(propertyOf(instance, ours)));
+  for (const [max, ours] of spellings(members))
+    add(name, 'property', max, ours, instance !== undefined && isPublic(propertyOf(instance, ours)));
   for (const [max, ours] of spellings(statics)) add(name, 'static', max, ours, type !== undefined && isPublic(propertyOf(type, ours)));
   for (const [member, value] of Object.entries(values)) {
     const property = type && propertyOf(type, member);
     const held = property && checker.getTypeOfSymbol(property);
-    add(name, 'member', member, member, held !== undefined && held.isStringLiteral() && held.value === value);
+    add(name, 'member', member, member, held?.isStringLiteral() && held.value === value);
   }
 }
 
@@ -106,7 +123,10 @@ else {
   const widths = [22, 11, 24, 24];
   const line = (cells) => cells.map((cell, i) => (i < widths.length ? String(cell ?? '').padEnd(widths[i]) : cell)).join(' ');
   console.log(line(['class', 'kind', 'MAX', 'ours', 'spec']));
-  for (const row of rows) console.log(line([row.class, row.kind, row.max, row.ours ?? row.class, row.state === 'ok' ? row.test : row.state.toUpperCase()]));
-  console.log(`${rows.length} names, ${bad.filter((r) => r.state === 'missing').length} missing, ${bad.filter((r) => r.state === 'no spec').length} without a spec`);
+  for (const row of rows)
+    console.log(line([row.class, row.kind, row.max, row.ours ?? row.class, row.state === 'ok' ? row.test : row.state.toUpperCase()]));
+  console.log(
+    `${rows.length} names, ${bad.filter((r) => r.state === 'missing').length} missing, ${bad.filter((r) => r.state === 'no spec').length} without a spec`,
+  );
 }
 process.exitCode = bad.length === 0 ? 0 : 1;
