@@ -45,6 +45,12 @@ export interface MLPConfig {
 /** Values for the projections by child name, taken over. Internal. */
 export type MLPInit = Readonly<Record<string, LinearInit>>;
 
+/** Other projections than Linears on one device. Internal. */
+export interface MLPParts {
+  make(child: string, config: LinearConfig, init: LinearInit): Linear;
+  half(stacked: Linear, which: 0 | 1, name: string): Linear;
+}
+
 /** Splits [.., 2F] into act(first half) * second half. */
 class GatedActivation extends tf.layers.Layer {
   static className = 'TflGatedActivation';
@@ -91,7 +97,7 @@ export class MLP extends tf.LayersModel {
   readonly gateUp: Linear | null;
   private readonly config: MLPConfig;
 
-  constructor(config: MLPConfig, init: MLPInit = {}) {
+  constructor(config: MLPConfig, init: MLPInit = {}, parts: MLPParts | null = null) {
     const name = config.name ?? autoName('mlp');
     const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
@@ -109,8 +115,11 @@ export class MLP extends tf.LayersModel {
       device: config.devices?.[0] ?? null,
       hasBias: config.hasBias ?? false,
     };
-    const make = (child: string, inDim: number, outDim: number) =>
-      new cls({...base, inDim, outDim, ...config.children?.[child], name: `${name}_${child}`}, init[child] ?? {});
+    const make = (child: string, inDim: number, outDim: number) => {
+      const own = {...base, inDim, outDim, ...config.children?.[child], name: `${name}_${child}`};
+      return parts === null ? new cls(own, init[child] ?? {}) : parts.make(child, own, init[child] ?? {});
+    };
+    const half = parts?.half ?? windowOf;
     const stacked = config.children?.gate_up !== undefined ? make('gate_up', hidden, 2 * inner) : null;
     const gate = stacked === null ? make('gate_proj', hidden, inner) : half(stacked, 0, `${name}_gate_proj`);
     const up = stacked === null ? make('up_proj', hidden, inner) : half(stacked, 1, `${name}_up_proj`);
@@ -268,7 +277,7 @@ export class MLP extends tf.LayersModel {
 }
 
 /** The gate (0) or up (1) half of a stacked layer, as a layer that shares its words. */
-function half(stacked: Linear, which: 0 | 1, name: string): Linear {
+function windowOf(stacked: Linear, which: 0 | 1, name: string): Linear {
   const rows = stacked.outDim / 2;
   if (!(stacked.weight instanceof QuantizedWeight)) {
     throw new ArgumentError({where: name, expected: 'a packed stacked weight', received: 'a dense one'});
