@@ -26,6 +26,8 @@ export interface WebGPUBackendLike extends KernelBackend {
   supportTimestampQuery?: boolean;
   querySet?: GPUQuerySet | null;
   getQueryTime(): Promise<number>;
+  /** Copies a buffer to the host; what was recorded before is submitted before it returns. */
+  getBufferData(buffer: GPUBuffer): Promise<ArrayBuffer>;
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;
   submitQueue(): void;

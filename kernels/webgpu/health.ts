@@ -38,12 +38,10 @@ export class Health {
 
   /** Holds back reads until `check` has settled. */
   check(check: Promise<void>): void {
-    const held = check.catch((error: unknown) => {
-      this.fail(
-        error instanceof DeviceError
-          ? error
-          : new DeviceError({where: 'webgpu device', expected: 'a check that ends', received: String(error)}),
-      );
+    const held = check.catch(async (error: unknown) => {
+      // A device that is lost says so itself, and better.
+      if (!(error instanceof DeviceError)) await this.lossNews();
+      this.fail(error instanceof DeviceError ? error : failedCheck(error));
     });
     this.checks.add(held);
     held.then(() => this.checks.delete(held));
@@ -80,11 +78,25 @@ export class Health {
 
   /** A read that failed because the device is gone says so in terms of the device, if the device tells in time. */
   private async explain(error: unknown): Promise<never> {
-    const news = new Promise<void>((resolve) => setTimeout(resolve, LOSS_NEWS_MS));
-    await Promise.race([this.backend.device.lost, news]);
-    await Promise.resolve();
+    await this.lossNews();
     throw this.failure ?? error;
   }
+
+  /** Resolves when the device has said that it is lost, or has had the time to. */
+  private async lossNews(): Promise<void> {
+    if (this.failure !== null) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const time = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LOSS_NEWS_MS);
+    });
+    await Promise.race([this.backend.device.lost, time]);
+    clearTimeout(timer);
+    await Promise.resolve();
+  }
+}
+
+function failedCheck(error: unknown): DeviceError {
+  return new DeviceError({where: 'webgpu device', expected: 'a check that ends', received: String(error)}, {cause: error});
 }
 
 function lostError(info: GPUDeviceLostInfo): DeviceError {

@@ -8,6 +8,7 @@ import {asWebGPU, type DeviceProfile, profileOf, type WebGPUBackendLike} from '.
 import {chunkingOf} from './chunk.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
+import {verifyOnce} from './known_answer.js';
 import {type Plan, planFor} from './plan.js';
 import {PREPARE_WORKGROUP} from './prepare.wgsl.js';
 import {type Binding, bufferOf, record} from './record.js';
@@ -109,5 +110,6 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend: given, attrs}) => 
   const {layout, rowStart, rowEnd, activation} = attrs as unknown as QuantizedMatMulAttrs;
   const x = inputs.x as TensorInfo;
   const {variant} = choiceFor(layout, x.shape[0] as number, rowEnd - rowStart, profileOf(backend));
+  verifyOnce(backend, variant);
   return multiply(backend, variant, {layout, x, words: inputs.words as TensorInfo, bias: inputs.bias, rowStart, rowEnd}, activation);
 };

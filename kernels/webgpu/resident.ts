@@ -68,6 +68,29 @@ export interface Part {
 /** Rows in a part are a multiple of this, so that outputs of parts begin where a binding may begin. */
 const ROW_STEP = 64;
 
+/** Rows of a part, 0 where the weight and its output are bound whole. */
+function rowsOfPart(backend: WebGPUBackendLike, layout: WeightLayout, bytes: number, rows: number, rowBytes: number): number {
+  const {maxStorageBufferBindingSize: limit, minStorageBufferOffsetAlignment: align} = profileOf(backend).limits;
+  if (bytes <= limit && rows * rowBytes <= limit) return 0;
+  const {codes, rowWords} = sectionsOf(layout);
+  const rest = bytes - codes.length * 4 + align;
+  const widest = Math.max(1, rowWords * 4, rowBytes);
+  const step = Math.floor((limit - align) / widest / ROW_STEP) * ROW_STEP;
+  if (step > 0 && rest <= limit) return step;
+  throw new DeviceError({
+    where: `webgpu binding of a [${layout.outDim}, ${layout.inDim}] weight`,
+    expected: `${ROW_STEP} rows of at most ${limit} bytes, the device's maxStorageBufferBindingSize, and scales of no more`,
+    received: `rows of ${widest} bytes and ${rest} bytes of scales`,
+    remedy: 'Create the backend with larger limits (createWebGPUBackend), or shard the layer.',
+  });
+}
+
+/** How many parts `partsOfRows` makes. */
+export function countParts(backend: WebGPUBackendLike, layout: WeightLayout, bytes: number, rowStart: number, rowEnd: number): number {
+  const step = rowsOfPart(backend, layout, bytes, rowEnd - rowStart, 0);
+  return step === 0 ? 1 : Math.ceil((rowEnd - rowStart) / step);
+}
+
 /**
  * Rows [rowStart, rowEnd) in as few parts as the binding limit allows: one, in all but the largest weights.
  * `rowBytes` is what one row takes in the output, 0 where the output is bound whole.
@@ -81,41 +104,29 @@ export function partsOfRows(
   rowEnd: number,
   rowBytes = 0,
 ): Part[] {
-  const {limits} = profileOf(backend);
-  const limit = limits.maxStorageBufferBindingSize;
-  const fits = buffer.size <= limit && (rowEnd - rowStart) * rowBytes <= limit;
-  if (fits) {
+  const step = rowsOfPart(backend, layout, buffer.size, rowEnd - rowStart, rowBytes);
+  if (step === 0) {
     const whole = {buffer};
     return [{rowStart, rowEnd, codes: whole, words: whole, bases: {codes_base: 0, words_base: 0}}];
   }
-  const align = limits.minStorageBufferOffsetAlignment / 4;
+  const align = profileOf(backend).limits.minStorageBufferOffsetAlignment / 4;
   const {codes, rowWords, length} = sectionsOf(layout);
   const range = (from: number, to: number) => {
     const start = Math.floor(from / align) * align;
     return {base: start, binding: {buffer, offset: start * 4, size: Math.max(4, Math.min(to, length) - start) * 4}};
   };
   // The rest begins at the codes' end; a weight of codes alone still binds something.
-  const tail = range(Math.min(codes.length, length - 1), length);
-  const widest = Math.max(1, rowWords * 4, rowBytes);
-  const step = Math.floor((limit - align * 4) / widest / ROW_STEP) * ROW_STEP;
-  if (step <= 0 || tail.binding.size > limit) {
-    throw new DeviceError({
-      where: `webgpu binding of a [${layout.outDim}, ${layout.inDim}] weight`,
-      expected: `${ROW_STEP} rows of at most ${limit} bytes, the device's maxStorageBufferBindingSize, and scales of no more`,
-      received: `rows of ${widest} bytes and ${tail.binding.size} bytes of scales`,
-      remedy: 'Create the backend with larger limits (createWebGPUBackend), or shard the layer.',
-    });
-  }
+  const rest = range(Math.min(codes.length, length - 4), length);
   const parts: Part[] = [];
   for (let begin = rowStart; begin < rowEnd; begin += step) {
     const end = Math.min(rowEnd, begin + step);
-    const codesRange = range(begin * rowWords, end * rowWords);
+    const own = range(begin * rowWords, end * rowWords);
     parts.push({
       rowStart: begin,
       rowEnd: end,
-      codes: codesRange.binding,
-      words: tail.binding,
-      bases: {codes_base: codesRange.base, words_base: tail.base},
+      codes: own.binding,
+      words: rest.binding,
+      bases: {codes_base: own.base, words_base: rest.base},
     });
   }
   return parts;

@@ -6,6 +6,7 @@ import {rowOutside} from '../rows.js';
 import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
+import {verifyOnce} from './known_answer.js';
 import {Params} from './params.js';
 import {bufferOf, record, type Shader} from './record.js';
 import {checkBinding, type Part, partsOfRows, wordsBuffer} from './resident.js';
@@ -91,6 +92,7 @@ export const unpackWeight: KernelFunc = ({inputs, backend: given, attrs}) => {
   if (rows !== undefined) checkRows(backend, rows, rowEnd - rowStart);
   const shape = [rows === undefined ? rowEnd - rowStart : (rows.shape[0] as number), layout.inDim];
   checkIndexRange('UnpackWeight', shape);
+  verifyOnce(backend, 'unpack');
   const out = backend.makeTensorInfo(shape, 'float32');
   recordUnpack(backend, layout, inputs.words as TensorInfo, out, rowStart, rowEnd, rows);
   return out;

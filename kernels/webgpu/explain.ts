@@ -1,0 +1,26 @@
+/** Which kernel a product gets on a device, and why: for the support matrix, for tests and for curious users. */
+import * as tf from '@tensorflow/tfjs';
+import {chooseWebGPU, type WebGPUChoice, type WebGPUVariant} from '../choose.js';
+import {sectionsOf, type WeightLayout} from '../layout.js';
+import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
+import {choiceFor} from './matmul.js';
+import {countParts} from './resident.js';
+
+export interface WebGPUExplanation extends WebGPUChoice {
+  /** Dispatches that the weight is split into, so that each binds no more than the device's limit. */
+  readonly parts: number;
+}
+
+/** A product of `rows` rows of x with a weight of this layout, on a registered and started webgpu backend. */
+export function explainWebGPU(layout: WeightLayout, rows: number, backendName = 'webgpu'): WebGPUExplanation {
+  const backend = asWebGPU(tf.findBackend(backendName));
+  const choice = choiceFor(layout, rows, layout.outDim, profileOf(backend));
+  const parts = countParts(backend, layout, sectionsOf(layout).length * 4, 0, layout.outDim);
+  const reason = parts === 1 ? choice.reason : `${choice.reason}; the weight is over the binding limit and is split into ${parts} parts`;
+  return {variant: choice.variant, reason, parts};
+}
+
+/** The kernel for one row of an ordinary weight. */
+export function choiceForDevice(backend: WebGPUBackendLike): WebGPUVariant {
+  return chooseWebGPU({rows: 1, outDim: 4096, inDim: 4096, chunked: true}, profileOf(backend)).variant;
+}

@@ -1,0 +1,68 @@
+/** Pipelines compiled before they are needed, off the page's main thread. */
+import * as tf from '@tensorflow/tfjs';
+import type {Activation} from '../activation.js';
+import type {QuantizedWeight} from '../quantized_weight.js';
+import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
+import {healthOf} from './health.js';
+import {verifyOnce} from './known_answer.js';
+import {choiceFor} from './matmul.js';
+import {planFor} from './plan.js';
+import {compileAhead, type Shader} from './record.js';
+import {wordsBuffer} from './resident.js';
+import {unpackPlan} from './unpack.js';
+
+export interface WarmUpOptions {
+  /** Numbers of rows of x to be ready for. Default [1]. */
+  rows?: readonly number[];
+  /** Activations that will be fused. Default [null]. */
+  activations?: readonly (Activation | null)[];
+  /** Whether a bias will be fused. Default false. */
+  bias?: boolean;
+  /** Also compiles unpacking, of all rows and of chosen ones (an embedding). Default false. */
+  unpack?: boolean;
+  /** Default: the current backend. */
+  backendName?: string;
+}
+
+/** Whether a backend is one of ours or tf.js's on WebGPU. */
+function webGPUBackend(name: string): WebGPUBackendLike | null {
+  const backend = name.split(':')[0] === 'webgpu' ? tf.findBackend(name) : null;
+  return backend === null || backend === undefined ? null : asWebGPU(backend);
+}
+
+/**
+ * Uploads the weights and compiles the kernels of their products. On other backends there is nothing to compile.
+ * Throws DeviceError where the device is lost, out of memory, refuses a shader or computes wrongly.
+ */
+export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight[], options: WarmUpOptions = {}): Promise<void> {
+  const backend = webGPUBackend(options.backendName ?? tf.getBackend());
+  if (backend === null) return;
+  const profile = profileOf(backend);
+  const shaders = new Map<string, Shader>();
+  const add = (shader: Shader) => shaders.set(shader.code, shader);
+  for (const weight of Array.isArray(weights) ? (weights as readonly QuantizedWeight[]) : [weights as QuantizedWeight]) {
+    const {layout} = weight;
+    for (const rows of options.rows ?? [1]) {
+      const {variant} = choiceFor(layout, rows, weight.outDim, profile);
+      verifyOnce(backend, variant);
+      for (const activation of options.activations ?? [null]) {
+        const plan = planFor(layout, variant, profile, rows, options.bias ?? false, activation);
+        add(plan.shader);
+        if (plan.prepare !== null) add(plan.prepare.shader);
+      }
+    }
+    if (options.unpack) for (const chosen of [false, true]) add(unpackPlan(layout, chosen).shader);
+    if (backend.tensorMap.has(weight.words.dataId)) wordsBuffer(backend, weight.words);
+  }
+  await Promise.all([...shaders.values()].map((shader) => compileAhead(backend, shader)));
+  await healthOf(backend).settled();
+}
+
+/**
+ * Resolves when everything given to a webgpu device so far has arrived: uploads, shaders, known answers.
+ * Throws DeviceError where one of them failed. On other backends it resolves at once.
+ */
+export async function deviceReady(backendName: string = tf.getBackend()): Promise<void> {
+  const backend = webGPUBackend(backendName);
+  if (backend !== null) await healthOf(backend).settled();
+}
