@@ -113,7 +113,7 @@ function oneByOne(job: Job, block: number): void {
   const {heap, layout, rows} = job;
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
-  const base = heap.scratch(fields.length * 4 + 16 + k * 4 + (k / block + 4) * 4);
+  const base = heap.scratch(fields.length * 4 + 16 + k * 4 + 2 * (k / block + 4) * 4 + 32);
   const prepared = base + fields.length * 4 + 16;
   heap.write(base, fields);
   const small = layout.planes[0] === 8;

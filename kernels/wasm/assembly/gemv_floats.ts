@@ -64,14 +64,65 @@ function row(kind: i32, w: usize, d: usize, n: i32, x: usize, block: i32, blockB
   return <f32>(total64(sum) * <f64>load<f32>(d + TABLE_FACTOR));
 }
 
+/** Two rows of 8-bit codes at once: x is loaded once for both. Sums of one block of row n in lanes of `out`, of row n + 1 behind it. */
+// @ts-ignore: decorator
+@inline
+function dotPair(o: usize, rowBytes: usize, p: usize, block: i32, out: usize): void {
+  const field = i16x8.splat(<i16>0x87f0), high = i32x4.splat(0xffff0000);
+  let f = f32x4.splat(0), g = f;
+  for (let j = 0; j < block; j += 16, o += 16, p += 64) {
+    const v = v128.load(o), even = v128.and(i16x8.shr_s(i16x8.shl(v, 8), 4), field), odd = v128.and(i16x8.shr_s(v, 4), field);
+    const w = v128.load(o + rowBytes), even1 = v128.and(i16x8.shr_s(i16x8.shl(w, 8), 4), field), odd1 = v128.and(i16x8.shr_s(w, 4), field);
+    let x = v128.load(p);
+    f = fma(f, i32x4.shl(even, 16), x);
+    g = fma(g, i32x4.shl(even1, 16), x);
+    x = v128.load(p, 16);
+    f = fma(f, v128.and(even, high), x);
+    g = fma(g, v128.and(even1, high), x);
+    x = v128.load(p, 32);
+    f = fma(f, i32x4.shl(odd, 16), x);
+    g = fma(g, i32x4.shl(odd1, 16), x);
+    x = v128.load(p, 48);
+    f = fma(f, v128.and(odd, high), x);
+    g = fma(g, v128.and(odd1, high), x);
+  }
+  v128.store(out, f);
+  v128.store(out, g, 16);
+}
+
+/** Rows n and n + 1 of 8-bit codes. scratch: 2 runs of blocks + 4 float32, 32 bytes. */
+function pair(w: usize, d: usize, n: i32, x: usize, block: i32, blockBytes: usize, blocks: i32, scratch: usize, hasScale: bool, y: usize): void {
+  const run = <usize>(blocks + 4) << 2, sums = scratch + 2 * run, rowBytes = <usize>field(d, ROW_WORDS) << 2;
+  if (hasScale) {
+    blockScales(w, d, n, block, blocks, scratch);
+    blockScales(w, d, n + 1, block, blocks, scratch + run);
+  }
+  let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a;
+  for (let i: usize = 0; i < <usize>blocks << 2; i += 4, o += blockBytes, p += <usize>block << 2) {
+    dotPair(o, rowBytes, p, block, sums);
+    let f = v128.load(sums), g = v128.load(sums, 16);
+    if (hasScale) {
+      f = f32x4.mul(f, v128.load32_splat(scratch + i));
+      g = f32x4.mul(g, v128.load32_splat(scratch + run + i));
+    }
+    a = widen(a, f);
+    b = widen(b, g);
+  }
+  const factor = <f64>load<f32>(d + TABLE_FACTOR);
+  store<f32>(y, <f32>(total64(a) * factor));
+  store<f32>(y, <f32>(total64(b) * factor), 4);
+}
+
 /**
  * Rows begin..end of W times one prepared row of x; block a multiple of 16 that divides K and every group. y[0] is row `begin`.
- * The factor field of the descriptor undoes the exponent shift of e4m3. scratch: blocks + 4 float32.
+ * The factor field of the descriptor undoes the exponent shift of e4m3. scratch: 2 runs of blocks + 4 float32, 32 bytes.
  */
 export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
   const kind = field(d, DECODE), hasScale = field(d, SCALES) > 0, rowBytes = <usize>field(d, ROW_WORDS) << 2;
   const bytes = rowBytes / blocks;
-  for (let n = begin; n < end; n++, y += 4) {
+  let n = begin;
+  if (kind == 7) for (; n + 2 <= end; n += 2, y += 8) pair(w, d, n, x, block, bytes, blocks, scratch, hasScale, y);
+  for (; n < end; n++, y += 4) {
     if (kind == 1) store<f32>(y, row(1, w, d, n, x, block, bytes, blocks, scratch, hasScale));
     else if (kind == 3) store<f32>(y, row(3, w, d, n, x, block, bytes, blocks, scratch, hasScale));
     else store<f32>(y, row(7, w, d, n, x, block, bytes, blocks, scratch, hasScale));
