@@ -16,6 +16,9 @@ function fileServer() {
     mounts: {
       '/base/test/fixtures/': path.join(ROOT, 'test/fixtures'),
       '/base/dist/': path.join(ROOT, 'dist'),
+      // Examples in docstrings are run by a spec.
+      '/base/src/': path.join(ROOT, 'src'),
+      '/base/kernels/': path.join(ROOT, 'kernels'),
       '/base/examples/': path.join(ROOT, 'examples'),
       [`/base/${WASM_FILES}/`]: path.join(ROOT, WASM_FILES),
       '/shared/': SHARED,

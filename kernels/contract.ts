@@ -27,6 +27,12 @@ export interface QuantizedMatMulOptions {
  * @returns float32 [..., N]
  * Error, 2-norm of each row: at most 1e-6 with float32 activations, 1e-4 with 16-bit integers (wasm, inputPrecision 'auto').
  * Throws ShapeError where K or the bias does not fit, ArgumentError for an unknown activation.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 1, dtype: 'bfloat16'});
+ * layer.loadStateDict({weight: tf.tensor2d([[3, -4]])});
+ * tfl.ops.quantizedMatMul(tf.ones([1, 2]), layer.weight, {activation: 'relu'}).print(); // [[0]]
+ * ```
  */
 export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: QuantizedMatMulOptions = {}): tf.Tensor {
   const bias = options.bias ?? null;
@@ -90,6 +96,12 @@ function emptySum(outShape: number[], bias: tf.Tensor | null, activation: Activa
 /**
  * The weight as float32: all of it [N, K], or chosen rows (int32 of any shape [...]) as [..., K].
  * Exact: bit-equal to the producing tool's own decoder.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 1, dtype: 'bfloat16'});
+ * layer.loadStateDict({weight: tf.tensor2d([[3, -4]])});
+ * tfl.ops.unpackWeight(layer.weight).print(); // [[3, -4]]
+ * ```
  */
 export function unpackWeight(weight: QuantizedWeight, rows?: tf.Tensor | readonly number[]): tf.Tensor {
   return rows === undefined ? weight.dequantize() : weight.dequantizeRows(rows);

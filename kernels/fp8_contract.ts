@@ -15,6 +15,11 @@ export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
  * @returns codes int32 [..., K] (0..255; int8: -128..127), scales float32: [] (tensor), [..., 1] (colwise: one a token), [K] (rowwise),
  *   [..., ceil(K / block)] (block)
  * A zero row has scale 0 and codes 0. Throws ArgumentError for a scheme that contradicts itself, ShapeError for a static scale of another shape.
+ *
+ * ```js
+ * const {codes, scales} = tfl.ops.fp8Quantize(tf.tensor2d([[448, -224]]), {dtype: 'float8_e4m3fn', granularity: 'tensor', origin: 'dynamic'});
+ * codes.print(); // [[126, 246]]
+ * ```
  */
 export function fp8Quantize(x: tf.Tensor, options: Fp8QuantizeOptions): {codes: tf.Tensor; scales: tf.Tensor} {
   if (x.rank < 1) throw new ArgumentError({where: 'fp8Quantize: x', expected: 'rank 1 or more', received: 'a scalar'});
@@ -60,6 +65,14 @@ const FLOAT8 = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2f
  * x [..., K] rounded to 8-bit floats, times a packed weight N x K of any layout, float32 sums, plus bias -> [..., N].
  * The weight's own scales (tensor, output channel, input column, block) are part of it. Source: MAX `quantize_static_scaled_float8`,
  * `dynamic_scaled_matmul`; here every granularity of x goes with every one of W.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 1, float8Config: {
+ *   inputScale: {granularity: 'tensor', origin: 'dynamic'}, weightScale: {granularity: 'tensor'},
+ * }});
+ * layer.loadStateDict({weight: tf.tensor2d([[1, 2]]), weight_scale: tf.scalar(0.5)});
+ * tfl.ops.fp8ScaledMatMul(tf.tensor2d([[448, 448]]), layer.weight, {inputOrigin: 'dynamic', inputGranularity: 'tensor'}).print(); // [[672]]
+ * ```
  */
 export function fp8ScaledMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fp8ScaledMatMulOptions): tf.Tensor {
   const {decode} = weight.layout;

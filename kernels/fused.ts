@@ -28,7 +28,13 @@ function asRows(x: tf.Tensor, width: number): tf.Tensor2D {
   return (x.rank === 2 ? x : tf.reshape(x, [x.size / width, width])) as tf.Tensor2D;
 }
 
-/** act(first half) * second half over the last axis: x [..., 2 N] -> [..., N]. Throws ShapeError for an odd width. */
+/**
+ * act(first half) * second half over the last axis: x [..., 2 N] -> [..., N]. Throws ShapeError for an odd width.
+ *
+ * ```js
+ * tfl.ops.gatedActivation(tf.tensor2d([[2, -1, 10, 20]]), 'relu').print(); // [[20, 0]]
+ * ```
+ */
 export function gatedActivation(x: tf.Tensor, activation: Activation): tf.Tensor {
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || width % 2 !== 0)
@@ -49,6 +55,10 @@ export function gatedActivation(x: tf.Tensor, activation: Activation): tf.Tensor
 /**
  * x / sqrt(mean(x^2) + epsilon) * weight over the last axis: x [..., K], weight [K] -> [..., K]. Throws ShapeError.
  * Source: Zhang and Sennrich 2019, arXiv 1910.07467.
+ *
+ * ```js
+ * tfl.ops.rmsNorm(tf.tensor2d([[3, 3]]), tf.tensor1d([1, 2]), 0).print(); // [[1, 2]]
+ * ```
  */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor {
   const width = x.shape[x.rank - 1] ?? 1;

@@ -25,7 +25,15 @@ export function track(words: tf.Tensor, layout: WeightLayout, backendName: strin
   live.set(words, {bytes: sectionsOf(layout).length * 4, float32Bytes: layout.outDim * layout.inDim * 4, backendName});
 }
 
-/** tf.memory() plus what packed weights hold. */
+/**
+ * tf.memory() plus what packed weights hold.
+ *
+ * ```js
+ * const before = tfl.memory().codesBytes;
+ * const layer = new tfl.Linear({inDim: 64, outDim: 2, quantizationEncoding: 'Q4_0'});
+ * tfl.memory().codesBytes - before; // 72
+ * ```
+ */
 export function memory(): MemoryInfo {
   let codesBytes = 0;
   let float32Bytes = 0;

@@ -29,6 +29,16 @@ class SharedWords {
   }
 }
 
+/**
+ * A packed weight [N, K]: one int32 tensor of words, and the layout that reads them.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 3, dtype: 'float16'});
+ * layer.loadStateDict({weight: tf.tensor2d([[1, 2], [3, 4], [5, 6]])});
+ * layer.weight.byteLength; // 12
+ * layer.weight.dequantizeRows([2]).print(); // [[5, 6]]
+ * ```
+ */
 export class QuantizedWeight {
   private disposed = false;
 

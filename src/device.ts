@@ -15,6 +15,11 @@ const internals = () => tf.engine() as unknown as EngineInternals;
 /**
  * A device, by backend name. Source: MAX `DeviceRef`.
  * `cpu()` is 'wasm' where registered, else 'cpu'; `gpu(id)` is 'webgpu' (id 0) or 'webgpu:id', else 'webgl', else 'tensorflow'.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 2, device: new tfl.DeviceRef('cpu')});
+ * layer.device.backendName; // "cpu"
+ * ```
  */
 export class DeviceRef {
   constructor(

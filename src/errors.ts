@@ -76,7 +76,13 @@ export class DeviceLostError extends DeviceError {
   }
 }
 
-/** The nearest of `names` to `name`, as ` Did you mean 'x'?`, or an empty string. */
+/**
+ * The nearest of `names` to `name`, as ` Did you mean 'x'?`, or an empty string.
+ *
+ * ```js
+ * tfl.didYouMean('groupsize', ['bits', 'groupSize']); // " Did you mean 'groupSize'?"
+ * ```
+ */
 export function didYouMean(name: string, names: Iterable<string>): string {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;

@@ -57,7 +57,13 @@ const INFO: Readonly<Record<QuantizationEncoding, EncodingInfo>> = {
   GPTQ: Object.freeze({elementsPerBlock: null, bytesPerBlock: null, isGguf: false}),
 };
 
-/** Block sizes of an encoding. Throws ArgumentError for a name that is none. */
+/**
+ * Block sizes of an encoding. Throws ArgumentError for a name that is none.
+ *
+ * ```js
+ * tfl.encodingInfo(tfl.QuantizationEncoding.Q4_K); // {"elementsPerBlock": 256, "bytesPerBlock": 144, "isGguf": true}
+ * ```
+ */
 export function encodingInfo(encoding: QuantizationEncoding): EncodingInfo {
   const info = Object.hasOwn(INFO, encoding) ? INFO[encoding] : undefined;
   if (info !== undefined) return info;

@@ -35,7 +35,13 @@ export interface Float8WeightScaleSpecFields {
   blockSize?: readonly [number, number];
 }
 
-/** How a weight is scaled. Frozen. Throws ArgumentError. */
+/**
+ * How a weight is scaled. Frozen. Throws ArgumentError.
+ *
+ * ```js
+ * new tfl.Float8WeightScaleSpec({granularity: 'block', blockSize: [128, 128]}).isBlock; // true
+ * ```
+ */
 export class Float8WeightScaleSpec {
   readonly granularity: Float8ScaleGranularity;
   readonly dtype: DType;
@@ -74,7 +80,14 @@ export interface Float8InputScaleSpecFields {
   blockSize?: number;
 }
 
-/** How x is scaled. Frozen. Throws ArgumentError. */
+/**
+ * How x is scaled. Frozen. Throws ArgumentError.
+ *
+ * ```js
+ * const spec = new tfl.Float8InputScaleSpec({granularity: 'colwise', origin: 'dynamic', activationScaleUb: 1200});
+ * spec.isColwise; // true
+ * ```
+ */
 export class Float8InputScaleSpec {
   readonly granularity: Float8ScaleGranularity;
   readonly origin: Float8ScaleOrigin;
@@ -125,7 +138,18 @@ export interface Float8ConfigFields {
   quantMethod?: string | null;
 }
 
-/** A model's 8-bit float configuration. Frozen. Throws ArgumentError. */
+/**
+ * A model's 8-bit float configuration. Frozen. Throws ArgumentError.
+ *
+ * ```js
+ * const config = new tfl.Float8Config({
+ *   inputScale: {granularity: tfl.Float8ScaleGranularity.COLWISE, origin: tfl.Float8ScaleOrigin.DYNAMIC},
+ *   weightScale: {granularity: tfl.Float8ScaleGranularity.ROWWISE},
+ * });
+ * config.isDynamic; // true
+ * new tfl.Linear({inDim: 8, outDim: 4, float8Config: config}).weight.byteLength; // 48
+ * ```
+ */
 export class Float8Config {
   readonly inputScale: Float8InputScaleSpec;
   readonly weightScale: Float8WeightScaleSpec;

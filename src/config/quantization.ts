@@ -28,7 +28,14 @@ export const METHODS: Readonly<Record<string, KnownKeys>> = {
 
 const OPTION_NAMES = ['quantMethod', 'bits', 'groupSize', 'descAct', 'sym'];
 
-/** A frozen quantisation config. Source: `max.graph.quantization.QuantizationConfig`. */
+/**
+ * A frozen quantisation config. Source: `max.graph.quantization.QuantizationConfig`.
+ *
+ * ```js
+ * const config = new tfl.QuantizationConfig({quantMethod: 'gptq', bits: 4, groupSize: 128});
+ * config.sym; // false
+ * ```
+ */
 export class QuantizationConfig {
   readonly quantMethod: string;
   readonly bits: number;

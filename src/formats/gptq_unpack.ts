@@ -41,12 +41,26 @@ type Argument = keyof typeof NAMES;
  * gptqUnpackAsync for the rest. On 'webgl' int32 words that have been through a texture have lost bits above 2^24: pass tensors made from
  * host values. To keep a weight packed, load it with openCheckpoint.
  * Throws ArgumentError for an unknown option, ShapeError and UnsupportedError as the gptq format does, DeviceError where inputs cannot be read.
+ *
+ * ```js
+ * const tensors = {qweight: tf.zeros([8, 1], 'int32'), scales: tf.ones([1, 1])};
+ * const weight = tfl.ops.gptqUnpack(tensors, {bits: 4, groupSize: -1, sym: true});
+ * weight.shape; // [1, 64]
+ * ```
  */
 export function gptqUnpack(tensors: GptqTensors, options: GptqUnpackOptions): tf.Tensor2D {
   return tf.engine().runKernel(GPTQ_UNPACK, inputsOf(tensors, options), {...options}) as tf.Tensor2D;
 }
 
-/** As gptqUnpack, for tensors whose values only come asynchronously. */
+/**
+ * As gptqUnpack, for tensors whose values only come asynchronously.
+ *
+ * ```js
+ * const tensors = {qweight: tf.zeros([8, 1], 'int32'), scales: tf.ones([1, 1])};
+ * const weight = await tfl.ops.gptqUnpackAsync(tensors, {bits: 4, groupSize: -1, sym: true});
+ * weight.shape; // [1, 64]
+ * ```
+ */
 export async function gptqUnpackAsync(tensors: GptqTensors, options: GptqUnpackOptions): Promise<tf.Tensor2D> {
   const entries = Object.entries(inputsOf(tensors, options)) as [Argument, tf.Tensor][];
   const values = await Promise.all(entries.map(async ([name, t]) => [name, t.shape, await t.data()] as const));

@@ -16,6 +16,12 @@ import {openTensorFiles, type TensorFiles} from './tensor_files.js';
 export interface LinearOptions {
   /** Default: the current backend at each call. */
   device?: DeviceRef | string;
+  /** Several: the layer is spread over them, a ShardedLinear. */
+  devices?: readonly (DeviceRef | string)[];
+  /** With `devices`. Default: rows, evenly. */
+  strategy?: ShardingStrategy;
+  /** With `devices`: where results lie. Default: the current backend at each call. */
+  home?: DeviceRef | string | null;
   /** 'auto' or 'float32'; see InputPrecision. */
   inputPrecision?: LinearConfig['inputPrecision'];
   /** Rounding of x before the product. Default: what the checkpoint's config says (fp8, int8 and fp4 schemes), none for GGUF. */
@@ -27,8 +33,11 @@ export interface LinearOptions {
   signal?: AbortSignal;
 }
 
-export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows'> {
+export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows' | 'strategy'> {
+  /** One: the MLP lies there. Several: a DistributedMLP over them. */
   devices?: readonly (DeviceRef | string)[];
+  /** Parts of the inner width in proportion, one number a device. Default: evenly. */
+  shares?: readonly number[] | null;
   /** Default 'silu'. */
   activationFunction?: Activation;
 }
@@ -39,6 +48,18 @@ const PROJECTIONS = {
   gguf: {gate: 'ffn_gate', up: 'ffn_up', down: 'ffn_down'},
 } as const;
 
+/**
+ * An open checkpoint; `openCheckpoint` makes it. Layers and tensors are read as they are asked for.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 2, outDim: 1});
+ * const {bytes} = tfl.saveSafetensors({up_proj: layer});
+ * const checkpoint = await tfl.openCheckpoint({'model.safetensors': bytes});
+ * checkpoint.info('up_proj.weight').shape; // [1, 2]
+ * (await checkpoint.linear('up_proj')).outDim; // 1
+ * await checkpoint.close();
+ * ```
+ */
 export class Checkpoint {
   private constructor(
     private readonly files: TensorFiles,
@@ -130,18 +151,17 @@ export class Checkpoint {
     parts.push(['down_proj', hostOf(down, this.quantization)]);
     const children = Object.fromEntries(parts.map(([child, host]) => [child, configOf(host, options, `${prefix}.${child}`)]));
     const init = Object.fromEntries(parts.map(([child, l]) => [child, initOf(l.words, l.bias)]));
-    return new MLP(
-      {
-        hiddenDim: gate.layout.inDim,
-        feedForwardLength: gate.layout.outDim,
-        hasBias: biases === 3,
-        activationFunction: options.activationFunction ?? 'silu',
-        ...(options.devices === undefined ? {} : {devices: options.devices}),
-        ...(options.name === undefined ? {} : {name: options.name}),
-        children,
-      },
-      init,
-    );
+    const config: MLPConfig = {
+      hiddenDim: gate.layout.inDim,
+      feedForwardLength: gate.layout.outDim,
+      hasBias: biases === 3,
+      activationFunction: options.activationFunction ?? 'silu',
+      ...(options.name === undefined ? {} : {name: options.name}),
+      children,
+    };
+    const {devices, shares = null, home = null} = options;
+    if (devices === undefined || devices.length < 2) return new MLP({...config, ...(devices === undefined ? {} : {devices})}, init);
+    return new DistributedMLP({...config, devices, shares, home}, init);
   }
 
   /** Any other tensor as float32 of the file's shape; the caller disposes it. Throws UnsupportedError for a type that needs a format. */
@@ -211,6 +231,12 @@ function asRecord(value: unknown): Record<string, unknown> | null {
  * Opens a checkpoint: safetensors (one file, or shards with an index) or GGUF. Only headers are read; weights are read as layers are asked for.
  * @param source a path (Node) or URL of a folder or of one .safetensors / .gguf file; File[] or Blob[] with names; or {fileName: bytes}
  * Throws FileFormatError for a file that will never be valid, SourceError for one that cannot be read now.
+ *
+ * ```js
+ * const file = tfl.saveSafetensors({up_proj: new tfl.Linear({inDim: 2, outDim: 1})});
+ * const checkpoint = await tfl.openCheckpoint({'model.safetensors': file.bytes});
+ * checkpoint.names(); // ["up_proj.weight"]
+ * ```
  */
 export function openCheckpoint(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
   return Checkpoint.open(source, options);

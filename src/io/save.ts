@@ -63,14 +63,22 @@ interface Values {
  * const layer = new tfl.Linear({inDim: 4, outDim: 2});
  * const {bytes, config} = tfl.saveSafetensors({up_proj: layer});
  * const again = await tfl.openCheckpoint({'model.safetensors': bytes, 'config.json': new TextEncoder().encode(JSON.stringify(config))});
- * again.names(); // ['up_proj.weight']
+ * again.names(); // ["up_proj.weight"]
  * ```
  */
 export function saveSafetensors(layers: SavedLayers): SavedFile {
   return write(partsOf(linearsOf(layers).map((entry) => ({...entry, values: valuesOf(entry.layer)}))));
 }
 
-/** As saveSafetensors, for devices whose tensors cannot be read at once. */
+/**
+ * As saveSafetensors, for devices whose tensors cannot be read at once.
+ *
+ * ```js
+ * const {bytes, config} = await tfl.saveSafetensorsAsync({up_proj: new tfl.Linear({inDim: 4, outDim: 2})});
+ * config; // {}
+ * bytes.length > 32; // true
+ * ```
+ */
 export async function saveSafetensorsAsync(layers: SavedLayers): Promise<SavedFile> {
   return write(partsOf(await Promise.all(linearsOf(layers).map(async (entry) => ({...entry, values: await valuesOfAsync(entry.layer)})))));
 }

@@ -112,7 +112,13 @@ function tiedCore(config: CoreConfig, plan: ShardPlan, weight: QuantizedWeight |
 
 tf.serialization.registerClass(ColumnParallelLinear as unknown as tf.serialization.SerializableConstructor<ColumnParallelLinear>);
 
-/** A `ColumnParallelLinear`, as `tf.layers` factories make layers. */
+/**
+ * A `ColumnParallelLinear`, as `tf.layers` factories make layers.
+ *
+ * ```js
+ * tfl.columnParallelLinear({inDim: 4, outDim: 5, devices: ['cpu', 'wasm']}).countParams(); // 20
+ * ```
+ */
 export function columnParallelLinear(config: ColumnParallelLinearConfig): ColumnParallelLinear {
   return new ColumnParallelLinear(config);
 }

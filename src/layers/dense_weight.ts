@@ -2,6 +2,15 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Range} from '../../kernels/slice.js';
 
+/**
+ * A float32 weight [N, K] of a layer that trains.
+ *
+ * ```js
+ * const weight = new tfl.DenseWeight(tf.tensor2d([[1, 2], [3, 4]]));
+ * weight.dequantizeRows([1]).print(); // [[3, 4]]
+ * weight.byteLength; // 16
+ * ```
+ */
 export class DenseWeight {
   constructor(
     /** [N, K]. Owned by the layer. */

@@ -24,7 +24,7 @@ export interface GPTQLinearConfig extends LinearConfig {
  * ```js
  * const layer = new tfl.GPTQLinear({inDim: 64, outDim: 8, quantizationConfig: {bits: 4, groupSize: 32, sym: true}});
  * layer.loadStateDict({qweight: tf.zeros([8, 8], 'int32'), scales: tf.ones([2, 8])});
- * layer.forward(tf.ones([1, 64])).print(); // [[-512, -512, ...]]: code 0 is -8
+ * layer.forward(tf.ones([1, 64])).dataSync()[0]; // -512
  * ```
  */
 export class GPTQLinear extends Linear {
@@ -116,7 +116,13 @@ function configOf(layout: WeightLayout): QuantizationConfig {
 
 tf.serialization.registerClass(GPTQLinear as unknown as tf.serialization.SerializableConstructor<GPTQLinear>);
 
-/** A `GPTQLinear`, as `tf.layers` factories make layers. */
+/**
+ * A `GPTQLinear`, as `tf.layers` factories make layers.
+ *
+ * ```js
+ * tfl.gptqLinear({inDim: 64, outDim: 8, quantizationConfig: {bits: 4, groupSize: -1, sym: true}}).weight.byteLength; // 272
+ * ```
+ */
 export function gptqLinear(config: GPTQLinearConfig): GPTQLinear {
   return new GPTQLinear(config);
 }

@@ -234,7 +234,13 @@ export class Linear extends tf.LayersModel {
 
 tf.serialization.registerClass(Linear as unknown as tf.serialization.SerializableConstructor<Linear>);
 
-/** A `Linear`, as `tf.layers.dense` makes a Dense. */
+/**
+ * A `Linear`, as `tf.layers.dense` makes a Dense.
+ *
+ * ```js
+ * tfl.linear({inDim: 3, outDim: 2, hasBias: true}).countParams(); // 8
+ * ```
+ */
 export function linear(config: LinearConfig): Linear {
   return new Linear(config);
 }

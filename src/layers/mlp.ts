@@ -289,7 +289,13 @@ function windowOf(stacked: Linear, which: 0 | 1, name: string): Linear {
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);
 
-/** An `MLP`, as `tf.layers` factories make layers. */
+/**
+ * An `MLP`, as `tf.layers` factories make layers.
+ *
+ * ```js
+ * tfl.mlp({hiddenDim: 4, feedForwardLength: 8}).countParams(); // 96
+ * ```
+ */
 export function mlp(config: MLPConfig): MLP {
   return new MLP(config);
 }

@@ -39,6 +39,7 @@ export interface WeightConfig {
  * const weight = new tfl.Weight({name: 'up_proj.weight', shape: [1, 2], data: Float32Array.of(3, 4)});
  * weight.isOnDevice; // false
  * weight.value().dequantize().print(); // [[3, 4]]
+ * weight.dispose();
  * ```
  */
 export class Weight {

@@ -12,11 +12,24 @@ import {backendNameOf} from './transfer.js';
 
 type Devices = readonly (DeviceRef | string)[];
 
-/** x on each device. */
+/**
+ * x on each device.
+ *
+ * ```js
+ * tfl.broadcast(tf.tensor1d([1, 2]), ['cpu', 'cpu']).length; // 2
+ * ```
+ */
 export function broadcast(x: tf.Tensor, devices: Devices): tf.Tensor[] {
   return runSync(() => toAll(x, namedDevices(devices)));
 }
 
+/**
+ * As `broadcast`, for devices that have to be awaited.
+ *
+ * ```js
+ * (await tfl.broadcastAsync(tf.tensor1d([1, 2]), ['cpu', 'cpu'])).length; // 2
+ * ```
+ */
 export async function broadcastAsync(x: tf.Tensor, devices: Devices): Promise<tf.Tensor[]> {
   return runAsync(() => toAll(x, namedDevices(devices)));
 }
@@ -24,20 +37,44 @@ export async function broadcastAsync(x: tf.Tensor, devices: Devices): Promise<tf
 /**
  * Parts, in their order along `axis` (default: the last), on each device. `devices`: default those where the parts lie, one each.
  * Throws ShapeError where ranks, dtypes or sizes off the axis differ, ArgumentError for an axis out of range or no parts.
+ *
+ * ```js
+ * tfl.allGather([tf.tensor1d([1, 2]), tf.tensor1d([3])])[0].print(); // [1, 2, 3]
+ * ```
  */
 export function allGather(parts: readonly tf.Tensor[], axis = -1, devices?: Devices): tf.Tensor[] {
   return runSync(gathering(parts, axis, devices));
 }
 
+/**
+ * As `allGather`, for devices that have to be awaited.
+ *
+ * ```js
+ * (await tfl.allGatherAsync([tf.tensor1d([1, 2]), tf.tensor1d([3])]))[0].print(); // [1, 2, 3]
+ * ```
+ */
 export async function allGatherAsync(parts: readonly tf.Tensor[], axis = -1, devices?: Devices): Promise<tf.Tensor[]> {
   return runAsync(gathering(parts, axis, devices));
 }
 
-/** The sum of tensors of one shape, added in their order, on each device. Throws as `allGather`. */
+/**
+ * The sum of tensors of one shape, added in their order, on each device. Throws as `allGather`.
+ *
+ * ```js
+ * tfl.allReduceSum([tf.tensor1d([1, 2]), tf.tensor1d([3, 4])])[1].print(); // [4, 6]
+ * ```
+ */
 export function allReduceSum(parts: readonly tf.Tensor[], devices?: Devices): tf.Tensor[] {
   return runSync(summing(parts, devices));
 }
 
+/**
+ * As `allReduceSum`, for devices that have to be awaited.
+ *
+ * ```js
+ * (await tfl.allReduceSumAsync([tf.tensor1d([1, 2]), tf.tensor1d([3, 4])]))[1].print(); // [4, 6]
+ * ```
+ */
 export async function allReduceSumAsync(parts: readonly tf.Tensor[], devices?: Devices): Promise<tf.Tensor[]> {
   return runAsync(summing(parts, devices));
 }

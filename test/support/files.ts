@@ -35,6 +35,12 @@ export async function readFixtureJson<T>(path: string): Promise<T> {
   return JSON.parse(new TextDecoder().decode(await readFixture(path))) as T;
 }
 
+/** The text of a file under src or kernels. */
+export async function readSource(path: string): Promise<string> {
+  const source = IN_BROWSER ? new URL(`/base/${path}`, location.origin).href : await inRepository(path);
+  return new TextDecoder().decode(await read(source));
+}
+
 export async function readShared(path: string): Promise<Uint8Array> {
   return read(await sharedSource(path));
 }

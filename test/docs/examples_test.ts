@@ -1,0 +1,81 @@
+/**
+ * Every public class and function has an example in its docstring, and each runs. A comment after an expression is its value, as JSON; after
+ * `print()` the tensor's.
+ */
+import * as tf from '@tensorflow/tfjs';
+import * as tfl from '../../src/index.js';
+import {readSource} from '../support/files.js';
+
+interface Example {
+  readonly name: string;
+  readonly code: string;
+}
+
+const AsyncFunction = (async () => undefined).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
+
+/** Docstrings right before an export, by its name. */
+async function examples(): Promise<Example[]> {
+  const index = await readSource('src/index.ts');
+  const files = new Set(
+    Array.from(index.matchAll(/from '(\.[^']+)\.js'/g), (m) => new URL(`${m[1]}.ts`, 'file:///src/').pathname.slice(1)),
+  );
+  const found: Example[] = [];
+  for (const file of files) {
+    const text = await readSource(file);
+    for (const m of text.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\nexport (?:abstract |async )?(?:class|function|const) (\w+)/g)) {
+      const body = (m[1] as string).replace(/^ *\* ?/gm, '');
+      for (const block of body.matchAll(/```js\n([\s\S]*?)```/g)) found.push({name: m[2] as string, code: block[1] as string});
+    }
+  }
+  return found;
+}
+
+/** `value; // [1, 2]` becomes a check. Throws where the comment is no JSON. */
+function checked(code: string): string {
+  return code.replace(/^(?!\s*(?:const|let|\/\/))(.*);\s*\/\/ (.*)$/gm, (_, expression: string, comment: string) => {
+    const print = expression.endsWith('.print()');
+    const value = print ? `await (${expression.slice(0, -'.print()'.length)}).array()` : expression;
+    return `check(${value}, ${JSON.stringify(JSON.parse(comment))});`;
+  });
+}
+
+/** Runs one, and frees every tensor and variable that it made. */
+async function run({name, code}: Example): Promise<void> {
+  const variables = new Set(Object.keys(tf.engine().registeredVariables));
+  const check = (is: unknown, expected: unknown) =>
+    expect(JSON.parse(JSON.stringify(is)))
+      .withContext(name)
+      .toEqual(expected);
+  let failure: unknown = null;
+  tf.engine().startScope();
+  try {
+    await new AsyncFunction('tf', 'tfl', 'check', checked(code))(tf, tfl, check);
+  } catch (error) {
+    failure = error;
+  }
+  tf.engine().endScope();
+  for (const [key, variable] of Object.entries(tf.engine().registeredVariables)) if (!variables.has(key)) variable.dispose();
+  expect(failure).withContext(`${name}:\n${code}`).toBeNull();
+}
+
+describe('examples in docstrings', () => {
+  beforeAll(async () => {
+    // A backend that starts asynchronously can be used by name once it has.
+    await tf.setBackend('wasm');
+    await tf.setBackend('cpu');
+  });
+
+  it('run, and give what they say', async () => {
+    const all = await examples();
+    expect(all.length).toBeGreaterThan(5);
+    for (const example of all) await run(example);
+  });
+
+  it('are there for every public class and function', async () => {
+    const have = new Set((await examples()).map((example) => example.name));
+    const functions = Object.entries({...tfl, ...tfl.ops} as Record<string, unknown>).filter(([, value]) => typeof value === 'function');
+    const isError = (value: unknown) => (value as {prototype: unknown}).prototype instanceof Error;
+    const wanted = functions.filter(([, value]) => !isError(value)).map(([name]) => name);
+    expect(wanted.filter((name) => !have.has(name))).toEqual([]);
+  });
+});
