@@ -49,8 +49,12 @@ export async function openLinear(c: Case, files: CaseFiles['files']): Promise<{l
   }
 }
 
-/** Runs every check of a case. What throws is a row that is not ok; nothing is left on the backend. */
-export async function checkCase(c: Case, configFile: ConfigFile = 'config.json'): Promise<CheckResult> {
+/**
+ * Runs every check of a case. What throws is a row that is not ok; nothing is left on the backend.
+ * @param options.forced every kernel by itself too (default), not only the backend's own choice
+ */
+export async function checkCase(c: Case, options: {configFile?: ConfigFile; forced?: boolean} = {}): Promise<CheckResult> {
+  const {configFile = 'config.json', forced = true} = options;
   const before = tf.memory().numTensors;
   const rows: CheckRow[] = [];
   let residentRatio = Number.NaN;
@@ -61,7 +65,7 @@ export async function checkCase(c: Case, configFile: ConfigFile = 'config.json')
     layer = opened.layer;
     residentRatio = layer.byteLength / opened.fileBytes;
     rows.push(await guarded(c, 'UnpackWeight', 'auto', () => checkUnpack(layer as Linear, reference)));
-    for (const variant of ['auto', ...variantsOf(tf.getBackend()).names]) {
+    for (const variant of ['auto', ...(forced ? variantsOf(tf.getBackend()).names : [])]) {
       rows.push(await guarded(c, 'QuantizedMatMul', variant, () => checkProducts(c, layer as Linear, reference, variant)));
     }
     rows.push(await guarded(c, 'QuantizedMatMul dx', 'auto', () => checkGradient(c, layer as Linear, reference)));
@@ -123,46 +127,75 @@ export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return worst;
 }
 
-/** Every row at once and the first row alone, as loaded and with float32 activations, and with a fused activation. */
+/** One product: its y and what it should be. `norms`: rows to measure the error by, where they are not the reference's. */
+interface Product {
+  readonly label: string;
+  readonly run: () => tf.Tensor;
+  readonly expected: ArrayLike<number>;
+  readonly bound: number;
+  readonly norms?: ArrayLike<number>;
+}
+
+/**
+ * The backend's own choice: every row at once and the first row alone, as loaded and with float32 activations, and with a fused activation.
+ * A kernel that was asked for: one product of each number of rows that it takes.
+ */
 async function checkProducts(c: Case, layer: Linear, reference: CaseFiles, variant: string): Promise<Outcome> {
   const variants = variantsOf(tf.getBackend());
-  const weight = layer.weight as QuantizedWeight;
-  const {x, y} = reference;
-  const rows = x.length / c.inDim;
-  const xs = tf.tensor2d(x, [rows, c.inDim]);
-  const first = tf.tensor2d(x.subarray(0, c.inDim), [1, c.inDim]);
-  const plain = product(x, reference.weight, reference.bias, c);
-  const activated = Float64Array.from(plain, (v) => activate(c.activation, v));
-  // An activation can take most of a row away, and its slope is at most 1.13: what it makes of the product's error is measured by the larger row.
-  const larger = activated.map((v, i) => Math.max(Math.abs(v), Math.abs(plain[i] as number)));
-  const {bias} = layer;
+  const {layout} = layer.weight as QuantizedWeight;
+  const rows = reference.x.length / c.inDim;
   variants.force(variant === 'auto' ? null : variant);
   try {
-    const chosen = [rows, 1].map((m) => variants.choose(weight.layout, m, 'auto'));
-    const [many, one] = chosen as [(typeof chosen)[0], (typeof chosen)[0]];
-    const exact = (m: number) => variants.choose(weight.layout, m, 'float32').bound;
-    const options = (inputPrecision: InputPrecision, activation: Case['activation'] | null = null) => ({bias, inputPrecision, activation});
-    const head = Array.from({length: c.outDim}, (_, i) => y[i] as number);
-    const products: readonly [label: string, y: tf.Tensor, expected: ArrayLike<number>, bound: number, norms?: ArrayLike<number>][] = [
-      [`M=${rows}`, layer.forward(xs), y, many.bound],
-      ['M=1', layer.forward(first), head, one.bound],
-      [`M=${rows} ${c.activation}`, ops.quantizedMatMul(xs, weight, options('auto', c.activation)), activated, many.bound, larger],
-      [`M=${rows} float32`, ops.quantizedMatMul(xs, weight, options('float32')), y, exact(rows)],
-      ['M=1 float32', ops.quantizedMatMul(first, weight, options('float32')), head, exact(1)],
-    ];
+    const [many, one] = [variants.choose(layout, rows, 'auto'), variants.choose(layout, 1, 'auto')];
+    const ran = variant === 'auto' ? [many, one] : [many, one].filter((choice) => choice.variant === variant);
+    const reason = [...new Set((ran.length === 0 ? [many] : ran).map((choice) => `${choice.variant} (${choice.reason})`))].join('; ');
+    if (ran.length === 0) return {ok: true, declined: true, reason, maxError: null};
+    const products = productsOf(c, layer, reference);
+    const wanted =
+      variant === 'auto'
+        ? products
+        : products.filter((p) => (p.label === 'M=1' ? ran.includes(one) : p.label === 'all rows' && ran.includes(many)));
     let maxError = 0;
     const faults: string[] = [];
-    for (const [label, tensor, expected, bound, norms] of products) {
-      const error = rowErrors(await tensor.data(), expected, c.outDim, norms);
+    for (const {label, run, expected, bound, norms} of wanted) {
+      const error = rowErrors(await run().data(), expected, c.outDim, norms);
       maxError = Math.max(maxError, error);
       if (!(error <= bound)) faults.push(`${label}: error ${error.toExponential(1)} over ${bound}`);
     }
-    const declined = variant !== 'auto' && chosen.every((choice) => choice.variant !== variant);
-    const names = [...new Set(chosen.map((choice) => `${choice.variant} (${choice.reason})`))];
-    return {ok: faults.length === 0, declined, reason: faults.length === 0 ? names.join('; ') : faults.join('; '), maxError};
+    return {ok: faults.length === 0, declined: false, reason: faults.length === 0 ? reason : faults.join('; '), maxError};
   } finally {
     variants.force(null);
   }
+}
+
+function productsOf(c: Case, layer: Linear, {x, y, weight: w, bias: b}: CaseFiles): Product[] {
+  const variants = variantsOf(tf.getBackend());
+  const {bias} = layer;
+  const weight = layer.weight as QuantizedWeight;
+  const rows = x.length / c.inDim;
+  const xs = tf.tensor2d(x, [rows, c.inDim]);
+  const first = tf.tensor2d(x.subarray(0, c.inDim), [1, c.inDim]);
+  const head = Array.from({length: c.outDim}, (_, i) => y[i] as number);
+  const plain = product(x, w, b, c);
+  const activated = plain.map((v) => activate(c.activation, v));
+  // An activation can take most of a row away, and its slope is at most 1.13: what it makes of the product's error is measured by the larger row.
+  const larger = activated.map((v, i) => Math.max(Math.abs(v), Math.abs(plain[i] as number)));
+  const bound = (m: number, precision: InputPrecision) => variants.choose(weight.layout, m, precision).bound;
+  const exact = {bias, inputPrecision: 'float32'} as const;
+  const fused = {bias, activation: c.activation};
+  return [
+    {label: 'all rows', run: () => layer.forward(xs), expected: y, bound: bound(rows, 'auto')},
+    {label: 'M=1', run: () => layer.forward(first), expected: head, bound: bound(1, 'auto')},
+    {
+      label: c.activation,
+      run: () => ops.quantizedMatMul(xs, weight, fused),
+      expected: activated,
+      bound: bound(rows, 'auto'),
+      norms: larger,
+    },
+    {label: 'all rows, float32', run: () => ops.quantizedMatMul(xs, weight, exact), expected: y, bound: bound(rows, 'float32')},
+    {label: 'M=1, float32', run: () => ops.quantizedMatMul(first, weight, exact), expected: head, bound: bound(1, 'float32')},
+  ];
 }
 
 /** dx = dy . W for a random dy. */

@@ -1,9 +1,14 @@
 /** Which kernels a backend has for a product, how to force one, and which one a call gets: one entry a backend. */
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import {WEBGPU_VARIANTS} from '../../kernels/choose.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {chooseWasm, WASM_VARIANTS} from '../../kernels/wasm/choose.js';
-import {forcedVariant, WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
+import {forcedVariant as forcedWasm, WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
+import {chooseWebgl} from '../../kernels/webgl/choose.js';
+import {forcedVariant as forcedWebgl, WEBGL_VARIANT_FLAG} from '../../kernels/webgl/matmul.js';
+import {asWebGPU, profileOf} from '../../kernels/webgpu/backend.js';
+import {choiceFor, WEBGPU_VARIANT_FLAG} from '../../kernels/webgpu/matmul.js';
 
 export interface Chosen {
   readonly variant: string;
@@ -26,13 +31,31 @@ const plain: Variants = {
   choose: () => ({variant: 'loops', reason: 'the only one', bound: 1e-6}),
 };
 
+const forceBy = (flag: string) => (name: string | null) => tf.env().set(flag, (name ?? 'auto') as unknown as boolean);
+
 const VARIANTS: Readonly<Record<string, Variants>> = {
   wasm: {
     names: WASM_VARIANTS,
-    force: (name) => tf.env().set(WASM_VARIANT_FLAG, (name ?? 'auto') as unknown as boolean),
+    force: forceBy(WASM_VARIANT_FLAG),
     choose: (layout, rows, precision) => {
-      const {variant, reason} = chooseWasm(layout, rows, precision, forcedVariant());
+      const {variant, reason} = chooseWasm(layout, rows, precision, forcedWasm());
       return {variant, reason, bound: variant.endsWith('int16') ? 1e-4 : 1e-6};
+    },
+  },
+  webgl: {
+    names: ['blocks', 'general'],
+    force: forceBy(WEBGL_VARIANT_FLAG),
+    choose: (layout, rows) => {
+      const {variant, reason} = chooseWebgl(layout, rows, layout.outDim, forcedWebgl());
+      return {variant, reason, bound: 1e-6};
+    },
+  },
+  webgpu: {
+    names: WEBGPU_VARIANTS,
+    force: forceBy(WEBGPU_VARIANT_FLAG),
+    choose: (layout, rows) => {
+      const {variant, reason} = choiceFor(layout, rows, layout.outDim, profileOf(asWebGPU(tf.backend())));
+      return {variant, reason, bound: variant.endsWith('f16') ? 2e-3 : 1e-6};
     },
   },
 };
