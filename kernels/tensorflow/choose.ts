@@ -4,7 +4,7 @@ import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from '../wasm/descriptor.js';
 
 /** In the order of `Variant` in native/layout.h. */
-export const NATIVE_VARIANTS = ['rows_fused_int16', 'rows_int16', 'panels_int16', 'rows_float32', 'panels_float32'] as const;
+export const NATIVE_VARIANTS = ['rows_int16', 'rows_bytes_int16', 'panels_int16', 'rows_float32', 'panels_float32'] as const;
 export type NativeVariant = (typeof NATIVE_VARIANTS)[number];
 
 export interface NativeChoice {
@@ -41,8 +41,8 @@ export function chooseNative(
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (block < 8 || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
   if (panels) return {variant: 'panels_int16', block, reason: why};
-  if (comesOutOfRegisters(layout, block)) return {variant: 'rows_fused_int16', block, reason: `${why}: codes are widened in registers`};
-  return {variant: 'rows_int16', block, reason: `${why}: codes are widened a stretch at a time`};
+  if (comesOutOfRegisters(layout, block)) return {variant: 'rows_int16', block, reason: `${why}: codes are widened in registers`};
+  return {variant: 'rows_bytes_int16', block, reason: `${why}: codes go through bytes`};
 }
 
 function fitsIntegers(layout: WeightLayout): boolean {
@@ -51,7 +51,7 @@ function fitsIntegers(layout: WeightLayout): boolean {
 
 /** A 32-bit lane of sums covers 32 / bits columns of one plane, which must have one scale. */
 function comesOutOfRegisters(layout: WeightLayout, block: number): boolean {
-  return layout.decode.kind === 'integer' && layout.planes.every((bits) => bits <= 8 && block % (32 / bits) === 0);
+  return layout.planes.every((bits) => bits <= 8 && block % (32 / bits) === 0);
 }
 
 const blockCache = new WeakMap<WeightLayout, number>();

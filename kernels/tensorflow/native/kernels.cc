@@ -120,16 +120,19 @@ constexpr int kColumnStep = 64;
 // p.m rows of x, at most kMaxRows. false: x holds what the variant's 16-bit integers cannot.
 bool multiply_slab(Product p, const Isa& isa) {
   const size_t scratch = scratch_bytes(p.weight.layout.in_dim), width = (size_t(p.weight.layout.in_dim) + 511) & ~size_t(511);
-  const bool floats = p.variant == Variant::kRowFloat32 || p.variant == Variant::kPanelFloat32;
-  const bool as_given = p.variant == Variant::kRowFloat32 && p.weight.layout.order < 0;
+  const bool floats = p.variant == Variant::kFloatRows || p.variant == Variant::kFloatPanels;
+  const bool as_given = p.variant == Variant::kFloatRows && p.weight.layout.order < 0;
+  const bool panels = p.variant == Variant::kPanels || p.variant == Variant::kFloatPanels;
+  p.height = panels ? (p.m + 7) & ~7 : p.m;
   p.stride = (p.blocks() + 31) & ~15;
-  const size_t terms = floats ? 0 : size_t(p.m) * p.stride, planes = p.variant == Variant::kFusedInt16 ? p.weight.layout.planes : 1;
-  const size_t values = as_given ? 0 : size_t(p.m) * width * (floats ? 4 : 2 * planes);
+  const size_t terms = floats ? 0 : size_t(p.height) * p.stride, planes = p.variant == Variant::kRowsInPlace ? p.weight.layout.planes : 1;
+  const size_t values = as_given ? 0 : size_t(p.height) * width * (floats ? 4 : 2 * planes);
   char* memory = thread_memory(2 * terms * sizeof(float) + values + 192);
   p.steps = reinterpret_cast<float*>(memory);
   p.sums = p.steps + terms;
   std::memset(memory, 0, 2 * terms * sizeof(float));
   char* at = memory + ((2 * terms * sizeof(float) + 63) & ~size_t(63));
+  if (p.height > p.m) std::memset(at, 0, values);
   p.floats = floats && !as_given ? reinterpret_cast<float*>(at) : nullptr;
   p.integers = floats ? nullptr : reinterpret_cast<int16_t*>(at);
   if (!as_given) {
@@ -177,7 +180,7 @@ void compute_product(void* opaque, void* context) {
     p.m = int32_t(std::min<int64_t>(kMaxRows, x.dim(0) - m));
     if (multiply_slab(p, *kernel.isa)) continue;
     Product exact = p;
-    exact.variant = p.variant == Variant::kPanelInt16 ? Variant::kPanelFloat32 : Variant::kRowFloat32;
+    exact.variant = p.variant == Variant::kPanels ? Variant::kFloatPanels : Variant::kFloatRows;
     multiply_slab(exact, *kernel.isa);
   }
 }

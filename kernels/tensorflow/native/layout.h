@@ -35,8 +35,8 @@ struct Layout {
 
 constexpr int kLayoutFields = sizeof(Layout) / sizeof(int32_t);
 
-// How a product is made; see ../choose.ts.
-enum class Variant : int32_t { kFusedInt16, kExpandedInt16, kPanelInt16, kRowFloat32, kPanelFloat32 };
+// How a product is made: along rows of W or in panels of them, with 16-bit integers or (Float...) with x as it is. See ../choose.ts.
+enum class Variant : int32_t { kRowsInPlace, kRowsOfBytes, kPanels, kFloatRows, kFloatPanels };
 enum class Activation : int32_t { kNone, kSilu, kGelu, kGeluTanh, kRelu, kTanh, kSigmoid };
 
 // A layout, the numbers that go with it, and the words it reads.
@@ -61,7 +61,8 @@ struct Product {
   float* y;
   int32_t m;
 
-  // x as the variant takes it; see isa/prepare.h.
+  // x as the variant takes it, see isa/prepare.h; of panels with rows of zeros up to `height`, a multiple of 8.
+  int32_t height;
   int16_t* integers;
   float* floats;
   float* steps;  // [m, stride]

@@ -4,18 +4,48 @@ static inline const uint8_t* plane_at(const Weight& w, int n, int p) {
   return reinterpret_cast<const uint8_t*>(w.words + size_t(n) * w.layout.row_words + w.layout.plane_start[p]);
 }
 
-// Fields of one plane, added to `out` at bit `low`. A plane's bytes are whole in its words, so the last byte may be read to its end.
+#if defined(__SSE2__)
+// Bytes of two fields of `width` bits to bytes of one: the low halves of `v` and its high halves.
+template <int WIDTH> static inline void halve(__m128i v, __m128i* low, __m128i* high) {
+  const __m128i mask = _mm_set1_epi8((1 << WIDTH) - 1);
+  const __m128i even = _mm_and_si128(v, mask), odd = _mm_and_si128(_mm_srli_epi16(v, WIDTH), mask);
+  *low = _mm_unpacklo_epi8(even, odd);
+  *high = _mm_unpackhi_epi8(even, odd);
+}
+
+// 32 fields.
+template <int BITS> static inline void spread32(const uint8_t* p, __m128i* low, __m128i* high) {
+  __m128i v, none;
+  if constexpr (BITS == 4) {
+    v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  } else if constexpr (BITS == 2) {
+    halve<4>(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), &v, &none);
+  } else {
+    int32_t bits;
+    std::memcpy(&bits, p, 4);
+    halve<4>(_mm_cvtsi32_si128(bits), &v, &none);
+    halve<2>(v, &v, &none);
+  }
+  halve<BITS>(v, low, high);
+}
+#endif
+
+// Fields of one plane, added to `out` at bit `low`.
 template <int BITS> static inline void spread_plane(const uint8_t* p, int count, int low, uint8_t* out) {
   constexpr int kPerByte = 8 / BITS;
-  const int whole = count / kPerByte;
-  for (int i = 0; i < whole; i++) {
-    for (int j = 0; j < kPerByte; j++) {
-      const uint8_t code = uint8_t(((p[i] >> (BITS * j)) & ((1 << BITS) - 1)) << low);
-      out[kPerByte * i + j] = low ? uint8_t(out[kPerByte * i + j] | code) : code;
-    }
+  int k = 0;
+#if defined(__SSE2__)
+  const __m128i shift = _mm_cvtsi32_si128(low);
+  for (; k + 32 <= count; k += 32, p += 4 * BITS) {
+    __m128i* at = reinterpret_cast<__m128i*>(out + k);
+    __m128i a, b;
+    spread32<BITS>(p, &a, &b);
+    _mm_storeu_si128(at, low ? _mm_or_si128(_mm_loadu_si128(at), _mm_sll_epi16(a, shift)) : a);
+    _mm_storeu_si128(at + 1, low ? _mm_or_si128(_mm_loadu_si128(at + 1), _mm_sll_epi16(b, shift)) : b);
   }
-  for (int k = whole * kPerByte; k < count; k++) {
-    const uint8_t code = uint8_t(((p[whole] >> (BITS * (k % kPerByte))) & ((1 << BITS) - 1)) << low);
+#endif
+  for (int i = 0; k < count; i++, k++) {
+    const uint8_t code = uint8_t(((p[i / kPerByte] >> (BITS * (i % kPerByte))) & ((1 << BITS) - 1)) << low);
     out[k] = low ? uint8_t(out[k] | code) : code;
   }
 }
@@ -130,14 +160,19 @@ static void chunk_floats(const Weight& w, int block, const Terms& terms, int n, 
   }
 }
 
-// number - zero as integers (a table's numbers, doubled where table_halves is 2); zeros up to kChunk. Blocks are multiples of 8.
+// A table's numbers as integers, doubled where table_halves is 2.
+static inline void table_integers(const Weight& w, int8_t* out) {
+  for (int i = 0; i < 16; i++) out[i] = int8_t(w.table[i] * float(w.layout.table_halves));
+}
+
+// number - zero as integers (a table's as table_integers has them); zeros up to kChunk. Blocks are multiples of 8.
 static void chunk_integers(const Weight& w, int block, const Terms& terms, int n, int k0, int k1, int16_t* out) {
   alignas(64) uint8_t codes[kChunk];
   if (k1 - k0 < kChunk) std::memset(codes, 0, kChunk);
   chunk_codes(w, n, k0, k1, codes);
   if (w.layout.decode == Decode::kTable) {
     int8_t table[16];
-    for (int i = 0; i < 16; i++) table[i] = int8_t(w.table[i] * float(w.layout.table_halves));
+    table_integers(w, table);
     look_up16(table, codes, kChunk, out);
   } else if (!terms.zero) {
     for (int k = 0; k < k1 - k0; k++) out[k] = int16_t(codes[k]);

@@ -1,5 +1,7 @@
 // Many rows of x: kLanes rows of W expanded a chunk at a time into a panel, lanes along N, which meets every row of x.
 
+constexpr int kFloatTile = 8;  // rows of x in registers at once
+
 // out[c * kLanes + r] = in[r * kChunk + c]: 32-bit elements, kLanes rows, `columns` a multiple of 4.
 static void transpose(const uint32_t* in, int columns, uint32_t* out) {
 #if defined(__SSE2__)
@@ -34,8 +36,9 @@ static Panel take_panel(const Product& p, Scratch& s) {
   Panel panel;
   const size_t blocks = size_t(p.blocks());
   for (Terms& t : panel.terms) t = take_terms(p.weight, p.blocks(), s);
-  panel.scales = s.take<float>(blocks * kLanes);
-  panel.offsets = s.take<float>(blocks * kLanes);
+  const bool integers = p.variant == Variant::kPanels;
+  panel.scales = integers ? s.take<float>(blocks * kLanes) : nullptr;
+  panel.offsets = integers ? s.take<float>(blocks * kLanes) : nullptr;
   panel.sums = s.take<float>(size_t(kMaxRows) * kLanes);
   panel.spare = s.take<float>(2 * size_t(p.weight.layout.in_dim) + 64);
   panel.chunk = s.take<uint32_t>(size_t(kLanes) * kChunk);
@@ -50,7 +53,7 @@ static void fill_panel(const Product& p, int i, int end, Panel& panel) {
     panel.rows[r] = p.begin + least(i + r, end - 1);
     row_terms(p.weight, panel.rows[r], p.block, blocks, panel.terms[r], panel.spare);
   }
-  std::memset(panel.sums, 0, size_t(p.m) * kLanes * sizeof(float));
+  std::memset(panel.sums, 0, size_t(p.height) * kLanes * sizeof(float));
 }
 
 static void turn_factors(const Product& p, Panel& panel) {
@@ -73,7 +76,7 @@ static inline void integer_tile(const int16_t* panel, const int16_t* x, int bloc
     for (int i = 0; i < MR; i++) c[i] = zero_i();
     for (int j = 0; j < pairs; j++, panel += 2 * kLanes, x += 2) {
       const I q = load_i(panel);
-      for (int i = 0; i < MR; i++) c[i] = dot16(c[i], q, splat32(x + i * kChunk));
+      for (int i = 0; i < MR; i++) c[i] = dot16_pair(c[i], q, x + i * kChunk);
     }
     const F s = load(scales + size_t(b) * kLanes);
     for (int i = 0; i < MR; i++) f[i] = fma(to_float(c[i]), mul(s, splat(steps[size_t(i) * stride + b])), f[i]);
@@ -111,14 +114,10 @@ static void integer_panels(const Product& p, int begin, int end, char* memory) {
       for (int r = 0; r < kLanes; r++) chunk_integers(p.weight, p.block, panel.terms[r], panel.rows[r], k0, k1, rows + r * 2 * kChunk);
       transpose(panel.chunk, kChunk / 2, panel.turned);
       const int16_t* q = reinterpret_cast<const int16_t*>(panel.turned);
-      const int16_t* x = p.integers + size_t(k0) * p.m;
+      const int16_t* x = p.integers + size_t(k0) * p.height;
       const float* scales = panel.scales + size_t(first) * kLanes;
-      int m = 0;
-      for (; m + kTile <= p.m; m += kTile) {
+      for (int m = 0; m < p.m; m += kTile) {
         integer_tile<kTile>(q, x + m * kChunk, count, pairs, scales, p.steps + size_t(m) * p.stride + first, p.stride, panel.sums + m * kLanes);
-      }
-      for (; m < p.m; m++) {
-        integer_tile<1>(q, x + m * kChunk, count, pairs, scales, p.steps + size_t(m) * p.stride + first, p.stride, panel.sums + m * kLanes);
       }
     }
     if (l.offsets) {
@@ -144,10 +143,8 @@ static void float_panels(const Product& p, int begin, int end, char* memory) {
       for (int r = 0; r < kLanes; r++) chunk_floats(p.weight, p.block, panel.terms[r], panel.rows[r], k0, k1, rows + r * kChunk);
       transpose(panel.chunk, (k1 - k0 + 3) & ~3, panel.turned);
       const float* q = reinterpret_cast<const float*>(panel.turned);
-      const float* x = p.floats + size_t(k0) * p.m;
-      int m = 0;
-      for (; m + 8 <= p.m; m += 8) float_tile<8>(q, x + m * kChunk, k1 - k0, panel.sums + m * kLanes);
-      for (; m < p.m; m++) float_tile<1>(q, x + m * kChunk, k1 - k0, panel.sums + m * kLanes);
+      const float* x = p.floats + size_t(k0) * p.height;
+      for (int m = 0; m < p.m; m += kFloatTile) float_tile<kFloatTile>(q, x + m * kChunk, k1 - k0, panel.sums + m * kLanes);
     }
     put_sums(p, panel, i, end);
   }
@@ -155,17 +152,17 @@ static void float_panels(const Product& p, int begin, int end, char* memory) {
 
 static void multiply(const Product& p, int begin, int end, char* scratch) {
   switch (p.variant) {
-    case Variant::kFusedInt16:
-    case Variant::kExpandedInt16:
+    case Variant::kRowsInPlace:
+    case Variant::kRowsOfBytes:
       integer_rows(p, begin, end, scratch);
       break;
-    case Variant::kPanelInt16:
+    case Variant::kPanels:
       integer_panels(p, begin, end, scratch);
       break;
-    case Variant::kRowFloat32:
+    case Variant::kFloatRows:
       float_rows(p, begin, end, scratch);
       break;
-    case Variant::kPanelFloat32:
+    case Variant::kFloatPanels:
       float_panels(p, begin, end, scratch);
       break;
   }

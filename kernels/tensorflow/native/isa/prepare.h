@@ -55,13 +55,13 @@ static bool prepare_row(const Product& p, int m, char* memory) {
     for (int k = 0; k < in_dim; k++) gathered[k] = x[order[k]];
     x = gathered;
   }
-  if (p.variant == Variant::kRowFloat32) {
+  if (p.variant == Variant::kFloatRows) {
     if (p.floats) std::memcpy(p.floats + size_t(m) * in_dim, x, size_t(in_dim) * 4);
     return true;
   }
-  if (p.variant == Variant::kPanelFloat32) {
+  if (p.variant == Variant::kFloatPanels) {
     for (int k = 0; k < in_dim; k += kChunk) {
-      std::memcpy(p.floats + (size_t(k) * p.m + size_t(m) * kChunk), x + k, size_t(least(kChunk, in_dim - k)) * 4);
+      std::memcpy(p.floats + (size_t(k) * p.height + size_t(m) * kChunk), x + k, size_t(least(kChunk, in_dim - k)) * 4);
     }
     return true;
   }
@@ -69,14 +69,14 @@ static bool prepare_row(const Product& p, int m, char* memory) {
   int16_t* plain = s.take<int16_t>(width);
   if (!round_row(x, in_dim, p.block, plain, p.steps + size_t(m) * p.stride, p.sums + size_t(m) * p.stride)) return false;
   std::memset(plain + in_dim, 0, (width - in_dim) * 2);
-  if (p.variant == Variant::kFusedInt16) {
+  if (p.variant == Variant::kRowsInPlace) {
     for (int i = 0; i < l.planes; i++) {
       lay_out_fields(plain, width, 16 / l.bits[i], p.integers + (size_t(m) * l.planes + i) * width);
     }
-  } else if (p.variant == Variant::kExpandedInt16) {
-    std::memcpy(p.integers + size_t(m) * width, plain, width * 2);
+  } else if (p.variant == Variant::kRowsOfBytes) {
+    lay_out_fields(plain, width, 2, p.integers + size_t(m) * width);
   } else {
-    for (size_t k = 0; k < width; k += kChunk) std::memcpy(p.integers + (k * p.m + size_t(m) * kChunk), plain + k, kChunk * 2);
+    for (size_t k = 0; k < width; k += kChunk) std::memcpy(p.integers + (k * p.height + size_t(m) * kChunk), plain + k, kChunk * 2);
   }
   return true;
 }

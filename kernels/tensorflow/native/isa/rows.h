@@ -23,24 +23,28 @@ static float dot_runs(const float* a, const float* b, int count) {
   return total(sum);
 }
 
-template <int BITS, int J> static inline I field16(I q) {
+// Field J of each 16-bit half. TABLE: 4-bit codes as the entries of a byte table.
+template <int BITS, bool TABLE, int J> static inline I field16(I q, I table) {
   constexpr int kFields = 16 / BITS;
-  if constexpr (BITS == 16) return q;
-  else if constexpr (J == kFields - 1) return right16<BITS * J>(q);
-  else if constexpr (J == 0) return both(q, splat16((1 << BITS) - 1));
-  else return both(right16<BITS * J>(q), splat16((1 << BITS) - 1));
+  if constexpr (TABLE) {
+    const I entries = look_up8(table, both(J % 2 ? right16<4>(q) : q, splat16(0x0f0f)));
+    return J < 2 ? low_byte(entries) : high_byte(entries);
+  } else {
+    const I moved = J == 0 ? q : right16<BITS * J>(q);
+    return J == kFields - 1 ? moved : both(moved, splat16((1 << BITS) - 1));
+  }
 }
 
-template <int BITS, int R, int J = 0> static inline void add_fields(const I* q, const int16_t* x, I* c) {
+template <int BITS, bool TABLE, int R, int J = 0> static inline void add_fields(const I* q, I table, const int16_t* x, I* c) {
   const I v = load_i(x + J * 2 * kLanes);
-  for (int r = 0; r < R; r++) c[r] = dot16(c[r], field16<BITS, J>(q[r]), v);
-  if constexpr (J + 1 < 16 / BITS) add_fields<BITS, R, J + 1>(q, x, c);
+  for (int r = 0; r < R; r++) c[r] = dot16(c[r], field16<BITS, TABLE, J>(q[r], table), v);
+  if constexpr (J + 1 < 16 / BITS) add_fields<BITS, TABLE, R, J + 1>(q, table, x, c);
 }
 
 // sum[r] += weight * (row r's codes . x), scaled a block at a time. A strip is one vector of codes; lane j of its sums covers 2 * fields columns, which
 // never straddle blocks. x as lay_out_fields leaves it.
-template <int BITS, int R>
-static inline void plane_dot(const uint8_t* const* rows, const int16_t* x, int in_dim, int block, const float* const* scales, float weight, F* sum) {
+template <int BITS, bool TABLE, int R>
+static inline void plane_dot(const uint8_t* const* rows, I table, const int16_t* x, int in_dim, int block, const float* const* scales, float weight, F* sum) {
   constexpr int kFields = 16 / BITS, kColumns = 2 * kLanes * kFields;
   int32_t lanes[kLanes];
   for (int j = 0; j < kLanes; j++) lanes[j] = j * 2 * kFields / block;
@@ -55,37 +59,58 @@ static inline void plane_dot(const uint8_t* const* rows, const int16_t* x, int i
       q[r] = load_i(rows[r] + at);
       c[r] = zero_i();
     }
-    add_fields<BITS, R>(q, x + k, c);
+    add_fields<BITS, TABLE, R>(q, table, x + k, c);
     for (int r = 0; r < R; r++) f[r] = fma(to_float(c[r]), spread(scales[r] + (k >> shift), index), f[r]);
   }
   const F v = splat(weight);
   for (int r = 0; r < R; r++) sum[r] = fma(f[r], v, sum[r]);
 }
 
-// Rows of codes that may be read to the end of their last strip; the last ones of the tensor are copied to where that is so.
-struct Reach {
-  const uint8_t* end;
-  uint8_t* room;  // padded(K) bytes for each row and plane of a group
-  const uint8_t* at(const Weight& w, int n, int p, int slot) const {
-    const int bits = w.layout.bits[p];
-    const uint8_t* here = plane_at(w, n, p);
-    const size_t bytes = padded(w.layout.in_dim) * bits / 8, own = (size_t(w.layout.in_dim) * bits + 31) / 32 * 4;
-    if (here + bytes <= end) return here;
-    uint8_t* copy = room + size_t(slot) * padded(w.layout.in_dim);
-    std::memset(copy + own, 0, bytes - own);
-    std::memcpy(copy, here, own);
-    return copy;
-  }
+// The planes of R rows of codes as plane_dot reads them, to the end of their last strip.
+template <int R> struct Rows {
+  int planes, bits[3];
+  const uint8_t* codes[3][R];
 };
 
-template <int R> static void fused_rows(const Product& p, int n, const float* const* factors, float* const* scales, const float* const* corrections, const Reach& reach) {
-  const Layout& l = p.weight.layout;
-  const int blocks = p.blocks(), columns = p.end - p.begin;
-  const size_t width = padded(l.in_dim);
-  const uint8_t* rows[3][R];
-  for (int i = 0; i < l.planes; i++) {
-    for (int r = 0; r < R; r++) rows[i][r] = reach.at(p.weight, n + r, i, i * R + r);
+// Where they lie; the last rows of the tensor are copied to `room` (padded(K) bytes a row and plane), since their strips reach past its end.
+template <int R> static void rows_in_place(const Weight& w, int n, uint8_t* room, Rows<R>& rows) {
+  const Layout& l = w.layout;
+  const uint8_t* end = reinterpret_cast<const uint8_t*>(w.words + w.length);
+  rows.planes = l.planes;
+  for (int p = 0; p < l.planes; p++) {
+    rows.bits[p] = l.bits[p];
+    const size_t bytes = padded(l.in_dim) * l.bits[p] / 8, own = (size_t(l.in_dim) * l.bits[p] + 31) / 32 * 4;
+    for (int r = 0; r < R; r++, room += padded(l.in_dim)) {
+      const uint8_t* here = plane_at(w, n + r, p);
+      rows.codes[p][r] = here + bytes <= end ? here : room;
+      if (here + bytes <= end) continue;
+      std::memcpy(room, here, own);
+      std::memset(room + own, 0, bytes - own);
+    }
   }
+}
+
+// One byte a code, in `room`.
+template <int R> static void rows_of_bytes(const Weight& w, int n, uint8_t* room, Rows<R>& rows) {
+  const int in_dim = w.layout.in_dim;
+  rows.planes = 1;
+  rows.bits[0] = 8;
+  for (int r = 0; r < R; r++, room += padded(in_dim)) {
+    rows.codes[0][r] = room;
+    for (int k0 = 0; k0 < in_dim; k0 += kChunk) chunk_codes(w, n + r, k0, least(in_dim, k0 + kChunk), room + k0);
+    std::memset(room + in_dim, 0, padded(in_dim) - in_dim);
+  }
+}
+
+// y of R rows of W from `n`, for every row of x.
+template <int R>
+static void integer_dots(const Product& p, int n, const Rows<R>& rows, const float* const* factors, float* const* scales, const float* const* corrections) {
+  const int in_dim = p.weight.layout.in_dim, blocks = p.blocks(), columns = p.end - p.begin;
+  const bool from_table = p.weight.layout.decode == Decode::kTable;
+  const size_t width = padded(in_dim);
+  int8_t entries[16];
+  table_integers(p.weight, entries);
+  const I table = byte_table(entries);
   for (int m = 0; m < p.m; m++) {
     const float* steps = p.steps + size_t(m) * p.stride;
     F sum[R];
@@ -93,13 +118,14 @@ template <int R> static void fused_rows(const Product& p, int n, const float* co
       sum[r] = zero_f();
       for (int b = 0; b < blocks; b++) scales[r][b] = factors[r][b] * steps[b];
     }
-    for (int i = 0, low = 0; i < l.planes; low += l.bits[i++]) {
-      const int16_t* x = p.integers + (size_t(m) * l.planes + i) * width;
+    for (int i = 0, low = 0; i < rows.planes; low += rows.bits[i++]) {
+      const int16_t* x = p.integers + (size_t(m) * rows.planes + i) * width;
       const float weight = float(1 << low);
-      if (l.bits[i] == 8) plane_dot<8, R>(rows[i], x, l.in_dim, p.block, scales, weight, sum);
-      else if (l.bits[i] == 4) plane_dot<4, R>(rows[i], x, l.in_dim, p.block, scales, weight, sum);
-      else if (l.bits[i] == 2) plane_dot<2, R>(rows[i], x, l.in_dim, p.block, scales, weight, sum);
-      else plane_dot<1, R>(rows[i], x, l.in_dim, p.block, scales, weight, sum);
+      if (from_table) plane_dot<4, true, R>(rows.codes[i], table, x, in_dim, p.block, scales, weight, sum);
+      else if (rows.bits[i] == 8) plane_dot<8, false, R>(rows.codes[i], table, x, in_dim, p.block, scales, weight, sum);
+      else if (rows.bits[i] == 4) plane_dot<4, false, R>(rows.codes[i], table, x, in_dim, p.block, scales, weight, sum);
+      else if (rows.bits[i] == 2) plane_dot<2, false, R>(rows.codes[i], table, x, in_dim, p.block, scales, weight, sum);
+      else plane_dot<1, false, R>(rows.codes[i], table, x, in_dim, p.block, scales, weight, sum);
     }
     for (int r = 0; r < R; r++) {
       const float more = corrections ? dot_runs(corrections[r], p.sums + size_t(m) * p.stride, blocks) : 0.0f;
@@ -108,36 +134,12 @@ template <int R> static void fused_rows(const Product& p, int n, const float* co
   }
 }
 
-// One row of W widened a chunk at a time, for codes that do not come out of a register ready to multiply.
-static void expanded_row(const Product& p, int n, const Terms& terms, const float* factors, float* scales, const float* correction, float* sums) {
-  const Layout& l = p.weight.layout;
-  const int blocks = p.blocks(), columns = p.end - p.begin;
-  for (int m = 0; m < p.m; m++) sums[m] = 0;
-  alignas(64) int16_t chunk[kChunk];
-  for (int k0 = 0; k0 < l.in_dim; k0 += kChunk) {
-    const int k1 = least(l.in_dim, k0 + kChunk), first = k0 / p.block, count = least(kChunk / p.block, blocks - first);
-    chunk_integers(p.weight, p.block, terms, n, k0, k1, chunk);
-    for (int m = 0; m < p.m; m++) {
-      const float* steps = p.steps + size_t(m) * p.stride + first;
-      for (int b = 0; b < kChunk / p.block; b++) scales[b] = b < count ? factors[first + b] * steps[b] : 0.0f;
-      const uint8_t* row = reinterpret_cast<const uint8_t*>(chunk);
-      F sum = zero_f();
-      plane_dot<16, 1>(&row, p.integers + size_t(m) * padded(l.in_dim) + k0, kChunk, p.block, &scales, 1.0f, &sum);
-      sums[m] += total(sum);
-    }
-  }
-  for (int m = 0; m < p.m; m++) {
-    const float more = correction ? dot_runs(correction, p.sums + size_t(m) * p.stride, blocks) : 0.0f;
-    p.y[size_t(m) * columns + (n - p.begin)] = sums[m] + more;
-  }
-}
-
-// Columns begin..end of y for the variants of 16-bit integers along a row.
+// Columns begin..end of y for the variants of 16-bit integers along a row: codes as they lie, or as bytes.
 static void integer_rows(const Product& p, int begin, int end, char* memory) {
   constexpr int R = 4;
   const Weight& w = p.weight;
   const int blocks = p.blocks();
-  const bool fused = p.variant == Variant::kFusedInt16;
+  const bool in_place = p.variant == Variant::kRowsInPlace;
   const size_t run = padded(w.layout.in_dim) / size_t(p.block) + 64;
   Scratch s{memory};
   const Terms terms = take_terms(w, blocks, s);
@@ -148,28 +150,29 @@ static void integer_rows(const Product& p, int begin, int end, char* memory) {
     scales[r] = take_zeroed(run, s);
     corrections[r] = take_zeroed(run, s);
   }
-  const Reach reach{reinterpret_cast<const uint8_t*>(w.words + w.length), s.take<uint8_t>(3 * R * padded(w.layout.in_dim))};
-  float* sums = s.take<float>(kMaxRows);
-  const bool minus = fused && terms.zero;
-  const bool corrected = minus || terms.offset;
-  auto ready = [&](int n, int r) {
+  uint8_t* room = s.take<uint8_t>(3 * R * padded(w.layout.in_dim));
+  const bool corrected = terms.zero || terms.offset;
+  auto terms_of = [&](int n, int r) {
     row_terms(w, n, p.block, blocks, terms, spare);
     block_factors(w.layout, terms, blocks, factors[r]);
     if (!corrected) return;
-    for (int b = 0; b < blocks; b++) corrections[r][b] = (terms.offset ? terms.offset[b] : 0.0f) - (minus ? terms.zero[b] * factors[r][b] : 0.0f);
+    for (int b = 0; b < blocks; b++) corrections[r][b] = (terms.offset ? terms.offset[b] : 0.0f) - (terms.zero ? terms.zero[b] * factors[r][b] : 0.0f);
   };
   int n = p.begin + begin;
   const int stop = p.begin + end;
-  if (fused) {
-    for (; n + R <= stop; n += R) {
-      for (int r = 0; r < R; r++) ready(n + r, r);
-      fused_rows<R>(p, n, factors, scales, corrected ? corrections : nullptr, reach);
-    }
+  for (; n + R <= stop; n += R) {
+    Rows<R> rows;
+    for (int r = 0; r < R; r++) terms_of(n + r, r);
+    if (in_place) rows_in_place(w, n, room, rows);
+    else rows_of_bytes(w, n, room, rows);
+    integer_dots<R>(p, n, rows, factors, scales, corrected ? corrections : nullptr);
   }
   for (; n < stop; n++) {
-    ready(n, 0);
-    if (fused) fused_rows<1>(p, n, factors, scales, corrected ? corrections : nullptr, reach);
-    else expanded_row(p, n, terms, factors[0], scales[0], corrected ? corrections[0] : nullptr, sums);
+    Rows<1> rows;
+    terms_of(n, 0);
+    if (in_place) rows_in_place(w, n, room, rows);
+    else rows_of_bytes(w, n, room, rows);
+    integer_dots<1>(p, n, rows, factors, scales, corrected ? corrections : nullptr);
   }
 }
 

@@ -32,6 +32,8 @@ static inline I splat16(int v) { return _mm256_set1_epi16(int16_t(v)); }
 static inline I both(I a, I b) { return _mm256_and_si256(a, b); }
 template <int N> static inline I right16(I v) { return _mm256_srli_epi16(v, N); }
 static inline I dot16(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+// The same pair of 16-bit integers, at p, in every lane of b.
+static inline I dot16_pair(I sum, I a, const int16_t* p) { return dot16(sum, a, splat32(p)); }
 
 static inline F from_bytes(const uint8_t* p) { return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))); }
 static inline F from_halves(__m128i h) { return _mm256_cvtph_ps(h); }
@@ -57,6 +59,13 @@ static inline F look_up(const Table& t, const uint8_t* codes) {
   const F upper = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));
   return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.low, index), _mm256_permutevar8x32_ps(t.high, index), upper);
 }
+
+// A table of sixteen small integers, and its entries for codes of 0 to 15, one a byte.
+static inline I byte_table(const int8_t* table) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))); }
+static inline I look_up8(I table, I codes) { return _mm256_shuffle_epi8(table, codes); }
+// The low and the high byte of each 16-bit half, signed, as the half.
+static inline I low_byte(I v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
+static inline I high_byte(I v) { return _mm256_srai_epi16(v, 8); }
 
 // Sixteen small integers of a table, as 16-bit: `count` codes, a multiple of 16.
 static inline void look_up16(const int8_t* table, const uint8_t* codes, int count, int16_t* out) {

@@ -29,9 +29,20 @@ static inline I both(I a, I b) { return _mm512_and_si512(a, b); }
 template <int N> static inline I right16(I v) { return _mm512_srli_epi16(v, N); }
 static inline I dot16(I sum, I a, I b) {
 #ifdef TFL_VNNI
-  return _mm512_dpwssd_epi32(sum, a, b);
+  // Not the intrinsic: g++ 12 copies the sum into another register before and after each.
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
+  return sum;
 #else
   return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
+}
+// The same pair of 16-bit integers, at p, in every lane of b.
+static inline I dot16_pair(I sum, I a, const int16_t* p) {
+#ifdef TFL_VNNI
+  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(a), "m"(*reinterpret_cast<const int32_t(*)>(p)));
+  return sum;
+#else
+  return dot16(sum, a, splat32(p));
 #endif
 }
 
@@ -58,6 +69,13 @@ static inline Table table_of(const float* numbers) { return {load(numbers)}; }
 static inline F look_up(const Table& t, const uint8_t* codes) {
   return _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))), t.numbers);
 }
+
+// A table of sixteen small integers, and its entries for codes of 0 to 15, one a byte.
+static inline I byte_table(const int8_t* table) { return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))); }
+static inline I look_up8(I table, I codes) { return _mm512_shuffle_epi8(table, codes); }
+// The low and the high byte of each 16-bit half, signed, as the half.
+static inline I low_byte(I v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
+static inline I high_byte(I v) { return _mm512_srai_epi16(v, 8); }
 
 // Sixteen small integers of a table, as 16-bit: `count` codes, a multiple of 16.
 static inline void look_up16(const int8_t* table, const uint8_t* codes, int count, int16_t* out) {

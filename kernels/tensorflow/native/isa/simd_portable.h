@@ -46,6 +46,8 @@ static inline I dot16(I sum, I a, I b) {
   const I low = ((a << 16) >> 16) * ((b << 16) >> 16);
   return sum + low + (a >> 16) * (b >> 16);
 }
+// The same pair of 16-bit integers, at p, in every lane of b.
+static inline I dot16_pair(I sum, I a, const int16_t* p) { return dot16(sum, a, splat32(p)); }
 
 static inline F from_bytes(const uint8_t* p) { return F{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
 
@@ -83,6 +85,20 @@ struct Table {
 };
 static inline Table table_of(const float* numbers) { return {numbers}; }
 static inline F look_up(const Table& t, const uint8_t* c) { return F{t.numbers[c[0]], t.numbers[c[1]], t.numbers[c[2]], t.numbers[c[3]]}; }
+
+// A table of sixteen small integers, and its entries for codes of 0 to 15, one a byte.
+static inline I byte_table(const int8_t* table) { return load_i(table); }
+static inline I look_up8(I table, I codes) {
+  typedef int8_t B __attribute__((vector_size(16)));
+  const B t = B(table), c = B(codes);
+  B v = c;
+  for (int i = 0; i < 16; i++) v[i] = t[c[i]];
+  return I(v);
+}
+// The low and the high byte of each 16-bit half, signed, as the half.
+typedef int16_t Halves __attribute__((vector_size(16)));
+static inline I low_byte(I v) { return I((Halves(v) << 8) >> 8); }
+static inline I high_byte(I v) { return I(Halves(v) >> 8); }
 
 // Sixteen small integers of a table, as 16-bit.
 static inline void look_up16(const int8_t* table, const uint8_t* codes, int count, int16_t* out) {
