@@ -2,6 +2,7 @@
 //   --backend   names, by comma. Default: cpu and wasm in Node; cpu, wasm, webgl and webgpu in Chromium; webgpu in Node
 //   --where     node or browser. Default: both
 //   --filter    a regular expression over case names
+//   --quick     each backend's own choice of kernel only: minutes less where shaders run on a CPU
 //   --json      {rows: [{format, op, backend, where, variant, ok, declined, reason, maxError}]} on stdout, and nothing else
 import {parseArgs} from 'node:util';
 import {runPrograms} from './bench_run.mjs';
@@ -12,6 +13,7 @@ const {values: options} = parseArgs({
     backend: {type: 'string'},
     where: {type: 'string'},
     filter: {type: 'string'},
+    quick: {type: 'boolean', default: false},
     json: {type: 'boolean', default: false},
   },
 });
@@ -25,7 +27,9 @@ async function run() {
   const rows = [];
   const failures = [];
   for (const where of places) {
-    const requests = (options.backend?.split(',') ?? DEFAULTS[where]).map((backend) => ({backend, filter: options.filter ?? null}));
+    const requests = (options.backend?.split(',') ?? DEFAULTS[where]).map((backend) => {
+      return {backend, filter: options.filter ?? null, forced: !options.quick};
+    });
     const answers = await runPrograms({entry: 'test/grid/support_matrix.ts', call: 'tflSupport', requests, browser: where === 'browser'});
     answers.forEach((answer, i) => {
       const failure = answer.error ?? answer.failure;

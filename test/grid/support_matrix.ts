@@ -8,20 +8,22 @@ export interface SupportRow extends CheckRow {
   readonly where: 'node' | 'browser';
 }
 
-export async function supportMatrix({
-  backend,
-  filter,
-}: {
-  backend: string;
-  filter: string | null;
-}): Promise<{rows: SupportRow[]; failure: string | null}> {
+export interface SupportRequest {
+  readonly backend: string;
+  /** Over case names. */
+  readonly filter: string | null;
+  /** Every kernel by itself too, not only the backend's own choice. */
+  readonly forced: boolean;
+}
+
+export async function supportMatrix({backend, filter, forced}: SupportRequest): Promise<{rows: SupportRow[]; failure: string | null}> {
   const failure = await startBackend(backend);
   if (failure !== null) return {rows: [], failure};
   const where = IN_BROWSER ? 'browser' : 'node';
   const rows: SupportRow[] = [];
   for (const c of CASES) {
     if (filter !== null && !new RegExp(filter).test(c.name)) continue;
-    const {rows: checked, leaked} = await checkCase(c);
+    const {rows: checked, leaked} = await checkCase(c, {forced});
     rows.push(...checked.map((row) => ({...row, where}) as SupportRow));
     if (leaked !== 0) throw new Error(`${c.name} on ${backend}: ${leaked} tensors left`);
   }
