@@ -39,6 +39,7 @@ export {
   type TiedWeight,
 } from './layers/column_parallel_linear.js';
 export {DenseWeight} from './layers/dense_weight.js';
+export {DistributedMLP, type DistributedMLPConfig, distributedMLP} from './layers/distributed_mlp.js';
 export {GPTQLinear, type GPTQLinearConfig, gptqLinear} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
 export {MLP, type MLPConfig, mlp} from './layers/mlp.js';

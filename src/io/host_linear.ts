@@ -5,6 +5,7 @@ import type {Lowered} from '../formats/format.js';
 import {GPTQLinear} from '../layers/gptq_linear.js';
 import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
 import type {LayerOrigin} from '../layers/origin.js';
+import {ShardedLinear} from '../layers/sharded_linear.js';
 import type {LinearOptions} from './checkpoint.js';
 import {toFloat32} from './plain_floats.js';
 import {inputQuantizationFrom} from './scheme.js';
@@ -27,14 +28,13 @@ export function makeLinear(lowered: Lowered, options: LinearOptions, quantizatio
 }
 
 export function linearOf(host: HostLinear, options: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
-  const {rows, device, name} = options;
+  const {rows, device, devices, name} = options;
   const ordered = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
-  const config: LinearConfig = {
-    ...configOf(ordered, options, name ?? 'linear'),
-    device: device ?? null,
-    ...(name === undefined ? {} : {name}),
-  };
-  return new cls(config, initOf(ordered.words, ordered.bias));
+  const config: LinearConfig = {...configOf(ordered, options, name ?? 'linear'), ...(name === undefined ? {} : {name})};
+  const init = initOf(ordered.words, ordered.bias);
+  if (devices === undefined) return new cls({...config, device: device ?? null}, init);
+  const {strategy, home = null} = options;
+  return new ShardedLinear({...config, devices, home, ...(strategy === undefined ? {} : {strategy})}, init);
 }
 
 export function configOf(

@@ -1,6 +1,7 @@
 /** What a device must be able to do to hold shards. tf.js backends of this process do; a device on another machine can. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
+import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
@@ -74,8 +75,8 @@ export class LocalDevice implements ShardDevice<LocalShard> {
         tf.tidy(() => {
           const ys = shards.map((shard, i) => shard.product(xs[i] as tf.Tensor, activation));
           if (gated === undefined) return ys.length === 1 ? (ys[0] as tf.Tensor) : tf.concat(ys, -1);
-          const [gate, up] = ys.length === 2 ? ys : tf.split(ys[0] as tf.Tensor, 2, -1);
-          return tf.mul(activateTensor(gated, gate as tf.Tensor), up as tf.Tensor);
+          if (ys.length === 1) return gatedActivation(ys[0] as tf.Tensor, gated);
+          return tf.mul(activateTensor(gated, ys[0] as tf.Tensor), ys[1] as tf.Tensor);
         }),
       ),
     );

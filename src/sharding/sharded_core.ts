@@ -297,7 +297,7 @@ function hostRecord({layout, words, outDim, inDim}: CoreConfig): HostRecord {
 }
 
 /** Zeros, with columns in the file's order: what any cut of the layout can be made of. */
-function emptyWords(layout: WeightLayout): Int32Array {
+export function emptyWords(layout: WeightLayout): Int32Array {
   const words = new Int32Array(sectionsOf(layout).length);
   if (layout.ordered) partsOf(layout, words).order.forEach((_, j, order) => (order[j] = j));
   return words;

@@ -1,0 +1,229 @@
+/** DistributedMLP: gate and up by rows, down by columns, one part of F a device, partial outputs summed. */
+import * as tf from '@tensorflow/tfjs';
+import {DeviceRef, onDevice} from '../device.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
+import type {Held, LocalDevice} from '../sharding/device.js';
+import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from '../sharding/flow.js';
+import {LocalShard} from '../sharding/local_shard.js';
+import {putTogether} from '../sharding/pieces.js';
+import {cutRecord} from '../sharding/record.js';
+import {emptyWords, type ShardedCore} from '../sharding/sharded_core.js';
+import type {ShardPlace} from '../sharding/sharded_weight.js';
+import type {Cut} from '../sharding/strategy.js';
+import {ShardingStrategy} from '../sharding/strategy.js';
+import {fromSavedConfig, toSavedConfig} from './config.js';
+import {Linear, type LinearConfig, type LinearInit} from './linear.js';
+import {MLP, type MLPConfig, type MLPInit, type MLPParts} from './mlp.js';
+import {devicesOf, homeOf, overShards, ShardedLinear} from './sharded_linear.js';
+
+export interface DistributedMLPConfig extends MLPConfig {
+  /** All are used, one part of F each; the same one may come several times. */
+  devices: readonly (DeviceRef | string)[];
+  /** Parts of F in proportion, one number a device. Default: evenly, the first devices getting one more. */
+  shares?: readonly number[] | null;
+  /** F is cut at multiples of this only. Default 1; 32 with shares, so that groups of packed weights stay whole. */
+  unit?: number;
+  /** Where results of `forward` lie. Default: the current backend at each call. */
+  home?: DeviceRef | string | null;
+}
+
+/**
+ * An `MLP` over several devices. Each computes p_i = act(x . G_i^T) * (x . U_i^T) . D_i^T with its own rows of gate and up and columns of down, and
+ * y = sum of p_i, in the order of the devices. Same state keys, options and numbers as `MLP`.
+ * Source: MAX `max.nn.linear.DistributedMLP`. Differs: any backends, the same one several times; biases allowed (down's is added once); any F.
+ * Throws ArgumentError for no devices, UnsupportedError for a linearCls other than Linear.
+ *
+ * ```js
+ * const mlp = new tfl.DistributedMLP({hiddenDim: 8, feedForwardLength: 13, devices: ['cpu', 'cpu', 'cpu']});
+ * mlp.forward(tf.ones([2, 8])).shape; // [2, 8]
+ * mlp.downProj.places.map((place) => place.columns); // [[[0, 5]], [[5, 9]], [[9, 13]]]
+ * ```
+ */
+export class DistributedMLP extends MLP {
+  static override className = 'TflDistributedMLP';
+  private readonly distribution: Pick<DistributedMLPConfig, 'shares' | 'unit' | 'home'>;
+
+  constructor(config: DistributedMLPConfig, init: MLPInit = {}) {
+    const {shares = null, unit, home, ...rest} = config;
+    const where = config.name ?? 'DistributedMLP';
+    const devices = devicesOf(config.devices, where);
+    if (config.linearCls !== undefined && config.linearCls !== Linear && config.linearCls !== Linear.className) {
+      throw new UnsupportedError({
+        where: `${where}: linearCls`,
+        expected: 'Linear, which can be spread',
+        received: typeof config.linearCls === 'string' ? config.linearCls : config.linearCls.name,
+        remedy: 'Use MLP on one device.',
+      });
+    }
+    super(rest, init, partsOver(devices, shares, unit ?? (shares === null ? 1 : 32), homeOf(home)));
+    this.distribution = {shares, home: homeOf(home), ...(unit === undefined ? {} : {unit})};
+  }
+
+  /** Who holds what of all projections, gate and up first. */
+  get places(): (ShardPlace & {projection: string})[] {
+    return this.spreadProjections.flatMap(([projection, core]) => core.places.map((place) => ({projection, ...place})));
+  }
+
+  /** The projections that hold weights: gate_proj and up_proj, or gate_up where they are one record, and down_proj. */
+  get spreadProjections(): [string, ShardedCore][] {
+    const inside: [string, Linear][] =
+      this.gateUp === null
+        ? [
+            ['gate_proj', this.gateProj],
+            ['up_proj', this.upProj],
+          ]
+        : [['gate_up', this.gateUp]];
+    return [...inside, ['down_proj', this.downProj] as [string, Linear]].map(([name, layer]) => [name, (layer as ShardedLinear).spread]);
+  }
+
+  override forward(x: tf.Tensor): tf.Tensor {
+    return runSync(() => this.flow([x], this.home));
+  }
+
+  /** As `forward`, for devices that cannot be read synchronously. */
+  override async forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
+    const {home} = this;
+    return runAsync(() => this.flow([x], home));
+  }
+
+  /** y [..., H] on every device. x [..., H] on any device, or one a device with the same numbers, as MAX has it. */
+  forwardEach(x: tf.Tensor | readonly tf.Tensor[]): tf.Tensor[] {
+    const xs = this.inputsOf(x);
+    return runSync(() => this.eachFlow(xs));
+  }
+
+  /** As `forwardEach`, for every device. */
+  async forwardEachAsync(x: tf.Tensor | readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+    const xs = this.inputsOf(x);
+    return runAsync(() => this.eachFlow(xs));
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    return toSavedConfig({...fromSavedConfig<MLPConfig>(super.getConfig()), ...this.distribution});
+  }
+
+  private get home(): string {
+    return this.down.home;
+  }
+
+  private get down(): ShardedCore {
+    return (this.downProj as ShardedLinear).spread;
+  }
+
+  private *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
+    const {devices} = this.down.plan;
+    const y = yield* this.flow(xs, (devices[0] as LocalDevice).name);
+    return (yield* sendEach(
+      devices,
+      devices.map(() => y),
+    )) as tf.Tensor[];
+  }
+
+  private *flow(xs: readonly tf.Tensor[], home: string): Flow<tf.Tensor> {
+    const {down} = this;
+    const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
+    const asked = down.asked(home);
+    const devices = asked.map((i) => down.deviceAt(i));
+    const hs = yield* this.innerFlow(xs, asked, devices);
+    let y: tf.Tensor;
+    if (down.inputQuantization === null) {
+      const ys = inOrder(devices, (at) =>
+        (devices[at] as LocalDevice).run([down.shards[asked[at] as number] as LocalShard], [hs[at] as Held], {}),
+      );
+      const parts = yield* gatherEach(devices, ys, home);
+      y = onDevice(new DeviceRef(home), () => down.combine(parts, asked, null));
+    } else {
+      // The largest number of a row decides how all of it is rounded: the row has to be in one place for that.
+      const parts = yield* gatherEach(devices, hs, home);
+      const ranges = asked.map((i) => (down.cuts[i] as Cut).columns);
+      y = yield* down.flow([onDevice(new DeviceRef(home), () => putTogether(parts, ranges, 1))], home);
+    }
+    return onDevice(new DeviceRef(home), () => tf.reshape(y, [...lead, this.hiddenDim]));
+  }
+
+  /** act(gate) * up of each asked device, [M, its part of F], where it is. */
+  private *innerFlow(xs: readonly tf.Tensor[], asked: readonly number[], devices: readonly LocalDevice[]): Flow<Held[]> {
+    const cores = this.spreadProjections.slice(0, -1).map(([, core]) => core);
+    const plain = cores.every((core) => core.inputQuantization === null);
+    const [first] = cores as [ShardedCore];
+    const shared = plain ? first.inputs(xs) : null;
+    const held: Held[][] = [];
+    for (const core of cores) {
+      const inputs = shared ?? core.inputs(xs);
+      const sent =
+        plain && held.length > 0
+          ? (held[0] as Held[])
+          : yield* sendEach(
+              devices,
+              asked.map((i) => inputs[i] as tf.Tensor),
+            );
+      held.push(sent);
+    }
+    const after = {gated: this.activationFunction};
+    return inOrder(devices, (at) => {
+      const shards = cores.map((core) => core.shards[asked[at] as number] as LocalShard);
+      return (devices[at] as LocalDevice).run(
+        shards,
+        held.map((sent) => sent[at] as Held),
+        after,
+      );
+    });
+  }
+
+  private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
+    if (x instanceof tf.Tensor) return [x];
+    const {length} = this.down.plan.devices;
+    if (x.length === length) return x;
+    throw new ArgumentError({
+      where: `${this.name}: forwardEach`,
+      expected: `one x, or one for each of ${length} devices`,
+      received: `${x.length}`,
+    });
+  }
+}
+
+/** Projections spread over the devices. */
+function partsOver(devices: readonly LocalDevice[], shares: readonly number[] | null, unit: number, home: string | null): MLPParts {
+  const n = devices.length;
+  const rows = ShardingStrategy.rowwise(n, {unit}).withShares(shares);
+  const strategies: Readonly<Record<string, ShardingStrategy>> = {
+    gate_proj: rows,
+    up_proj: rows,
+    gate_up: ShardingStrategy.gateUp(n, 0).withShares(shares, {unit}),
+    down_proj: ShardingStrategy.columnwise(n, {unit}).withShares(shares),
+  };
+  const refs = devices.map((device) => device.ref);
+  return {
+    make(child: string, {device: _device, ...config}: LinearConfig, init: LinearInit) {
+      return new ShardedLinear({...config, devices: refs, strategy: strategies[child] as ShardingStrategy, home}, init);
+    },
+    half(stacked: Linear, which: 0 | 1, name: string) {
+      const {spread} = stacked as ShardedLinear;
+      const {inDim, hasBias, inputPrecision, inputQuantization} = stacked;
+      const shards = spread.shards.map((shard, i) => {
+        const {words: _words, bias: _bias, ...config} = shard.config;
+        const own = config.outDim / 2;
+        return new LocalShard({...config, name: `${name}_shard_${i}`, outDim: own, view: {of: shard, begin: which * own}});
+      });
+      const outDim = stacked.outDim / 2;
+      const {layout} = spread.config;
+      const half =
+        layout === null ? null : cutRecord({layout, words: emptyWords(layout)}, {rows: [[0, outDim]], columns: [[0, inDim]]}).layout;
+      const config = {name, inDim, outDim, hasBias, layout: half, inputPrecision, inputQuantization};
+      return overShards(config, {devices, strategy: rows, home, shards});
+    },
+  };
+}
+
+tf.serialization.registerClass(DistributedMLP as unknown as tf.serialization.SerializableConstructor<DistributedMLP>);
+
+/**
+ * A `DistributedMLP`, as `tf.layers` factories make layers.
+ *
+ * ```js
+ * tfl.distributedMLP({hiddenDim: 4, feedForwardLength: 6, devices: ['cpu', 'cpu']}).countParams(); // 72
+ * ```
+ */
+export function distributedMLP(config: DistributedMLPConfig): DistributedMLP {
+  return new DistributedMLP(config);
+}
