@@ -1,0 +1,273 @@
+/** DistributedMLP: MAX's own shards and sum, and whatever an MLP on one device gives. */
+import * as tf from '@tensorflow/tfjs';
+import type {FileTensor} from '../../src/formats/format.js';
+import {
+  ArgumentError,
+  DistributedMLP,
+  distributedMLP,
+  Linear,
+  MLP,
+  type MLPConfig,
+  memory,
+  openCheckpoint,
+  UnsupportedError,
+  UnusedTensorError,
+} from '../../src/index.js';
+import type {SafetensorsDtype} from '../../src/io/safetensors_types.js';
+import {writeSafetensors} from '../../src/io/safetensors_writer.js';
+import {randomX} from '../grid/layouts.js';
+import {floatsOf} from '../support/checkpoints.js';
+import {rowErrors} from '../support/errors.js';
+import {readTensors} from '../support/fixtures.js';
+
+beforeAll(async () => {
+  await tf.setBackend('wasm');
+  await tf.setBackend('cpu');
+});
+
+const MIXES = [
+  ['cpu', 'wasm'],
+  ['cpu', 'cpu', 'cpu'],
+  ['wasm', 'cpu', 'wasm', 'cpu'],
+];
+
+const PROJECTIONS = ['gate_proj', 'up_proj', 'down_proj'];
+
+/** State of an MLP [H, F] with seeded numbers. */
+function state(hidden: number, inner: number, biases: boolean): Record<string, tf.Tensor> {
+  const dict: Record<string, tf.Tensor> = {};
+  PROJECTIONS.forEach((name, i) => {
+    const [n, k] = name === 'down_proj' ? [hidden, inner] : [inner, hidden];
+    dict[`${name}.weight`] = tf.tensor2d(randomX(n, k, 20 + i), [n, k]);
+    if (biases) dict[`${name}.bias`] = tf.tensor1d(randomX(1, n, 30 + i));
+  });
+  return dict;
+}
+
+const numbers = (t: tf.Tensor) => Float32Array.from(t.dataSync());
+
+describe('DistributedMLP', () => {
+  it('has the shards, partial outputs and sum of MAX', async () => {
+    const tensors = await readTensors('max/distributed_mlp_f32.safetensors');
+    const get = (name: string) => tensors.get(name) as FileTensor;
+    const layer = new DistributedMLP({hiddenDim: 8, feedForwardLength: 13, devices: ['cpu', 'wasm', 'cpu']});
+    tf.tidy(() =>
+      layer.loadStateDict(
+        Object.fromEntries(
+          PROJECTIONS.map((name) => [`${name}.weight`, tf.tensor(floatsOf(get(`${name}.weight`)), [...get(`${name}.weight`).shape])]),
+        ),
+      ),
+    );
+    for (const [projection, core] of layer.spreadProjections) {
+      core.shards.forEach((shard, i) => {
+        const weight = shard.unpack();
+        expect(weight.shape).toEqual(get(`${i}.${projection}.weight`).shape as [number, number]);
+        expect(numbers(weight)).toEqual(floatsOf(get(`${i}.${projection}.weight`)));
+        weight.dispose();
+      });
+    }
+    const x = tf.tensor2d(floatsOf(get('x')), [4, 8]);
+    const y = layer.forward(x);
+    expect(rowErrors(y.dataSync(), floatsOf(get('y')), 8)).toBeLessThanOrEqual(1e-6);
+    // Each device's part alone, as MAX ran it.
+    for (const i of [0, 1, 2]) {
+      const part = new MLP({hiddenDim: 8, feedForwardLength: i === 0 ? 5 : 4});
+      tf.tidy(() =>
+        part.loadStateDict(
+          Object.fromEntries(
+            PROJECTIONS.map((name) => [
+              `${name}.weight`,
+              tf.tensor(floatsOf(get(`${i}.${name}.weight`)), [...get(`${i}.${name}.weight`).shape]),
+            ]),
+          ),
+        ),
+      );
+      const p = part.forward(x);
+      expect(rowErrors(p.dataSync(), floatsOf(get(`${i}.partial`)), 8)).toBeLessThanOrEqual(1e-6);
+      p.dispose();
+      part.dispose();
+    }
+    tf.dispose([x, y]);
+    layer.dispose();
+  });
+
+  for (const activationFunction of ['silu', 'gelu_tanh'] as const) {
+    for (const hasBias of [false, true]) {
+      it(`is an MLP: ${activationFunction}${hasBias ? ', biases' : ''}, uneven and empty parts, any rank`, async () => {
+        for (const inner of [13, 2]) {
+          const dict = state(6, inner, hasBias);
+          const config: MLPConfig = {hiddenDim: 6, feedForwardLength: inner, activationFunction, hasBias};
+          const whole = new MLP(config);
+          whole.loadStateDict(dict);
+          const mixes = [...MIXES.map((devices) => ({devices})), {devices: ['cpu', 'wasm'], shares: [0, 1], unit: 1}];
+          for (const over of mixes) {
+            const spread = distributedMLP({...config, ...over});
+            spread.loadStateDict(dict);
+            for (const shape of [[6], [3, 6], [2, 2, 6], [0, 6]]) {
+              const x = tf.tensor(randomX(shape.reduce((a, b) => a * b, 1) / 6, 6), shape);
+              const [expected, y, awaited] = [whole.forward(x), spread.forward(x), await spread.forwardAsync(x)];
+              const each = [...spread.forwardEach(x), ...(await spread.forwardEachAsync(over.devices.map(() => x)))];
+              for (const result of [y, awaited, ...each]) {
+                expect(result.shape).toEqual(expected.shape);
+                expect(rowErrors(result.dataSync(), expected.dataSync(), 6))
+                  .withContext(JSON.stringify(over))
+                  .toBeLessThanOrEqual(2e-6);
+              }
+              tf.dispose([x, expected, y, awaited, each]);
+            }
+            const own = spread.stateDict();
+            expect(Object.keys(own).sort()).toEqual(Object.keys(dict).sort());
+            for (const [key, value] of Object.entries(own)) expect(numbers(value)).toEqual(numbers(dict[key] as tf.Tensor));
+            tf.dispose(own);
+            spread.dispose();
+          }
+          whole.dispose();
+          tf.dispose(dict);
+        }
+      });
+    }
+  }
+
+  for (const {name, file, quantization} of checkpoints()) {
+    it(`a checkpoint's MLP over devices: ${name}`, async () => {
+      const files = {'model.safetensors': file(), 'config.json': new TextEncoder().encode(JSON.stringify(quantization))};
+      const checkpoint = await openCheckpoint(files);
+      const whole = await checkpoint.mlp('mlp');
+      const x = tf.tensor2d(randomX(3, 64), [3, 64]);
+      const expected = whole.forward(x);
+      const alone = memory().codesBytes;
+      for (const devices of MIXES) {
+        const spread = await checkpoint.mlp('mlp', {devices});
+        expect(spread).toBeInstanceOf(DistributedMLP);
+        expect(spread.gateUp === null).toBe(whole.gateUp === null);
+        const y = spread.forward(x);
+        expect(rowErrors(y.dataSync(), expected.dataSync(), 64))
+          .withContext(`${devices}`)
+          .toBeLessThanOrEqual(2e-4);
+        // Each part is held once; a scale, zero or group on a cut is on both sides of it.
+        expect(memory().codesBytes - alone).toBeLessThanOrEqual(1.1 * alone);
+        const gate = spread.gateProj.weight.dequantize();
+        const theirs = whole.gateProj.weight.dequantize();
+        expect(numbers(gate)).toEqual(numbers(theirs));
+        const [a, b] = [spread.stateDict(), whole.stateDict()];
+        expect(Object.keys(a)).toEqual(Object.keys(b));
+        tf.dispose([y, gate, theirs, a, b]);
+        expect(spread.countParams()).toBe(whole.countParams());
+        spread.dispose();
+        expect(memory().codesBytes).toBe(alone);
+      }
+      const one = await checkpoint.mlp('mlp', {devices: ['wasm']});
+      expect(one).not.toBeInstanceOf(DistributedMLP);
+      one.dispose();
+      tf.dispose([x, expected]);
+      whole.dispose();
+      await checkpoint.close();
+    });
+  }
+
+  it('comes back from a file, in a larger model too', async () => {
+    const spread = new DistributedMLP({
+      hiddenDim: 6,
+      feedForwardLength: 9,
+      devices: ['cpu', 'wasm'],
+      hasBias: true,
+      shares: [1, 2],
+      unit: 2,
+    });
+    const model = tf.sequential({layers: [spread, tf.layers.dense({units: 2})]});
+    let saved: tf.io.ModelArtifacts | null = null;
+    await model.save(
+      tf.io.withSaveHandler(async (artifacts) => {
+        saved = artifacts;
+        return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
+      }),
+    );
+    const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved as unknown as tf.io.ModelArtifacts));
+    expect((loaded.layers[0] as DistributedMLP).places).toEqual(spread.places);
+    const x = tf.tensor2d(randomX(2, 6), [2, 6]);
+    const [a, b] = [model.predict(x) as tf.Tensor, loaded.predict(x) as tf.Tensor];
+    expect(numbers(b)).toEqual(numbers(a));
+    tf.dispose([x, a, b]);
+    model.dispose();
+    loaded.dispose();
+  });
+
+  it('trains as an MLP does', async () => {
+    const dict = state(4, 7, true);
+    const config = {hiddenDim: 4, feedForwardLength: 7, hasBias: true};
+    const models = [new MLP(config), new DistributedMLP({...config, devices: ['cpu', 'wasm']})];
+    const [x, y] = [tf.tensor2d(randomX(8, 4), [8, 4]), tf.tensor2d(randomX(8, 4, 3), [8, 4])];
+    const losses: number[][] = [];
+    for (const model of models) {
+      model.loadStateDict(dict);
+      model.compile({optimizer: tf.train.sgd(0.05), loss: 'meanSquaredError'});
+      losses.push((await model.fit(x, y, {epochs: 4, batchSize: 8, shuffle: false, verbose: 0})).history.loss as number[]);
+      model.optimizer.dispose();
+      model.dispose();
+    }
+    losses[0]?.forEach((loss, i) => expect(losses[1]?.[i]).toBeCloseTo(loss, 5));
+    expect(losses[1]?.[3]).toBeLessThan(losses[1]?.[0] as number);
+    tf.dispose([dict, x, y]);
+  });
+
+  it('refuses what it cannot spread, and leaves nothing', () => {
+    const config = {hiddenDim: 4, feedForwardLength: 7};
+    class Mine extends Linear {}
+    expect(() => new DistributedMLP({...config, devices: []})).toThrowError(ArgumentError);
+    expect(() => new DistributedMLP({...config, devices: ['cpu'], linearCls: Mine})).toThrowError(UnsupportedError);
+    expect(() => new DistributedMLP({...config, devices: ['cpu', 'cpu'], shares: [1]})).toThrowError(ArgumentError);
+    const spread = new DistributedMLP({...config, devices: ['cpu', 'cpu']});
+    const x = tf.ones([1, 4]);
+    expect(() => spread.forwardEach([x])).toThrowError(ArgumentError);
+    const own = spread.stateDict();
+    expect(() => spread.loadStateDict({...own, extra: x})).toThrowError(UnusedTensorError);
+    tf.dispose([x, own]);
+    spread.dispose();
+  });
+});
+
+/** Small checkpoints with an MLP [64, 160]: fp8 with dynamic rounding of x, block scales of 32 rows, and bfloat16. */
+function checkpoints() {
+  const tensors = (dtype: SafetensorsDtype, scale: ((n: number, k: number) => number[]) | null) => () =>
+    writeSafetensors(
+      PROJECTIONS.flatMap((name, i) => {
+        const [n, k] = name === 'down_proj' ? [64, 160] : [160, 64];
+        const size = dtype === 'F8_E4M3' ? 1 : 2;
+        const codes = new Uint8Array(n * k * size);
+        // Small numbers of either sign: no NaN, no subnormals alone.
+        codes.forEach((_, at) => {
+          const r = (at * 2654435761 + i * 40503) >>> 0;
+          if (size === 1) codes[at] = ((r >>> 7) % 0x60) | (r & 0x80);
+          else if (at % 2 === 1) codes[at] = 0x3d | (r & 0x80);
+          else codes[at] = r >>> 9;
+        });
+        const list = [{name: `mlp.${name}.weight`, dtype, shape: [n, k], data: codes}];
+        if (scale !== null) {
+          const shape = scale(n, k);
+          const scales = Float32Array.from({length: shape.reduce((a, b) => a * b, 1)}, (_, at) => 0.01 + ((at * 7) % 13) / 1000);
+          const key = shape[1] === 1 ? 'weight_scale' : 'weight_scale_inv';
+          list.push({name: `mlp.${name}.${key}`, dtype: 'F32', shape, data: new Uint8Array(scales.buffer)});
+        }
+        return list;
+      }),
+    );
+  const perChannel = {
+    quantization_config: {
+      quant_method: 'compressed-tensors',
+      format: 'float-quantized',
+      config_groups: {
+        group_0: {
+          targets: ['Linear'],
+          weights: {num_bits: 8, type: 'float', strategy: 'channel', symmetric: true, dynamic: false},
+          input_activations: {num_bits: 8, type: 'float', strategy: 'token', symmetric: true, dynamic: true},
+        },
+      },
+    },
+  };
+  const blocks = {quantization_config: {quant_method: 'fp8', activation_scheme: 'dynamic', fmt: 'e4m3', weight_block_size: [32, 32]}};
+  return [
+    {name: 'fp8 a channel, x rounded a token', file: tensors('F8_E4M3', (n) => [n, 1]), quantization: perChannel},
+    {name: 'fp8 in blocks', file: tensors('F8_E4M3', (n, k) => [n / 32, k / 32]), quantization: blocks},
+    {name: 'bfloat16', file: tensors('BF16', null), quantization: {}},
+  ];
+}
