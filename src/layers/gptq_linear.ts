@@ -19,12 +19,11 @@ export interface GPTQLinearConfig extends LinearConfig {
 /**
  * A linear layer over a GPTQ weight: 2 to 8 bits, any group size (-1 and a short last group included), zero points, act-order, bias.
  * Source: MAX `max.nn.linear.GPTQLinear`. Differs: not only 4 bits, groups of 128 and sym; zero points are read; a bias is allowed; the layer itself
- * turns g_idx into an order; f32 scales and output. A float8Config is refused, as in MAX.
+ * turns a map of groups into an order; f32 scales and output. A float8Config is refused, as in MAX.
  *
  * ```js
  * const layer = new tfl.GPTQLinear({inDim: 64, outDim: 8, quantizationConfig: {bits: 4, groupSize: 32, sym: true}});
- * layer.loadStateDict({qweight: tf.zeros([8, 8], 'int32'), scales: tf.ones([2, 8])});
- * layer.forward(tf.ones([1, 64])).dataSync()[0]; // -512
+ * layer.weight.byteLength; // 288
  * ```
  */
 export class GPTQLinear extends Linear {
@@ -54,8 +53,9 @@ export class GPTQLinear extends Linear {
   }
 
   /**
-   * As Linear's, or the tensors of a GPTQ file by their names there, int32 and float32: `qweight`, `scales`, `qzeros` (not needed where sym),
-   * `g_idx` or `perm_idx`, and `bias` with hasBias. Throws as the file's reader does.
+   * As Linear's, or the tensors of a GPTQ file by their names there, int32 and float32: packed codes, scales, zero points (not needed where sym),
+   * the map of groups or MAX's order of inputs, and a bias with hasBias (src/formats/state_dict.ts has the names).
+   * Throws as the file's reader does.
    */
   override loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
     super.loadStateDict(dict, options);
