@@ -6,7 +6,7 @@
 //   --threads     threads for tf.js's own wasm kernels (isolated pages only)
 //   --rounds      rounds of measurement. Default: 7
 //   --variant     force a kernel, where it can run
-//   --peers       other runtimes' 4-bit products too, where they are installed
+//   --peers       says which other runtimes are installed; none is timed here
 //   --json        one JSON document on stdout
 import fs from 'node:fs';
 import os from 'node:os';
@@ -90,7 +90,9 @@ async function main() {
     answer.error === undefined ? answer.skipped : [`${requests[i].backend}: ${answer.error}`],
   );
   if (options.peers) {
-    skipped.push(`peers: ${installed.length === 0 ? `none of ${PEERS.join(', ')} is installed` : `${installed.join(', ')} not timed yet`}`);
+    skipped.push(
+      `peers: ${installed.length === 0 ? `none of ${PEERS.join(', ')} is installed` : `the bench has no runner for ${installed.join(', ')}`}`,
+    );
   }
   const machine = {
     cpu: os.cpus()[0]?.model ?? 'unknown',
