@@ -10,8 +10,8 @@ import type {DenseWeight} from '../layers/dense_weight.js';
 import type {Linear} from '../layers/linear.js';
 import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
 import type {LinearCore} from '../layers/linear_core.js';
+import {biasOf} from './place.js';
 import {cutRecord, type HostRecord} from './record.js';
-import {biasOf} from './sharded_core.js';
 import {indicesOf, lengthOf} from './split.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
 

@@ -3,21 +3,21 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
-import {partsOf} from '../../kernels/words.js';
+import type {WeightLayout} from '../../kernels/layout.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {inputQuantizationOf, inputScaleShape, weightScaleOf} from '../layers/float8.js';
 import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
+import type {LayerOrigin} from '../layers/origin.js';
 import {checkInput} from '../layers/shapes.js';
 import type {Held, LocalDevice} from './device.js';
 import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
 import {floats, type LocalShard} from './local_shard.js';
 import {putTogether, takeRanges} from './pieces.js';
-import {cutRecord, type HostRecord} from './record.js';
+import {biasOf, placeShards} from './place.js';
+import {cutRecord} from './record.js';
 import {roundInput} from './round_input.js';
 import {ShardedWeight, type ShardPlace} from './sharded_weight.js';
-import {indicesOf, lengthOf} from './split.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
 import {backendNameOf, copyTo, sameTensor} from './transfer.js';
 
@@ -43,16 +43,14 @@ export class ShardedCore extends LinearCore {
   constructor(config: CoreConfig, plan: ShardPlan) {
     const {words: _words, bias: _bias, ...bare} = config;
     const cuts = plan.strategy.cuts([config.outDim, config.inDim]);
-    const shards = plan.shards ?? placeShards(config, plan, cuts);
+    const shards = plan.shards ?? placeShards(config, plan.devices, cuts);
     const shardedWeight = new ShardedWeight(config.layout, [config.outDim, config.inDim], plan.strategy, cuts, shards);
     super({...bare, hasBias: config.hasBias, device: null, spread: shardedWeight});
     this.plan = plan;
     this.cuts = cuts;
     this.shards = shards;
     this.shardedWeight = shardedWeight;
-    // The shards' variables are this layer's: tf.js saves, trains and frees them with it.
-    this.trainableWeights = shards.flatMap((shard) => shard.trainableWeights);
-    this.nonTrainableWeights = shards.flatMap((shard) => shard.nonTrainableWeights);
+    this.listVariables();
     const scaleShape = config.float8 === null ? null : inputScaleShape(config.float8, config.inDim, this.name);
     const {inputScale} = config;
     const make = (shape: number[]) => (inputScale === undefined ? tf.ones(shape) : tf.tensor(inputScale, shape));
@@ -233,6 +231,24 @@ export class ShardedCore extends LinearCore {
     });
   }
 
+  /** As LinearCore's; each shard gets its part. */
+  override replaceRecord(layout: WeightLayout, words: Int32Array, origin: LayerOrigin | null): void {
+    this.shards.forEach((shard, i) => {
+      const part = cutRecord({layout, words}, this.cuts[i] as Cut);
+      shard.replaceRecord(part.layout, part.words, null);
+    });
+    this.shardedWeight.layoutOfWhole = layout;
+    Object.assign(this.config, {layout, origin});
+    this.listVariables();
+  }
+
+  /** The shards' variables are this layer's: tf.js saves, trains and frees them with it. */
+  private listVariables(): void {
+    const own = this.staticScale ?? null;
+    this.trainableWeights = this.shards.flatMap((shard) => shard.trainableWeights);
+    this.nonTrainableWeights = [...this.shards.flatMap((shard) => shard.nonTrainableWeights), ...(own === null ? [] : [own])];
+  }
+
   override setBias(bias: tf.Tensor): void {
     const values = bias.dataSync() as Float32Array;
     this.shards.forEach((shard, i) => {
@@ -244,61 +260,4 @@ export class ShardedCore extends LinearCore {
   override setInputScale(scale: tf.Tensor): void {
     this.staticScale?.write(sameTensor(scale));
   }
-}
-
-/** A shard's part of the bias; null: none. */
-export function biasOf(bias: Float32Array, cut: Cut): Float32Array | null {
-  if (cut.bias === 'none') return null;
-  return cut.bias === 'all' ? bias.slice() : Float32Array.from(indicesOf(cut.rows), (n) => bias[n] as number);
-}
-
-function placeShards(config: CoreConfig, plan: ShardPlan, cuts: readonly Cut[]): LocalShard[] {
-  const {layout, bias} = config;
-  const record = hostRecord(config);
-  const placed: LocalShard[] = [];
-  try {
-    cuts.forEach((cut, i) => {
-      const part = cutRecord(record, cut);
-      const {bias: _bias, words: _words, ...rest} = config;
-      const own = bias === undefined ? null : biasOf(bias, cut);
-      placed.push(
-        (plan.devices[i] as LocalDevice).place({
-          ...rest,
-          name: `${config.name}_shard_${i}`,
-          inDim: lengthOf(cut.columns),
-          outDim: lengthOf(cut.rows),
-          layout: layout === null ? null : part.layout,
-          hasBias: config.hasBias && cut.bias !== 'none',
-          // x comes rounded, y is activated where it is whole.
-          inputQuantization: null,
-          float8: null,
-          activation: null,
-          origin: null,
-          trainable: true,
-          words: part.words,
-          ...(own === null ? {} : {bias: own}),
-        }),
-      );
-    });
-  } catch (error) {
-    for (const shard of placed) shard.free();
-    throw error;
-  }
-  return placed;
-}
-
-/** The values to begin with: given ones, zeros (packed) or Glorot uniform (dense). */
-function hostRecord({layout, words, outDim, inDim}: CoreConfig): HostRecord {
-  if (words !== undefined) return {layout: layout ?? denseLayout(outDim, inDim), words};
-  if (layout !== null) return {layout, words: emptyWords(layout)};
-  const limit = Math.sqrt(6 / (inDim + outDim));
-  const values = tf.tidy(() => tf.randomUniform([outDim, inDim], -limit, limit).dataSync());
-  return {layout: denseLayout(outDim, inDim), words: new Int32Array(values.buffer, values.byteOffset, values.length)};
-}
-
-/** Zeros, with columns in the file's order: what any cut of the layout can be made of. */
-export function emptyWords(layout: WeightLayout): Int32Array {
-  const words = new Int32Array(sectionsOf(layout).length);
-  if (layout.ordered) partsOf(layout, words).order.forEach((_, j, order) => (order[j] = j));
-  return words;
 }

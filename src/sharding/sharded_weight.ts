@@ -25,18 +25,13 @@ export interface ShardPlace {
 
 export class ShardedWeight {
   constructor(
-    /** null: float32. */
-    private readonly whole: WeightLayout | null,
+    /** Layout of the whole weight; null: float32. Set by the layer where its record is replaced. */
+    public layoutOfWhole: WeightLayout | null,
     readonly shape: [number, number],
     readonly strategy: ShardingStrategy,
     readonly cuts: readonly Cut[],
     private readonly shards: readonly LocalShard[],
   ) {}
-
-  /** Layout of the whole weight; null: float32. */
-  get layoutOfWhole(): WeightLayout | null {
-    return this.whole;
-  }
 
   /** Shard i, for layers over the same weight. Internal. */
   shardAt(i: number): LocalShard | undefined {
@@ -87,7 +82,7 @@ export class ShardedWeight {
   slice({rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range}): QuantizedWeight | DenseWeight {
     const {layout, words} = this.toRecord();
     const cut = sliceWords(layout, words, rows, columns);
-    if (this.whole !== null) return QuantizedWeight.fromWords(cut.layout, cut.words);
+    if (this.layoutOfWhole !== null) return QuantizedWeight.fromWords(cut.layout, cut.words);
     return new DenseWeight(tf.tensor2d(new Float32Array(cut.words.buffer), [cut.layout.outDim, cut.layout.inDim]));
   }
 
@@ -101,7 +96,7 @@ export class ShardedWeight {
   }
 
   private joined(records: readonly HostRecord[]): HostRecord {
-    const layout = this.whole ?? denseLayout(this.outDim, this.inDim);
+    const layout = this.layoutOfWhole ?? denseLayout(this.outDim, this.inDim);
     return {layout, words: joinRecords(layout, this.cuts, records)};
   }
 
