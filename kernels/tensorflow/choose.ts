@@ -14,8 +14,11 @@ export interface NativeChoice {
   readonly reason: string;
 }
 
-/** Rows of x from which W is expanded into panels: crossing of the two at K = N = 4096 on AVX-512 and AVX2, `npm run bench:tensorflow`. */
-const PANEL_ROWS = 6;
+/**
+ * Rows of x from which W is expanded into panels: about where the two cross at K = N = 4096. Measured on one core of an EPYC with AVX-512 VNNI,
+ * 2026-11: 4-bit codes at 22 (16 with AVX2), 6-bit at 13 (5), bfloat16 at 3, 8-bit floats at 5.
+ */
+const PANEL_ROWS = {integers: 16, floats: 4};
 
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16, 8] as const;
@@ -31,18 +34,19 @@ export function chooseNative(
   forced: 'rows' | 'panels' | null,
 ): NativeChoice {
   const block = commonBlock(layout);
-  const panels = forced === null ? rows >= PANEL_ROWS : forced === 'panels';
-  const why = forced === null ? (panels ? 'several rows share the expanded weight' : 'few rows') : 'forced';
-  const exact = (reason: string): NativeChoice => ({
-    variant: panels ? 'panels_float32' : 'rows_float32',
-    block,
-    reason: `${reason}; ${why}`,
-  });
+  const panelsFrom = (crossing: number) => (forced === null ? rows >= crossing : forced === 'panels');
+  const because = (panels: boolean) => (forced !== null ? 'forced' : panels ? 'many rows share the expanded weight' : 'few rows');
+  const exact = (reason: string): NativeChoice => {
+    const panels = panelsFrom(PANEL_ROWS.floats);
+    return {variant: panels ? 'panels_float32' : 'rows_float32', block, reason: `${reason}; ${because(panels)}`};
+  };
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (block < 8 || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
-  if (panels) return {variant: 'panels_int16', block, reason: why};
-  if (comesOutOfRegisters(layout, block)) return {variant: 'rows_int16', block, reason: `${why}: codes are widened in registers`};
-  return {variant: 'rows_bytes_int16', block, reason: `${why}: codes go through bytes`};
+  const panels = panelsFrom(PANEL_ROWS.integers);
+  if (panels) return {variant: 'panels_int16', block, reason: because(panels)};
+  if (comesOutOfRegisters(layout, block))
+    return {variant: 'rows_int16', block, reason: `${because(panels)}: codes are widened in registers`};
+  return {variant: 'rows_bytes_int16', block, reason: `${because(panels)}: codes go through bytes`};
 }
 
 function fitsIntegers(layout: WeightLayout): boolean {

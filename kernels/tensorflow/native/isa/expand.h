@@ -177,8 +177,9 @@ static void chunk_integers(const Weight& w, int block, const Terms& terms, int n
   } else if (!terms.zero) {
     for (int k = 0; k < k1 - k0; k++) out[k] = int16_t(codes[k]);
   } else {
-    for (int k = k0; k < k1; k += block) {
-      const int end = least(k1, k + block) - k0;
+    const int step = w.layout.zero_kind == ZeroKind::kConstant ? kChunk : block;
+    for (int k = k0; k < k1; k += step) {
+      const int end = least(k1, k + step) - k0;
       const int16_t zero = int16_t(terms.zero[k / block]);
       for (int j = k - k0; j < end; j++) out[j] = int16_t(codes[j] - zero);
     }
