@@ -50,7 +50,7 @@ function fitsIntegers(layout: WeightLayout): boolean {
   return layout.decode.kind === 'integer' ? codeBits(layout) <= 8 : integerTable(layout.decode) !== null;
 }
 
-const REGISTER_TYPES: readonly string[] = ['float32', 'bfloat16', 'float8_e4m3fn', 'float8_e4m3fnuz'];
+const REGISTER_TYPES: readonly string[] = ['float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e4m3fnuz'];
 
 function decodesInRegisters(layout: WeightLayout): boolean {
   return layout.decode.kind === 'float' && REGISTER_TYPES.includes(layout.decode.type) && layout.offsets.length === 0;

@@ -117,7 +117,8 @@ function oneByOne(job: Job, block: number): void {
   const prepared = base + fields.length * 4 + 16;
   heap.write(base, fields);
   const small = layout.planes[0] === 8;
-  const lanes = 32 / (layout.planes[0] as number);
+  // Order in which the decoding yields columns; float16 is widened four at a time, in order.
+  const lanes = layout.decode.kind === 'float' && layout.decode.type === 'float16' ? 1 : 32 / (layout.planes[0] as number);
   const n = job.end - job.begin;
   for (let m = 0; m < rows; m++) {
     heap.exports.prepareFloats(job.x + m * k * 4, job.order, k, lanes, small ? 2 ** X_EXPONENT_SHIFT : 1, prepared);

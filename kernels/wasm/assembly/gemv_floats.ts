@@ -1,4 +1,4 @@
-// y = W . x for one row of x as it is, with float codes decoded in registers: float32, bfloat16 and 8-bit e4m3, four rows of W at a time.
+// y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, four rows of W at a time.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {DECODE, ROW_WORDS, SCALES, TABLE_FACTOR, field} from './layout';
@@ -18,7 +18,7 @@ export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, fa
   }
 }
 
-/** The dot of `block` codes at o with x at p; kind 1 float32, 3 bfloat16, 7 e4m3 (numbers times 2^-120). */
+/** The dot of `block` codes at o with x at p; kind 1 float32, 2 float16, 3 bfloat16, 7 e4m3 (numbers times 2^-120). */
 // @ts-ignore: decorator
 @inline
 function dot(kind: i32, o: usize, p: usize, block: i32): v128 {
@@ -27,6 +27,15 @@ function dot(kind: i32, o: usize, p: usize, block: i32): v128 {
     for (let j = 0; j < block; j += 8, o += 32, p += 32) {
       f = fma(f, v128.load(o), v128.load(p));
       g = fma(g, v128.load(o, 16), v128.load(p, 16));
+    }
+  } else if (kind == 2) {
+    // 2^112 lifts the exponent; infinities and NaN, whose exponent is all ones, stay what they are.
+    const up = f32x4.splat(reinterpret<f32>(0x77800000)), mask = i32x4.splat(0x8fffe000), top = i32x4.splat(0x0f800000), inf = i32x4.splat(0x7f800000);
+    for (let j = 0; j < block; j += 8, o += 16, p += 32) {
+      let h = v128.and(i32x4.shl(v128.load16x4_s(o), 13), mask);
+      f = fma(f, v128.bitselect(v128.or(h, inf), f32x4.mul(h, up), i32x4.eq(v128.and(h, top), top)), v128.load(p));
+      h = v128.and(i32x4.shl(v128.load16x4_s(o + 8), 13), mask);
+      g = fma(g, v128.bitselect(v128.or(h, inf), f32x4.mul(h, up), i32x4.eq(v128.and(h, top), top)), v128.load(p, 16));
     }
   } else if (kind == 3) {
     const high = i32x4.splat(0xffff0000);
@@ -124,6 +133,7 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
   if (kind == 7) for (; n + 2 <= end; n += 2, y += 8) pair(w, d, n, x, block, bytes, blocks, scratch, hasScale, y);
   for (; n < end; n++, y += 4) {
     if (kind == 1) store<f32>(y, row(1, w, d, n, x, block, bytes, blocks, scratch, hasScale));
+    else if (kind == 2) store<f32>(y, row(2, w, d, n, x, block, bytes, blocks, scratch, hasScale));
     else if (kind == 3) store<f32>(y, row(3, w, d, n, x, block, bytes, blocks, scratch, hasScale));
     else store<f32>(y, row(7, w, d, n, x, block, bytes, blocks, scratch, hasScale));
   }
