@@ -10,7 +10,7 @@ import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
 import {preparedStride, prepareShader} from './prepare.wgsl.js';
 import type {Shader} from './record.js';
 import {type InputName, type RowsShape, type RowsSource, rowsShader} from './rows.wgsl.js';
-import {TILE, tilesShader} from './tiles.wgsl.js';
+import {reachFor, tileOf, tilesShader} from './tiles.wgsl.js';
 
 export interface Plan {
   readonly shader: Shader;
@@ -34,7 +34,7 @@ export function planFor(
   activation: Activation | null,
 ): Plan {
   const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
-  const key = JSON.stringify([variant, shape, hasBias, activation]);
+  const key = JSON.stringify([variant, shape, profile.software, hasBias, activation]);
   let known = plans.get(layout);
   if (known === undefined) {
     known = new Map();
@@ -44,7 +44,7 @@ export function planFor(
   if (plan === undefined) {
     if (shape !== null) plan = rowsPlan(layout, variant, shape, hasBias, activation);
     else if (variant === 'plain') plan = plainPlan(layout, hasBias, activation);
-    else plan = tilesPlan(layout, variant, hasBias, activation);
+    else plan = tilesPlan(layout, variant, profile.software, hasBias, activation);
     known.set(key, plan);
   }
   return plan;
@@ -92,15 +92,17 @@ function plainPlan(layout: WeightLayout, hasBias: boolean, activation: Activatio
   };
 }
 
-function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, hasBias: boolean, activation: Activation | null): Plan {
+function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, software: boolean, hasBias: boolean, activation: Activation | null): Plan {
+  const shape = {reach: reachFor(software), half: variant === 'gemm_tiles_f16'};
+  const tile = tileOf(shape.reach);
   const chunking = chunkingOf(layout, 'short') as Chunking;
   const params = new Params();
-  const source = tilesShader(layout, chunking, numbersOf(layout), params, variant === 'gemm_tiles_f16', hasBias, activation);
+  const source = tilesShader(layout, chunking, numbersOf(layout), params, shape, hasBias, activation);
   return {
     shader: shaderOf(variant, source),
     params,
     inputs: source.inputs,
-    workgroups: (n, m) => Math.ceil(n / TILE) * Math.ceil(m / TILE),
+    workgroups: (n, m) => Math.ceil(n / tile) * Math.ceil(m / tile),
     prepare: null,
   };
 }

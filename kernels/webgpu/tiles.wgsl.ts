@@ -14,12 +14,25 @@ import {addPlaneWords, loadWords, type Numbers} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {DIFFERENCE, declareInputs, factors, type InputName, type RowsSource} from './rows.wgsl.js';
 
-/** Rows of W, and rows of x, of a tile. */
-export const TILE = 64;
 /** Columns of a tile. */
 const DEPTH = 32;
-/** Each thread has 4 x 4 results, 16 apart: neighbours then read and write neighbouring places. */
+/** Threads along each side of a tile. A thread's results are this far apart: neighbours read and write neighbouring places. */
 const SPREAD = 16;
+
+/**
+ * Results of a thread along each side. A CPU clears workgroup memory word by word in straight code: 1 compiles there in a
+ * fifth of the time.
+ */
+export const reachFor = (software: boolean) => (software ? 1 : 4);
+
+/** Rows of W, and rows of x, of a tile. */
+export const tileOf = (reach: number) => SPREAD * reach;
+
+export interface TilesShape {
+  readonly reach: number;
+  /** Tiles hold 16-bit floats; sums stay float32. */
+  readonly half: boolean;
+}
 
 const range = (n: number) => [...Array(n).keys()];
 
@@ -28,7 +41,7 @@ export function tilesShader(
   chunking: Chunking,
   numbers: Numbers,
   params: Params,
-  half: boolean,
+  {reach, half}: TilesShape,
   hasBias: boolean,
   activation: Activation | null,
 ): RowsSource {
@@ -39,12 +52,15 @@ export function tilesShader(
   for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows']) params.add(name, 0);
   const chunks = params.add('chunks', chunking.count);
   const real = half ? 'f16' : 'f32';
+  const tile = tileOf(reach);
+  const sides = (text: (i: number) => string) => range(reach).map(text).join(' ');
+  const results = (text: (i: number, j: number) => string) => sides((i) => sides((j) => text(i, j)));
   const code = `${half ? 'enable f16;\n' : ''}${declareInputs(inputs, params).replace('x: array<vec4<f32>>', 'x: array<f32>')}
 ${access}${DIFFERENCE}${numbers.functions}${activationFunction(activation)}
-var<workgroup> w_tile: array<${real}, ${TILE * DEPTH}>;
-var<workgroup> x_tile: array<${real}, ${TILE * DEPTH}>;
+var<workgroup> w_tile: array<${real}, ${tile * DEPTH}>;
+var<workgroup> x_tile: array<${real}, ${tile * DEPTH}>;
 // The exclusive or spreads what neighbouring threads touch over the banks of workgroup memory.
-fn w_place(n: u32, k: u32) -> u32 { return k * ${TILE}u + (n ^ ((k >> 3u) * 8u)); }
+fn w_place(n: u32, k: u32) -> u32 { return k * ${tile}u + (n ^ (((k >> 3u) * 8u) & ${tile - 1}u)); }
 fn x_place(m: u32, k: u32) -> u32 { return m * ${DEPTH}u + (k ^ (m & ${DEPTH - 1}u)); }
 fn put(m: u32, n: u32, sum: f32) {
   if (m >= params.x_rows || n >= params.row_end) { return; }
@@ -54,47 +70,34 @@ fn put(m: u32, n: u32, sum: f32) {
 @compute @workgroup_size(${TILE_THREADS})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   ${WORKGROUP_INDEX}
-  let row_blocks = (params.row_end - params.row_start + ${TILE - 1}u) / ${TILE}u;
-  let n_block = params.row_start + (group % row_blocks) * ${TILE}u;
-  let m_block = (group / row_blocks) * ${TILE}u;
+  let row_blocks = (params.row_end - params.row_start + ${tile - 1}u) / ${tile}u;
+  let n_block = params.row_start + (group % row_blocks) * ${tile}u;
+  let m_block = (group / row_blocks) * ${tile}u;
   let tx = lane % ${SPREAD}u;
   let ty = lane / ${SPREAD}u;
-  ${range(4)
-    .map((i) => `var a${i} = vec4<f32>();`)
-    .join(' ')}
+  ${results((i, j) => `var a${i}_${j} = 0.0;`)}
   for (var first = 0u; first < ${k}; first += ${DEPTH}u) {
-${loadW(layout, chunking, numbers, chunks, real)}
-${loadX(k, real)}
+${loadW(layout, chunking, numbers, chunks, real, tile)}
+${loadX(k, real, tile)}
     workgroupBarrier();
     // Summed by tiles: one long sum in float32 would lose a digit.
-    ${range(4)
-      .map((i) => `var b${i} = vec4<f32>();`)
-      .join(' ')}
+    ${results((i, j) => `var b${i}_${j} = 0.0;`)}
     let depth = min(${DEPTH}u, ${k} - first);
     for (var k = 0u; k < depth; k++) {
-      let w = vec4<f32>(${range(4)
-        .map((i) => `f32(w_tile[w_place(tx + ${i * SPREAD}u, k)])`)
-        .join(', ')});
-      ${range(4)
-        .map((i) => `b${i} = fma(vec4<f32>(f32(x_tile[x_place(ty + ${i * SPREAD}u, k)])), w, b${i});`)
-        .join('\n      ')}
+      ${sides((i) => `let w${i} = f32(w_tile[w_place(tx + ${i * SPREAD}u, k)]); let x${i} = f32(x_tile[x_place(ty + ${i * SPREAD}u, k)]);`)}
+      ${results((i, j) => `b${i}_${j} = fma(x${i}, w${j}, b${i}_${j});`)}
     }
-    ${range(4)
-      .map((i) => `a${i} += b${i};`)
-      .join(' ')}
+    ${results((i, j) => `a${i}_${j} += b${i}_${j};`)}
     workgroupBarrier();
   }
-  for (var i = 0u; i < 16u; i++) {
-    let row = select(select(a0, a1, i >= 4u), select(a2, a3, i >= 12u), i >= 8u);
-    put(m_block + ty + (i / 4u) * ${SPREAD}u, n_block + tx + (i % 4u) * ${SPREAD}u, row[i % 4u]);
-  }
+  ${results((i, j) => `put(m_block + ty + ${i * SPREAD}u, n_block + tx + ${j * SPREAD}u, a${i}_${j});`)}
 }
 `;
   return {code, inputs};
 }
 
 /** Decodes the tile's weights, a chunk a thread at a time; 0 past the last column and row. */
-function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunks: string, real: string): string {
+function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunks: string, real: string, tile: number): string {
   const perRow = DEPTH / chunking.columns;
   const planeStart = (p: number) => (p === 0 ? '0u' : `params.plane${p}_start`);
   const {code, words} = loadWords({...chunking, vector: chunking.vector.map(() => false)}, 'w', 'base', 'c', planeStart);
@@ -106,13 +109,12 @@ function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunk
       const light = numbers.period === 0 ? '' : ` * vec4<f32>(${weights.join(', ')})`;
       const sum = term === '' ? 'scaled' : 'scaled + term';
       const store = range(4).map((c) => `w_tile[w_place(row, at + ${4 * i + c}u)] = ${real}(v[${c}]);`);
-      stores.push(
-        `{ let scaled = (${numbers.expression(i, words)})${light} * scale; let v = select(vec4<f32>(), ${sum}, here); ${store.join(' ')} }`,
-      );
+      const value = `let scaled = (${numbers.expression(i, words)})${light} * scale; let v = select(vec4<f32>(), ${sum}, here);`;
+      stores.push(`{ ${value} ${store.join(' ')} }`);
     }
     return `{ let scale = ${scale}; ${term === '' ? '' : `let term = ${term};`}\n${stores.join('\n')} }`;
   });
-  return `    for (var u = lane; u < ${TILE * perRow}u; u += ${TILE_THREADS}u) {
+  return `    for (var u = lane; u < ${tile * perRow}u; u += ${TILE_THREADS}u) {
       let row = u / ${perRow}u;
       let at = (u % ${perRow}u) * ${chunking.columns}u;
       let there = (first + at) / ${chunking.columns}u;
@@ -126,13 +128,13 @@ ${steps.join('\n')}
 }
 
 /** Columns of x in stored order; 0 past the last column and row. */
-function loadX(k: string, real: string): string {
+function loadX(k: string, real: string, tile: number): string {
   const rowsAtOnce = TILE_THREADS / DEPTH;
   return `    {
       let j = first + lane % ${DEPTH}u;
       let inside = j < ${k};
       let column = column_of(select(0u, j, inside));
-      for (var row = lane / ${DEPTH}u; row < ${TILE}u; row += ${rowsAtOnce}u) {
+      for (var row = lane / ${DEPTH}u; row < ${tile}u; row += ${rowsAtOnce}u) {
         let m = m_block + row;
         var value = 0.0;
         if (inside && m < params.x_rows) { value = x[m * ${k} + column]; }
