@@ -1,5 +1,5 @@
 /** Layers to a safetensors file. */
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
@@ -104,18 +104,29 @@ function linearsOf(layers: SavedLayers): Entry[] {
   });
 }
 
-function valuesOf({weight, bias, inputScale}: Linear): Values {
+function valuesOf(layer: Linear): Values {
+  const {weight, inputScale} = layer;
+  const own = ownBias(layer);
   const scale = inputScale === null ? null : (inputScale.dataSync()[0] as number);
-  const rest = {bias: bias === null ? null : Float32Array.from(bias.dataSync()), inputScale: scale};
+  const rest = {bias: own === null ? null : Float32Array.from(own.dataSync()), inputScale: scale};
+  own?.dispose();
   if (weight instanceof ShardedWeight) return {...weight.toRecord(), ...rest};
   return {...recordOf(weight, (weight instanceof DenseWeight ? weight.tensor : weight.words).dataSync()), ...rest};
 }
 
-async function valuesOfAsync({weight, bias, inputScale}: Linear): Promise<Values> {
+async function valuesOfAsync(layer: Linear): Promise<Values> {
+  const {weight, inputScale} = layer;
+  const own = ownBias(layer);
   const scale = inputScale === null ? null : ((await inputScale.data())[0] as number);
-  const rest = {bias: bias === null ? null : Float32Array.from(await bias.data()), inputScale: scale};
+  const rest = {bias: own === null ? null : Float32Array.from(await own.data()), inputScale: scale};
+  own?.dispose();
   if (weight instanceof ShardedWeight) return {...(await weight.toRecordAsync()), ...rest};
   return {...recordOf(weight, await (weight instanceof DenseWeight ? weight.tensor : weight.words).data()), ...rest};
+}
+
+/** A handle of ours: a layer over several devices puts its bias together at every reading. */
+function ownBias(layer: Linear): tf.Tensor | null {
+  return layer.hasBias ? tf.tidy(() => tf.clone(layer.bias as tf.Tensor)) : null;
 }
 
 /** A window of rows becomes a record of its own. */
