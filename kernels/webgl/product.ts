@@ -2,7 +2,7 @@
  * Shaders that multiply: a fragment computes four rows of the weight by `tile` rows of x over one part of K, and writes each
  * row of x to a draw buffer of its own as the bits of float32.
  */
-import {codeBits, type WeightLayout} from '../layout.js';
+import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {planeFetch, type WebglChoice} from './choose.js';
 import {accessFunctions, DEVICE, valueFunctions} from './glsl/access.js';
 import {bits4Function} from './glsl/float_bits.js';
@@ -61,6 +61,7 @@ export function blocksShader(layout: WeightLayout, choice: WebglChoice, shift: n
   const functions = accessFunctions(layout, params, DEVICE) + decodeFunctions(layout, params);
   const withOffset = layout.offsets.length > 0;
   const perUnit = unit / block;
+  const ahead = readAhead(layout, unit);
   const fetches = QUAD.map((j) => layout.planes.map((_, p) => fetchPlane(layout, p, block, j)).join(' ')).join('\n      ');
   const steps = times(block / 4, (v) => {
     const numbers = QUAD.map((j) => `vec4 d${j} = ${numbers4(layout, block, v, j)};`).join(' ');
@@ -74,26 +75,55 @@ export function blocksShader(layout: WeightLayout, choice: WebglChoice, shift: n
   const loop = perUnit === 1 ? 'int b = u;' : `for (int b = u * ${perUnit}; b < min((u + 1) * ${perUnit}, blocks); b++)`;
   const main = `int blocks = ${inDim} / ${block}, units = (blocks + ${perUnit - 1}) / ${perUnit};
   int first = units * part / splits, last = units * (part + 1) / splits;
+  ${ahead.declare}
   for (int u = first; u < last; u++) {
     int k = u * ${unit};
     ${times(tile, (i) => `vec4 c${i} = vec4(0.0);${withOffset ? ` vec4 s${i} = vec4(0.0);` : ''}`).join(' ')}
-    ${layout.zero.kind === 'codes' ? QUAD.map((j) => `int z${j} = int(zero_of(n${j}, k));`).join(' ') : ''}
+    ${ahead.refresh}
+    ${layout.zero.kind === 'codes' ? QUAD.map((j) => `int z${j} = int(${ahead.zero(j)});`).join(' ') : ''}
     ${loop} {
       ${fetches}
       ${steps.join('\n      ')}
     }
-    ${scaleUnit(layout, tile)}
+    ${scaleUnit(layout, tile, ahead)}
   }`;
   return {source: assemble(choice, shift, params, functions, main), ints: params.ints, table: params.table};
+}
+
+/** How a unit reads the scales and zeros of its rows: where eight units share a texel of scales or a word of zeros, those are kept. */
+interface ReadAhead {
+  readonly declare: string;
+  readonly refresh: string;
+  scale(row: number): string;
+  zero(row: number): string;
+}
+
+function readAhead(layout: WeightLayout, unit: number): ReadAhead {
+  const {scales, zero, planes} = layout;
+  const inEights = (g: Grid) => g.columns === unit && g.shape[1] % 8 === 0 && g.columnPhase === 0 && !g.indexed;
+  const scale = scales.length === 1 && scales[0]?.type === 'float16' && inEights(scales[0].grid);
+  const zeros = zero.kind === 'codes' && planes.length === 1 && planes[0] === 4 && inEights(zero.grid);
+  const declare = QUAD.map((j) => `${scale ? `uvec4 sa${j}; ` : ''}${zeros ? `uint za${j}; ` : ''}`).join('');
+  const fetches = QUAD.map((j) => {
+    const s = `sa${j} = texel((scale0_start >> 2) + (scale0_entry(n${j}, k) >> 3)); `;
+    const z = `za${j} = word(zeros_start + (zero_entry(n${j}, k) >> 3)); `;
+    return `${scale ? s : ''}${zeros ? z : ''}`;
+  }).join('');
+  return {
+    declare,
+    refresh: fetches === '' ? '' : `if (u == first || (u & 7) == 0) { ${fetches}}`,
+    scale: (j) => (scale ? `bits_float16((sa${j}[(u >> 1) & 3] >> ((u & 1) << 4)) & 65535u)` : `scale_of(n${j}, k)`),
+    zero: (j) => (zeros ? `(za${j} >> ((u & 7) << 2)) & 15u` : `zero_of(n${j}, k)`),
+  };
 }
 
 const perRow = (f: string) => `uintBitsToFloat(uvec4(${QUAD.map((j) => `${f}(n${j}, k)`).join(', ')}))`;
 
 /** y += scale * c + offset * s. Integer codes are centred where an offset is added, so that the two do not cancel. */
-function scaleUnit(layout: WeightLayout, tile: number): string {
+function scaleUnit(layout: WeightLayout, tile: number, ahead: ReadAhead): string {
   const divides = layout.scales[0]?.divide === true;
   const lines: string[] = [];
-  if (layout.scales.length > 0) lines.push(`vec4 scale = ${perRow('scale_of')};`);
+  if (layout.scales.length > 0) lines.push(`vec4 scale = uintBitsToFloat(uvec4(${QUAD.map(ahead.scale).join(', ')}));`);
   if (layout.offsets.length > 0) {
     const centre = `${centreOf(layout)}.0`;
     const shift =

@@ -167,6 +167,18 @@ describeWebgl('kernels', () => {
     weight.dispose();
   });
 
+  it('keeps scales and zeros of eight units, from whichever a part of K begins with', async () => {
+    const [m, n, k] = [800, 64, 2048];
+    const named = buildWeight('ahead', {n, k, planes: [4], zero: [1, 32], scales: [['float16', 1, 32]]}, 1);
+    // 64 units in 3 parts: they begin at 0, 21 and 42.
+    expect(chooseWebgl(named.layout, m, n).splits).toBe(3);
+    const weight = QuantizedWeight.fromWords(named.layout, named.words.slice());
+    const x = tf.tensor2d(randomX(m, k, m), [m, k]);
+    await expectProduct(named, weight, x);
+    x.dispose();
+    weight.dispose();
+  });
+
   it('keeps to 1e-6 where all of x is positive', async () => {
     const named = buildWeight('positive', {n: 24, k: 4096, planes: [8], zero: 128, scales: [['float32', 1, 4096]]}, 11);
     const weight = QuantizedWeight.fromWords(named.layout, named.words.slice());
