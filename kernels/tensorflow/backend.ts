@@ -1,5 +1,5 @@
 /** The part of tfjs-node's backend that we use, and TensorFlow's numbers for dtypes and attribute kinds. */
-import type {Tensor, TensorInfo} from '@tensorflow/tfjs';
+import type {TensorInfo} from '@tensorflow/tfjs';
 
 /** What an op returns: a handle of any TensorFlow dtype, owned by the caller until `deleteTensor`. */
 export interface Handle {
@@ -20,11 +20,12 @@ export interface NodeEntry {
   dtype: number;
   id: number;
   values: Float32Array | Int32Array | null;
+  refCount: number;
 }
 
 export interface NodeBackend {
   readonly isUsingGpuDevice: boolean;
-  readonly tensorMap: {get(dataId: object): NodeEntry};
+  readonly tensorMap: {get(dataId: object): NodeEntry; set(dataId: object, entry: NodeEntry): void};
   readonly binding: {
     readonly TF_Version: string;
     executeOp(name: string, attributes: readonly Attribute[], inputs: readonly number[], outputs: number): Handle[];
@@ -34,9 +35,8 @@ export interface NodeBackend {
   };
   /** Uploads what is still on the host. */
   getInputTensorIds(tensors: readonly TensorInfo[]): number[];
-  /** A tf.js tensor over a handle, which it owns from here on. */
-  createOutputTensor(handle: Handle): Tensor;
   readSync(dataId: object): Float32Array | Int32Array;
+  disposeData(dataId: object): boolean;
 }
 
 /** TF_DataType of tensorflow/c/tf_datatype.h. */
@@ -55,3 +55,10 @@ export const DTYPE = {
 
 /** TF_AttrType of tensorflow/c/c_api.h. */
 export const ATTRIBUTE = {int: 1, float: 2, bool: 3, type: 4} as const;
+
+/** A kernel's output over a float32 or int32 handle, which it owns from here on. */
+export function outputOf(backend: NodeBackend, {id, shape, dtype}: Handle): TensorInfo {
+  const dataId = {};
+  backend.tensorMap.set(dataId, {shape, dtype, id, values: null, refCount: 1});
+  return {dataId, shape: [...shape], dtype: dtype === DTYPE.int32 ? 'int32' : 'float32'};
+}

@@ -1,8 +1,8 @@
 /** The add-on: found on disk, registered in the TensorFlow that tfjs-node has loaded, and called as TensorFlow ops. */
-import type {Tensor, TensorInfo} from '@tensorflow/tfjs';
+import type {TensorInfo} from '@tensorflow/tfjs';
 import {ACTIVATIONS} from '../activation.js';
 import type {QuantizedMatMulAttrs, UnpackWeightAttrs} from '../attributes.js';
-import {ATTRIBUTE, type Attribute, type NodeBackend} from './backend.js';
+import {ATTRIBUTE, type Attribute, type NodeBackend, outputOf} from './backend.js';
 import {commonBlock, NATIVE_VARIANTS, type NativeChoice} from './choose.js';
 import {type Descriptor, descriptorOf} from './descriptor.js';
 
@@ -24,10 +24,10 @@ const attributes = (call: readonly number[], {fields, table}: Descriptor): Attri
   {name: 'table', type: ATTRIBUTE.float, value: table},
 ];
 
-/** The op's one output as a tensor. */
-function execute(backend: NodeBackend, name: string, attrs: readonly Attribute[], inputs: readonly TensorInfo[]): Tensor {
-  const [handle] = backend.binding.executeOp(name, attrs, backend.getInputTensorIds(inputs), 1);
-  return backend.createOutputTensor(handle as NonNullable<typeof handle>);
+/** The op's outputs. */
+function execute(backend: NodeBackend, name: string, attrs: readonly Attribute[], inputs: readonly TensorInfo[], outputs = 1): TensorInfo[] {
+  const handles = backend.binding.executeOp(name, attrs, backend.getInputTensorIds(inputs), outputs);
+  return handles.map((handle) => outputOf(backend, handle));
 }
 
 /** @param instructions place in `Native.instructionSets` */
@@ -37,10 +37,10 @@ export function nativeMatMul(
   {layout, rowStart, rowEnd, activation}: QuantizedMatMulAttrs,
   {variant, block}: NativeChoice,
   instructions: number,
-): Tensor {
+): TensorInfo {
   const kind = activation === null ? 0 : 1 + ACTIVATIONS.indexOf(activation);
   const call = [instructions, NATIVE_VARIANTS.indexOf(variant), block, rowStart, rowEnd, kind, bias === undefined ? 0 : 1];
-  return execute(backend, 'TfjsLinearQuantizedMatMul', attributes(call, descriptorOf(layout)), [x, words, bias ?? x]);
+  return execute(backend, 'TfjsLinearQuantizedMatMul', attributes(call, descriptorOf(layout)), [x, words, bias ?? x])[0] as TensorInfo;
 }
 
 export function nativeUnpack(
@@ -49,7 +49,7 @@ export function nativeUnpack(
   rows: TensorInfo | undefined,
   {layout, rowStart, rowEnd}: UnpackWeightAttrs,
   instructions: number,
-): Tensor {
+): TensorInfo {
   const call = [instructions, commonBlock(layout), rowStart, rowEnd, rows === undefined ? 0 : 1];
-  return execute(backend, 'TfjsLinearUnpackWeight', attributes(call, descriptorOf(layout)), [words, rows ?? words]);
+  return execute(backend, 'TfjsLinearUnpackWeight', attributes(call, descriptorOf(layout)), [words, rows ?? words])[0] as TensorInfo;
 }

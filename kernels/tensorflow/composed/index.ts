@@ -1,8 +1,9 @@
 /** QuantizedMatMul and UnpackWeight as compositions of stock TensorFlow ops: on any tfjs-node, and on a GPU. */
 import * as tf from '@tensorflow/tfjs';
+import type {Activation} from '../../activation.js';
 import type {QuantizedMatMulAttrs, UnpackWeightAttrs} from '../../attributes.js';
 import {activateTensor} from '../../gradients.js';
-import type {NodeBackend} from '../backend.js';
+import {type NodeBackend, outputOf} from '../backend.js';
 import {Ops} from './ops.js';
 import {orderOf, rowsInOrder, slabRows, slabs, storedRows} from './unpack.js';
 import {wordsAsFloats} from './words.js';
@@ -13,7 +14,7 @@ export function composedMatMul(
   {x, words, bias}: {x: tf.TensorInfo; words: tf.TensorInfo; bias?: tf.TensorInfo},
   {layout, rowStart, rowEnd, activation}: QuantizedMatMulAttrs,
   onDevice: boolean,
-): tf.Tensor {
+): tf.TensorInfo {
   const y = Ops.scope(backend, (ops) => {
     const bits = wordsAsFloats(ops, words, onDevice);
     const given = ops.tensor(x);
@@ -24,8 +25,14 @@ export function composedMatMul(
     const product = ops.concat(parts, 1);
     return bias === undefined ? product : ops.binary('AddV2', product, ops.tensor(bias));
   });
-  const linear = backend.createOutputTensor(y);
+  const linear = outputOf(backend, y);
   if (activation === null) return linear;
+  return activated(activation, linear);
+}
+
+/** act(h) in tf.js ops; h is freed. A tensor that the engine counts and disposes like any. */
+function activated(activation: Activation, h: tf.TensorInfo): tf.TensorInfo {
+  const linear = tf.engine().makeTensorFromTensorInfo(h);
   const active = tf.tidy(() => activateTensor(activation, linear));
   linear.dispose();
   return active;
@@ -38,7 +45,7 @@ export function composedUnpack(
   chosen: readonly number[] | null,
   {layout, rowStart, rowEnd}: UnpackWeightAttrs,
   onDevice: boolean,
-): tf.Tensor {
+): tf.TensorInfo {
   const out = Ops.scope(backend, (ops) => {
     const bits = wordsAsFloats(ops, words, onDevice);
     const step = slabRows(layout.inDim, onDevice);
@@ -50,5 +57,5 @@ export function composedUnpack(
     });
     return ops.concat(parts, 0);
   });
-  return backend.createOutputTensor(out);
+  return outputOf(backend, out);
 }
