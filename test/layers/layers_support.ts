@@ -91,3 +91,11 @@ export async function take(t: tf.Tensor): Promise<number[]> {
   t.dispose();
   return values;
 }
+
+/** Gives every weight numbers in [-1, 1) that are the same on every run. */
+export function setSeededWeights<M extends tf.LayersModel>(model: M, seed = 1): M {
+  const values = model.weights.map((weight, i) => randomTensor(weight.shape as number[], seed + i));
+  model.setWeights(values);
+  tf.dispose(values);
+  return model;
+}

@@ -1,7 +1,7 @@
 /** quantizeModel: every Dense of a tf.js model packed, in any kind of model, and what the report says of the rest. */
 import * as tf from '@tensorflow/tfjs';
 import {Linear, MLP, type QuantizeConfig, type QuantizedWeight, type QuantizeMode, quantizeModel} from '../../src/index.js';
-import {randomTensor, saveAndLoad, take} from '../layers/layers_support.js';
+import {randomTensor, saveAndLoad, setSeededWeights, take} from '../layers/layers_support.js';
 import {onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 
@@ -67,6 +67,7 @@ describe('quantizeModel', () => {
             tf.layers.dense({units: 7, biasInitializer: 'randomNormal'}),
           ],
         });
+        setSeededWeights(source);
         const bits = source.getWeights().map((w) => w.dataSync().slice());
         const {model, report} = await quantizeModel(source, {mode});
         expect(model.layers.map((l) => l.getClassName())).toEqual(['TflLinear', 'Dropout', 'TflLinear', 'TflLinear']);
@@ -99,7 +100,7 @@ describe('quantizeModel', () => {
       const conv = tf.layers.conv1d({filters: 8, kernelSize: 3, name: 'conv'}).apply(inner.apply(twice)) as tf.SymbolicTensor;
       const each = tf.layers.timeDistributed({layer: tf.layers.dense({units: 6, name: 'timed'}), name: 'each'}).apply(conv);
       const output = tf.layers.dense({units: 4, activation: 'softmax', name: 'head'}).apply(each) as tf.SymbolicTensor;
-      const source = tf.model({inputs: [a, b], outputs: output});
+      const source = setSeededWeights(tf.model({inputs: [a, b], outputs: output}));
       const {model, report} = await quantizeModel(source, {mode: 'int8', groupSize: 5});
       expect(report.layers.map((l) => l.path).sort()).toEqual(['each/timed', 'head', 'inner/deep', 'shared']);
       expect(report.skipped).toEqual([
@@ -129,6 +130,7 @@ describe('quantizeModel', () => {
         tf.layers.lstm({units: 4}),
       ],
     });
+    setSeededWeights(source);
     const {model, report} = await quantizeModel(source, {mode: 'float16'});
     expect(report.skipped.map((s) => s.className)).toEqual(['Embedding', 'LSTM']);
     const x = tf.tensor2d(
@@ -142,6 +144,7 @@ describe('quantizeModel', () => {
     x.dispose();
     dispose(source, model);
     const fixed: tf.LayersModel = tf.sequential({layers: [tf.layers.dense({units: 3, batchInputShape: [2, 5, 4], activation: 'relu'})]});
+    setSeededWeights(fixed);
     const {model: small} = await quantizeModel(fixed, {mode: 'int8'});
     expect(small.inputs[0]?.shape).toEqual([2, 5, 4]);
     expect((await compare(fixed, small, [2, 5, 4])).off).toBeLessThan(0.02);
@@ -151,6 +154,7 @@ describe('quantizeModel', () => {
   it('packs our own float layers, and a model that is one', async () => {
     const mlp = new MLP({hiddenDim: 16, feedForwardLength: 24, hasBias: true, activationFunction: 'gelu'});
     const x = randomTensor([3, 16]);
+    setSeededWeights(mlp, 20);
     const {model, report} = await quantizeModel(mlp, {mode: 'int8'});
     expect(model).toBeInstanceOf(MLP);
     expect(report.layers.length).toBe(3);
@@ -192,6 +196,7 @@ describe('quantizeModel', () => {
     const source = tf.sequential({
       layers: [tf.layers.dense({units: 12, inputShape: [8], activation: 'gelu_new' as 'relu'}), tf.layers.dense({units: 2})],
     });
+    setSeededWeights(source);
     const {model} = await quantizeModel(source, {mode: 'int4', groupSize: 3}, {filters: (_l, path) => path === source.layers[0]?.name});
     const loaded = await saveAndLoad(model);
     const [x, y] = [randomTensor([6, 8]), randomTensor([6, 2])];
