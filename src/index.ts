@@ -43,7 +43,18 @@ export {DistributedMLP, type DistributedMLPConfig, distributedMLP} from './layer
 export {GPTQLinear, type GPTQLinearConfig, gptqLinear} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
 export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
+export {MLPV1, type MLPV1Config} from './layers/mlp_v1.js';
 export {ShardedLinear, type ShardedLinearConfig, type SpreadOptions} from './layers/sharded_linear.js';
+export {StackedLinear, type StackedLinearConfig, stackedLinear} from './layers/stacked_linear.js';
+export {
+  GPTQLinearV1,
+  type GPTQLinearV1Config,
+  LinearV1,
+  type LinearV1Config,
+  type LinearV1CreateConfig,
+  QLinearV1,
+  type QLinearV1Config,
+} from './layers/v1.js';
 export {Weight, type WeightConfig, type WeightRecord} from './layers/weight.js';
 export type {LayerFilter, QuantizeConfig, QuantizeOptions} from './quantize/options.js';
 export {quantizeModel} from './quantize/quantize_model.js';

@@ -114,3 +114,11 @@ function groupsOf(order: tf.Tensor, {groupSize}: QuantizationConfig, inDim: numb
   });
   return fileTensor('I32', [inDim], columns);
 }
+
+/** [N, K] of GPTQ's tensors by local name, from the shape of the packed codes; null where there are none. */
+export function gptqShape(dict: ReadonlyMap<string, tf.Tensor>, bits: number): [number, number] | null {
+  const codes = dict.get('qweight');
+  if (codes === undefined) return null;
+  const [words = 0, outDim = 0] = codes.shape;
+  return [outDim, (words * 32) / bits];
+}

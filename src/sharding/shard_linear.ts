@@ -15,6 +15,8 @@ import {cutRecord, type HostRecord} from './record.js';
 import {indicesOf, lengthOf} from './split.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
 
+type ShardClass = new (config: LinearConfig, init: LinearInit) => Linear;
+
 type Devices = readonly (DeviceRef | string)[];
 
 /** Layers that are shards: a shard is not split again. */
@@ -96,12 +98,13 @@ function checkStrategy(layer: Linear, core: LinearCore, strategy: ShardingStrate
 
 function makeShards(layer: Linear, {record, bias, inputScale: scale}: HostValues, strategy: ShardingStrategy, devices: Devices): Linear[] {
   const base = fromSavedConfig<LinearConfig>(layer.getConfig());
-  const Cls = layer.constructor as new (config: LinearConfig, init: LinearInit) => Linear;
+  const own = layer.constructor as ShardClass & {shardClass?: ShardClass};
+  const Cls = own.shardClass ?? own;
   const shards: Linear[] = [];
   try {
     strategy.cuts([layer.outDim, layer.inDim]).forEach((cut, i) => {
       const part = cutRecord(record, cut);
-      const own = bias === null ? null : biasOf(bias, cut);
+      const ownBias = bias === null ? null : biasOf(bias, cut);
       const config: LinearConfig = {
         ...base,
         name: `${layer.name}_shard_${i}`,
@@ -114,7 +117,7 @@ function makeShards(layer: Linear, {record, bias, inputScale: scale}: HostValues
       };
       const shard = new Cls(config, {
         words: part.words,
-        ...(own === null ? {} : {bias: own}),
+        ...(ownBias === null ? {} : {bias: ownBias}),
         ...(scale === null ? {} : {inputScale: scaleOf(scale, cut)}),
       });
       made.add(shard);
