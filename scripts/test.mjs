@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {parseArgs} from 'node:util';
 import {buildAssembly} from './assembly.mjs';
-import {ROOT} from './browser.mjs';
+import {ROOT, swiftshader} from './browser.mjs';
 
 const folder = `build/test/${process.pid}`;
 process.env.TFL_TEST_FOLDER = folder;
@@ -30,9 +30,16 @@ function runSuite(where, command, resultFile, env = {}) {
   return {passed, failed};
 }
 
+/** WebGPU in Node runs on SwiftShader, or with DAWN_GPU set on this machine's own driver: its libraries must be named before the process starts. */
+async function dawnEnvironment() {
+  const hasSwiftshader = process.platform === 'linux' && process.arch === 'x64';
+  return process.env.DAWN_GPU || !hasSwiftshader ? {} : swiftshader();
+}
+
 async function runNode() {
   const {specs} = await bundleTests('node', options.filter);
-  return runSuite('node', ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])], NODE_RESULT);
+  const command = ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])];
+  return runSuite('node', command, NODE_RESULT, await dawnEnvironment());
 }
 
 function runBrowser() {

@@ -17,7 +17,7 @@ const TANH = `fn tanh_of(value: f32) -> f32 {
   var q = fma(s, 1.19825839466702e-06, 1.18534705686654e-04);
   q = fma(s, q, 2.26843463243900e-03);
   q = fma(s, q, 4.89352518554385e-03);
-  return select(x * p / q, value, abs(value) < 0.0004);
+  return select(select(x * p / q, value, abs(value) < 0.0004), sign(value), abs(value) > 7.905);
 }
 `;
 
@@ -34,9 +34,11 @@ const ERF = `fn erf_of(value: f32) -> f32 {
   q = fma(s, q, 0.11098505178285362);
   q = fma(s, q, 0.49746925110067538);
   q = fma(s, q, 1.0);
-  return x * p / q;
+  return select(x * p / q, sign(value), abs(value) > 3.8325);
 }
 `;
+
+// Past their clamps both are +-1: a quotient that is off by a unit in the last place would leave x times that.
 
 /** At 88 e^-x is still finite. */
 const SIGMOID = `fn sigmoid_of(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -88.0))); }

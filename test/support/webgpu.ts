@@ -1,5 +1,9 @@
 /** tf.js's webgpu backend for specs: the browser's own, or Dawn in Node (npm `webgpu`). */
 import * as tf from '@tensorflow/tfjs';
+import {asWebGPU, overrideProfile, type ProfileOverrides, type WebGPUBackendLike} from '../../kernels/webgpu/backend.js';
+import {createWebGPUBackend, type WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
+import {registerWebgpuKernels} from '../../kernels/webgpu/index.js';
+import {WEBGPU_VARIANT_FLAG} from '../../kernels/webgpu/matmul.js';
 import {IN_BROWSER} from './environment.js';
 
 interface Dawn {
@@ -32,4 +36,81 @@ export function registerWebGPU(): Promise<void> {
 export async function useWebGPU(): Promise<void> {
   await registerWebGPU();
   if (!(await tf.setBackend('webgpu'))) throw new Error("The backend 'webgpu' did not start.");
+}
+
+/** tf.js's or our own webgpu backend object; the current one where no name is given. */
+export function webgpuBackend(name?: string): WebGPUBackendLike {
+  return asWebGPU(name === undefined ? tf.backend() : tf.findBackend(name));
+}
+
+/** Bytes of buffers in use, once what was recorded has been submitted. */
+function gpuBytes(): number {
+  const backend = webgpuBackend();
+  backend.ensureCommandEncoderReady();
+  backend.endComputePassEncoder();
+  backend.submitQueue();
+  return (tf.memory() as unknown as {numBytesInGPU: number}).numBytesInGPU;
+}
+
+/** A suite on backend 'webgpu', in the browser and in Node. Fails a spec after which GPU bytes have grown. */
+export function describeWebGPU(name: string, define: () => void): void {
+  describe(`${name} on webgpu`, () => {
+    let before = 0;
+    beforeAll(async () => {
+      await registerWebGPU();
+      if (tf.getKernel('QuantizedMatMul', 'webgpu') === undefined) registerWebgpuKernels();
+    });
+    beforeEach(async () => {
+      await useWebGPU();
+      before = gpuBytes();
+    });
+    afterEach(async () => {
+      await useWebGPU();
+      const grown = gpuBytes() - before;
+      if (grown !== 0) fail(`The spec left ${grown} bytes on the GPU.`);
+    });
+    afterAll(async () => {
+      await tf.setBackend('cpu');
+    });
+    define();
+  });
+}
+
+/** Runs `f` with a kernel variant forced. */
+export async function withVariant<T>(variant: string, f: () => Promise<T>): Promise<T> {
+  tf.env().set(WEBGPU_VARIANT_FLAG, variant as unknown as boolean);
+  try {
+    return await f();
+  } finally {
+    tf.env().set(WEBGPU_VARIANT_FLAG, 'auto' as unknown as boolean);
+  }
+}
+
+/** Runs `f` with a lesser device than the current backend's. */
+export async function withProfile<T>(changes: ProfileOverrides, f: () => Promise<T>): Promise<T> {
+  const backend = webgpuBackend();
+  overrideProfile(backend, changes);
+  try {
+    return await f();
+  } finally {
+    overrideProfile(backend, null);
+  }
+}
+
+let devices = 0;
+
+/** Runs `f` on a webgpu device of its own, under a name of its own, and removes it. */
+export async function withDevice<T>(options: WebGPUDeviceOptions, f: (name: string) => Promise<T>): Promise<T> {
+  await registerWebGPU();
+  const name = await createWebGPUBackend({name: `webgpu:${100 + devices++}`, priority: 0, ...options});
+  const before = tf.getBackend();
+  try {
+    await tf.setBackend(name);
+    return await f(name);
+  } finally {
+    await tf.setBackend(before);
+    const device = webgpuBackend(name).device;
+    tf.removeBackend(name);
+    device.destroy();
+  }
 }
