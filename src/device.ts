@@ -87,15 +87,9 @@ function useBackend(name: string): void {
       received: name,
     });
   }
-  let instance = engine.registry[name];
-  if (instance !== undefined && prepared.has(instance)) return;
-  const before = engine.backendName;
-  // For a backend that starts synchronously, or has started, all of setBackend's work is done when it returns.
-  const done = tf.setBackend(name);
-  done.catch(() => undefined);
-  instance = engine.registry[name];
-  if (before !== undefined && before !== null) void tf.setBackend(before);
-  if (instance === undefined || instance instanceof Promise) {
+  // Starts it where that is possible at once; one that starts asynchronously goes on in the background, the current backend untouched.
+  const instance = tf.engine().findBackend(name) as object | null | undefined;
+  if (instance === null || instance === undefined) {
     throw new DeviceError({
       where: `device '${name}'`,
       expected: 'a backend that has started',
@@ -103,5 +97,10 @@ function useBackend(name: string): void {
       remedy: `Call 'await tf.setBackend("${name}")' once before.`,
     });
   }
+  if (prepared.has(instance)) return;
+  const before = engine.backendName;
+  // For a backend that has started, all of setBackend's work, its kernels' set-up, is done when it returns.
+  void tf.setBackend(name);
+  if (before !== undefined && before !== null) void tf.setBackend(before);
   prepared.add(instance);
 }
