@@ -4,18 +4,20 @@
  * weights of a structure.
  */
 import {codeBits, type FloatType, type Grid, LEVEL_BYTES, type Level, type LevelType, sectionsOf, type WeightLayout} from '../../layout.js';
+import {LEAST_NORMAL, leastOfLevel, leastOfNumber, leastOfProduct} from './exponents.js';
 import {bitsFunction} from './float_bits.js';
 import type {Params} from './params.js';
 
 /** How the bits of two float32 are combined: exactly as IEEE 754, or as the device does. */
 export interface Arithmetic {
-  multiply(a: string, b: string): string;
+  /** `normal`: neither factor nor product can be subnormal. */
+  multiply(a: string, b: string, normal: boolean): string;
   divide(a: string, b: string): string;
   add(a: string, b: string): string;
 }
 
 export const EXACT: Arithmetic = {
-  multiply: (a, b) => `exact_multiply(${a}, ${b})`,
+  multiply: (a, b, normal) => (normal ? `normal_multiply(${a}, ${b})` : `exact_multiply(${a}, ${b})`),
   divide: (a, b) => `exact_divide(${a}, ${b})`,
   add: (a, b) => `exact_add(${a}, ${b})`,
 };
@@ -43,6 +45,12 @@ function entryReader(name: string, grid: Grid, params: Params, groupIndex: strin
   return `int ${name}(int n, int j) { return (${row}) * ${width} + ${column}; }\n`;
 }
 
+/** The least exponent of a product of levels; a quotient is not followed. */
+function leastOfLevels(levels: readonly Level[]): number {
+  const divides = levels.slice(1).some((l) => l.divide);
+  return levels.map((l) => (divides ? leastOfLevel('float32') : leastOfLevel(l.type))).reduce(leastOfProduct, 0);
+}
+
 type Kind = 'scale' | 'offset';
 
 /** `uint KIND_of(int n, int j)`: level 0, times or over level 1, as bits. */
@@ -60,9 +68,11 @@ function levelsReader(
     return entry + levelReader(`${kind}${i}_number`, level.type, params.add(`${kind}${i}_start`, starts[i] as number));
   });
   const read = (i: number) => `${kind}${i}_number(${kind}${i}_entry(n, j))`;
-  const product = levels
-    .slice(1)
-    .reduce((text, level, i) => (level.divide ? math.divide(text, read(i + 1)) : math.multiply(text, read(i + 1))), read(0));
+  let product = read(0);
+  for (const [i, level] of levels.slice(1).entries()) {
+    const normal = leastOfLevels(levels.slice(0, i + 2)) >= LEAST_NORMAL;
+    product = level.divide ? math.divide(product, read(i + 1)) : math.multiply(product, read(i + 1), normal);
+  }
   return `${functions.join('')}uint ${kind}_of(int n, int j) { return ${product}; }\n`;
 }
 
@@ -140,7 +150,10 @@ export function valueFunctions(layout: WeightLayout, params: Params, math: Arith
   const scaled = layout.scales.length > 0;
   const offset = layout.offsets.length > 0;
   let value = 'number_of(c, z)';
-  if (scaled) value = layout.scales[0]?.divide === true ? math.divide(value, 's') : math.multiply(value, 's');
+  if (scaled) {
+    const normal = leastOfProduct(leastOfNumber(layout.decode), leastOfLevels(layout.scales)) >= LEAST_NORMAL;
+    value = layout.scales[0]?.divide === true ? math.divide(value, 's') : math.multiply(value, 's', normal);
+  }
   if (offset) value = math.add(value, 'o');
   const combine = `uint combine(uint c, uint z, uint s, uint o) { return ${value}; }\n`;
   const rest = `z = ${zeroExpression(layout, params)}, s = ${scaled ? 'scale_of(n, j)' : '0u'}, o = ${offset ? 'offset_of(n, j)' : '0u'}`;

@@ -100,9 +100,13 @@ const DIVIDE = `uint exact_divide(uint p, uint q) {
 }
 `;
 
-/** exact_multiply, exact_divide and exact_add on the bits of float32. A subnormal term of a sum may count as 0. */
+/**
+ * exact_multiply, exact_divide and exact_add on the bits of float32; normal_multiply where nothing is subnormal.
+ * A subnormal term of a sum may count as 0.
+ */
 export function exactArithmetic(params: Params): string {
   params.add('nothing', 0);
+  const normal = 'uint normal_multiply(uint p, uint q) { return opaque(uintBitsToFloat(p) * uintBitsToFloat(q)); }\n';
   const add = 'uint exact_add(uint p, uint q) { return opaque(uintBitsToFloat(p) + uintBitsToFloat(q)); }\n';
-  return OPAQUE + PACK + MULTIPLY + DIVIDE + add;
+  return OPAQUE + PACK + MULTIPLY + DIVIDE + normal + add;
 }
