@@ -77,6 +77,9 @@ export function onDevice<T>(device: DeviceRef | null, f: () => T): T {
   }
 }
 
+/** Backends whose factories answer at once. */
+const SYNCHRONOUS: readonly string[] = ['cpu', 'webgl', 'tensorflow'];
+
 /** Makes sure a backend is ready to run kernels, without leaving it current. */
 function useBackend(name: string): void {
   const engine = internals();
@@ -87,9 +90,9 @@ function useBackend(name: string): void {
       received: name,
     });
   }
-  // Starts it where that is possible at once; one that starts asynchronously goes on in the background, the current backend untouched.
-  const instance = tf.engine().findBackend(name) as object | null | undefined;
-  if (instance === null || instance === undefined) {
+  // tf.js refuses every op while a backend starts asynchronously, so only those are started here that start at once.
+  const instance = name in engine.registry || SYNCHRONOUS.includes(name) ? (tf.engine().findBackend(name) as object | null) : null;
+  if (instance === null) {
     throw new DeviceError({
       where: `device '${name}'`,
       expected: 'a backend that has started',
