@@ -113,3 +113,14 @@ function isSoftware(backend: WebGPUBackendLike): boolean {
 export function asWebGPU(backend: unknown): WebGPUBackendLike {
   return backend as WebGPUBackendLike;
 }
+
+/** `made`, once `f` has run; where `f` throws, `made` is disposed. */
+export function orDispose<T extends TensorInfo>(backend: WebGPUBackendLike, made: T, f: () => void): T {
+  try {
+    f();
+  } catch (error) {
+    backend.disposeData(made.dataId);
+    throw error;
+  }
+  return made;
+}

@@ -62,7 +62,11 @@ export class Health {
     const {backend} = this;
     const {device} = backend;
     device.lost.then((info) => this.fail(lostError(info)));
-    device.addEventListener?.('uncapturederror', (event) => this.fail(uncapturedError((event as GPUUncapturedErrorEvent).error)));
+    device.addEventListener?.('uncapturederror', (event) => {
+      const error = uncapturedError((event as GPUUncapturedErrorEvent).error);
+      // What a check in progress has to say is nearer to the cause.
+      this.check(Promise.all(this.checks).then(() => Promise.reject(error)));
+    });
     const read = backend.read.bind(backend);
     backend.read = async (dataId) => {
       // What is on the host is as good as ever.

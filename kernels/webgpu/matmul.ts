@@ -4,7 +4,7 @@ import type {Activation} from '../activation.js';
 import type {QuantizedMatMulAttrs} from '../attributes.js';
 import {chooseWebGPU, WEBGPU_VARIANTS, type WebGPUChoice, type WebGPUVariant} from '../choose.js';
 import {sectionsOf, type WeightLayout} from '../layout.js';
-import {asWebGPU, type DeviceProfile, profileOf, type WebGPUBackendLike} from './backend.js';
+import {asWebGPU, type DeviceProfile, orDispose, profileOf, type WebGPUBackendLike} from './backend.js';
 import {chunkingOf} from './chunk.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
@@ -48,8 +48,8 @@ function recordPrepare(
   if (plan.prepare === null) return null;
   const {shader, params, stride, steps} = plan.prepare;
   const rows = x.shape[0] as number;
-  const prepared = backend.makeTensorInfo([rows, stride], 'float32');
   checkBinding(backend, 'QuantizedMatMul: prepared x', rows * stride * 4);
+  const prepared = backend.makeTensorInfo([rows, stride], 'float32');
   const uniforms = params.bytes({rows, words_base: base, order_start: sectionsOf(layout).order.start});
   const bindings = [{buffer: bufferOf(backend, prepared)}, wordsBinding, {buffer: bufferOf(backend, x)}];
   const grid = fold(Math.ceil((rows * steps) / PREPARE_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
@@ -100,8 +100,7 @@ export function multiply(backend: WebGPUBackendLike, variant: WebGPUVariant, pro
   checkIndexRange('QuantizedMatMul', shape);
   const plan = planFor(product.layout, variant, profileOf(backend), shape[0] as number, product.bias !== undefined, activation);
   const out = backend.makeTensorInfo(shape, 'float32');
-  recordProduct(backend, plan, product, out);
-  return out;
+  return orDispose(backend, out, () => recordProduct(backend, plan, product, out));
 }
 
 export const quantizedMatMul: KernelFunc = ({inputs, backend: given, attrs}) => {

@@ -3,7 +3,7 @@ import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
 import {rowOutside} from '../rows.js';
-import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
+import {asWebGPU, orDispose, profileOf, type WebGPUBackendLike} from './backend.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
@@ -94,6 +94,5 @@ export const unpackWeight: KernelFunc = ({inputs, backend: given, attrs}) => {
   checkIndexRange('UnpackWeight', shape);
   verifyOnce(backend, 'unpack');
   const out = backend.makeTensorInfo(shape, 'float32');
-  recordUnpack(backend, layout, inputs.words as TensorInfo, out, rowStart, rowEnd, rows);
-  return out;
+  return orDispose(backend, out, () => recordUnpack(backend, layout, inputs.words as TensorInfo, out, rowStart, rowEnd, rows));
 };
