@@ -11,6 +11,9 @@ export function recordsGradients(): boolean {
   return (tf.engine() as unknown as {isTapeOn(): boolean}).isTapeOn();
 }
 
+/** Far below 0 these activations are 0, and minus infinity times 0 is not. */
+const aboveMinus = (h: tf.Tensor) => tf.maximum(h, -1e4);
+
 /** act(h) in tf.js ops. */
 export function activateTensor(activation: Activation, h: tf.Tensor): tf.Tensor {
   switch (activation) {
@@ -20,13 +23,18 @@ export function activateTensor(activation: Activation, h: tf.Tensor): tf.Tensor 
       return tf.tanh(h);
     case 'sigmoid':
       return tf.sigmoid(h);
-    case 'silu':
-      return tf.mul(h, tf.sigmoid(h));
-    case 'gelu':
-      return tf.mul(tf.mul(0.5, h), tf.add(1, tf.erf(tf.mul(h, Math.SQRT1_2))));
+    case 'silu': {
+      const x = aboveMinus(h);
+      return tf.mul(x, tf.sigmoid(x));
+    }
+    case 'gelu': {
+      const x = aboveMinus(h);
+      return tf.mul(tf.mul(0.5, x), tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2))));
+    }
     case 'gelu_tanh': {
-      const inner = tf.mul(h, tf.add(1, tf.mul(0.044715, tf.square(h))));
-      return tf.mul(tf.mul(0.5, h), tf.add(1, tf.tanh(tf.mul(0.7978845608028654, inner))));
+      const x = aboveMinus(h);
+      const inner = tf.mul(x, tf.add(1, tf.mul(0.044715, tf.square(x))));
+      return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(tf.mul(0.7978845608028654, inner))));
     }
   }
 }
