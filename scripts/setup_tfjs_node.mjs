@@ -98,15 +98,19 @@ export function setupTfjsNode({package: name, wheel, cache, force = false}) {
   return true;
 }
 
+/** The package and the wheel of the CI, where the environment names no other wheel or cache. → whether there was anything to do */
+export function setupFromEnvironment(more = {}) {
+  const wheel = process.env.TFJS_LINEAR_TENSORFLOW_WHEEL ?? WHEEL;
+  const cache = process.env.TFJS_LINEAR_CACHE ?? CACHE;
+  const wanted = {package: PACKAGE, wheel, cache, ...more};
+  const built = setupTfjsNode(wanted);
+  console.log(`${wanted.package}: ${built ? 'built' : 'is built'} against ${wanted.wheel}`);
+  return built;
+}
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const {values: options} = parseArgs({
-    options: {
-      package: {type: 'string', default: PACKAGE},
-      wheel: {type: 'string', default: process.env.TFJS_LINEAR_TENSORFLOW_WHEEL ?? WHEEL},
-      cache: {type: 'string', default: process.env.TFJS_LINEAR_CACHE ?? CACHE},
-      force: {type: 'boolean', default: false},
-    },
+    options: {package: {type: 'string'}, wheel: {type: 'string'}, cache: {type: 'string'}, force: {type: 'boolean'}},
   });
-  const built = setupTfjsNode(options);
-  console.log(`${options.package}: ${built ? 'built' : 'is built'} against ${options.wheel}`);
+  setupFromEnvironment(options);
 }

@@ -1,41 +1,23 @@
 /** Backend 'tensorflow' (tfjs-node, tfjs-node-gpu): our add-on's kernels where it is loaded and no GPU is used, else stock TensorFlow ops. */
-import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
-import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {type KernelFunc, type NamedAttrMap, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
+import {
+  FP8_QUANTIZE,
+  FP8_SCALED_MATMUL,
+  QUANTIZED_MATMUL,
+  type QuantizedMatMulAttrs,
+  UNPACK_WEIGHT,
+  type UnpackWeightAttrs,
+} from '../attributes.js';
+import type {ScaledMatMulAttrs} from '../fp8_matmul.js';
+import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
+import type {QuantizeAttrs} from '../input_quantization.js';
 import {rowOutside} from '../rows.js';
 import type {NodeBackend} from './backend.js';
 import {chooseNative} from './choose.js';
-import {composedMatMul, composedUnpack} from './composed/index.js';
-import {type Native, nativeMatMul, nativeUnpack} from './native.js';
-
-/**
- * What answers, for tests and comparisons: 'auto', 'composed' (stock ops), 'composed_device' (stock ops, words held as a GPU's are), an
- * instruction set of the add-on, or one with '_rows' or '_panels' after it.
- */
-export const TENSORFLOW_VARIANT_FLAG = 'TFJS_LINEAR_TENSORFLOW_VARIANT';
-
-let native: Native | null = null;
-
-/** Every variant of this process. */
-export function tensorflowVariants(): string[] {
-  const sets = native?.instructionSets ?? [];
-  return ['composed', 'composed_device', ...sets.flatMap((name) => [`${name}_rows`, `${name}_panels`])];
-}
-
-interface Way {
-  /** Place of the instruction set, or null for stock ops. */
-  readonly instructions: number | null;
-  readonly forced: 'rows' | 'panels' | null;
-  readonly onDevice: boolean;
-}
-
-function wayFor(backend: NodeBackend): Way {
-  const flag = env().get(TENSORFLOW_VARIANT_FLAG) as unknown as string;
-  const onDevice = backend.isUsingGpuDevice || flag === 'composed_device';
-  if (native === null || backend.isUsingGpuDevice || flag.startsWith('composed')) return {instructions: null, forced: null, onDevice};
-  const [name, shape] = flag.split('_');
-  const place = native.instructionSets.indexOf(name as string);
-  return {instructions: Math.max(0, place), forced: shape === 'rows' || shape === 'panels' ? shape : null, onDevice};
-}
+import {composedMatMul, composedQuantize, composedUnpack, roundToBfloat16} from './composed/index.js';
+import {gatedActivation, rmsNorm} from './fused.js';
+import {type Native, nativeMatMul, nativeQuantize, nativeUnpack} from './native.js';
+import {useAddOn, wayFor} from './way.js';
 
 export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
   const node = backend as unknown as NodeBackend;
@@ -61,10 +43,46 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   return nativeUnpack(node, words, rows, unpackAttrs, instructions);
 };
 
-/** Registers both kernels. `loaded`: the add-on, where there is one. */
+export const fp8Quantize: KernelFunc = ({inputs, backend, attrs}) => {
+  const node = backend as unknown as NodeBackend;
+  const quantize = attrs as unknown as QuantizeAttrs;
+  const {x, scale} = inputs as {x: TensorInfo; scale?: TensorInfo};
+  const {instructions} = wayFor(node);
+  if (instructions !== null) return nativeQuantize(node, x, scale, quantize, instructions);
+  return (['out', 'scales'] as const).map((want) => composedQuantize(node, x, scale, quantize, want));
+};
+
+/** x rounded, times the packed weight, rounded to bfloat16 where asked. */
+export const fp8ScaledMatMul: KernelFunc = ({inputs, backend, attrs}) => {
+  const node = backend as unknown as NodeBackend;
+  const {quantize, bfloat16Output, ...matMulAttrs} = attrs as unknown as ScaledMatMulAttrs;
+  const {x, scale, ...rest} = inputs as {x: TensorInfo; scale?: TensorInfo; words: TensorInfo; bias?: TensorInfo};
+  const rounded = roundedInput(node, x, scale, {...quantize, values: true});
+  const y = quantizedMatMul({inputs: {...rest, x: rounded}, backend, attrs: matMulAttrs as unknown as NamedAttrMap}) as TensorInfo;
+  node.disposeData(rounded.dataId);
+  if (!bfloat16Output) return y;
+  const out = roundToBfloat16(node, y);
+  node.disposeData(y.dataId);
+  return out;
+};
+
+function roundedInput(node: NodeBackend, x: TensorInfo, scale: TensorInfo | undefined, attrs: QuantizeAttrs): TensorInfo {
+  const {instructions} = wayFor(node);
+  if (instructions === null) return composedQuantize(node, x, scale, attrs, 'out');
+  const [out, scales] = nativeQuantize(node, x, scale, attrs, instructions) as [TensorInfo, TensorInfo];
+  node.disposeData(scales.dataId);
+  return out;
+}
+
+export {chosenVariant, TENSORFLOW_VARIANT_FLAG, tensorflowVariants} from './way.js';
+
+/** Registers the kernels. `loaded`: the add-on, where there is one. */
 export function registerTensorflowKernels(loaded: Native | null = null, backendName = 'tensorflow'): void {
-  native = loaded;
-  env().registerFlag(TENSORFLOW_VARIANT_FLAG, () => 'auto' as unknown as boolean);
+  useAddOn(loaded);
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
+  registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
+  registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: fp8ScaledMatMul});
+  registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
+  registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
 }

@@ -2,12 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {activate} from '../../kernels/activation.js';
 import {RowReader} from '../../kernels/cpu/row.js';
-import {WASM_VARIANTS} from '../../kernels/wasm/choose.js';
-import {WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
 import {partsOf} from '../../kernels/words.js';
 import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
+import {variantsOf} from '../support/variants.js';
 import {type NamedWeight, randomWeights, randomX, seeded} from './layouts.js';
 
 const ACTIVATIONS: readonly (Activation | null)[] = [null, 'silu', 'gelu', 'gelu_tanh', 'relu', 'tanh', 'sigmoid'];
@@ -45,10 +44,8 @@ describe('kernels', () => {
   const dense = new Map(weights.map((w) => [w.name, unpacked(w)]));
 
   onEachBackend((backend) => {
-    const variants = backend === 'wasm' ? ['auto', ...WASM_VARIANTS] : ['auto'];
-    afterEach(() => {
-      if (backend === 'wasm') tf.env().set(WASM_VARIANT_FLAG, 'auto' as unknown as boolean);
-    });
+    const variants = variantsOf(backend);
+    afterEach(() => variants.force(null));
 
     for (const named of weights) {
       const {layout, words, name} = named;
@@ -74,9 +71,9 @@ describe('kernels', () => {
         weight.dispose();
       });
 
-      for (const variant of variants) {
+      for (const variant of ['auto', ...variants.names]) {
         it(`multiplies ${name}, ${variant}`, async () => {
-          if (backend === 'wasm') tf.env().set(WASM_VARIANT_FLAG, variant as unknown as boolean);
+          variants.force(variant === 'auto' ? null : variant);
           const weight = QuantizedWeight.fromWords(layout, words.slice());
           const random = seeded(n * k);
           const biasValues = Float32Array.from({length: n}, () => random() * 4 - 2);
@@ -88,7 +85,7 @@ describe('kernels', () => {
             const plain = ops.quantizedMatMul(xt, weight);
             const fused = ops.quantizedMatMul(xt, weight, {bias, activation: act});
             const exact = ops.quantizedMatMul(xt, weight, {bias, inputPrecision: 'float32'});
-            const bound = backend === 'wasm' && !variant.includes('float32') ? 1e-4 : 1e-6;
+            const {bound} = variants.choose(layout, m, 'auto');
             const norms = magnitudes(x, expected, m, n, k);
             expect(rowErrors(await plain.data(), product(x, expected, m, n, k, null, null), n, norms)).toBeLessThan(bound);
             // y holds the bias too, in float32.

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import {IN_BROWSER} from './environment.js';
 
 /** The backends that every kernel spec runs on. A run of others (npm run test:tensorflow) names them before it loads the specs. */
-export const BACKENDS: readonly string[] = (globalThis as {tflBackends?: string[]}).tflBackends ?? (IN_BROWSER ? ['cpu', 'wasm', 'webgl'] : ['cpu', 'wasm']);
+export const BACKENDS: readonly string[] =
+  (globalThis as {tflBackends?: string[]}).tflBackends ?? (IN_BROWSER ? ['cpu', 'wasm', 'webgl'] : ['cpu', 'wasm']);
 
 /**
  * Declares the specs of `define` once a backend, each with that backend set before it. Set it nowhere else in them: a `beforeAll` inside runs

@@ -3,6 +3,8 @@ import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import {WEBGPU_VARIANTS} from '../../kernels/choose.js';
 import type {WeightLayout} from '../../kernels/layout.js';
+import type {NodeBackend} from '../../kernels/tensorflow/backend.js';
+import {chosenVariant, TENSORFLOW_VARIANT_FLAG, tensorflowVariants} from '../../kernels/tensorflow/index.js';
 import {chooseWasm, WASM_VARIANTS} from '../../kernels/wasm/choose.js';
 import {forcedVariant as forcedWasm, WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
 import {chooseWebgl} from '../../kernels/webgl/choose.js';
@@ -60,6 +62,16 @@ const VARIANTS: Readonly<Record<string, Variants>> = {
   },
 };
 
+/** The add-on's instruction sets are known only once it is loaded. */
+const tensorflow = (): Variants => ({
+  names: tensorflowVariants(),
+  force: forceBy(TENSORFLOW_VARIANT_FLAG),
+  choose: (layout, rows, precision) => {
+    const {variant, reason, integers} = chosenVariant(tf.backend() as unknown as NodeBackend, layout, rows, precision);
+    return {variant, reason, bound: integers ? 1e-4 : 1e-6};
+  },
+});
+
 export function variantsOf(backend: string): Variants {
-  return VARIANTS[backend] ?? plain;
+  return backend === 'tensorflow' ? tensorflow() : (VARIANTS[backend] ?? plain);
 }

@@ -1,20 +1,21 @@
-/** QuantizedMatMul and UnpackWeight as compositions of stock TensorFlow ops: on any tfjs-node, and on a GPU. */
-import * as tf from '@tensorflow/tfjs';
-import type {Activation} from '../../activation.js';
+/** The kernels as compositions of stock TensorFlow ops: on any tfjs-node, and on a GPU. */
+import type {TensorInfo} from '@tensorflow/tfjs';
 import type {QuantizedMatMulAttrs, UnpackWeightAttrs} from '../../attributes.js';
-import {activateTensor} from '../../gradients.js';
+import type {QuantizeAttrs} from '../../input_quantization.js';
 import {type NodeBackend, outputOf} from '../backend.js';
+import {activate} from './fused.js';
 import {Ops} from './ops.js';
+import {quantized, rounded} from './quantize.js';
 import {orderOf, rowsInOrder, slabRows, slabs, storedRows} from './unpack.js';
 import {wordsAsFloats} from './words.js';
 
 /** x [M, K], words [L], bias [R] or none -> act(x . W^T + bias) [M, R]. Error as float32's own. */
 export function composedMatMul(
   backend: NodeBackend,
-  {x, words, bias}: {x: tf.TensorInfo; words: tf.TensorInfo; bias?: tf.TensorInfo},
+  {x, words, bias}: {x: TensorInfo; words: TensorInfo; bias?: TensorInfo},
   {layout, rowStart, rowEnd, activation}: QuantizedMatMulAttrs,
   onDevice: boolean,
-): tf.TensorInfo {
+): TensorInfo {
   const y = Ops.scope(backend, (ops) => {
     const bits = wordsAsFloats(ops, words, onDevice);
     const given = ops.tensor(x);
@@ -23,29 +24,20 @@ export function composedMatMul(
       ops.inner((inner) => inner.matMulTransposed(stored, storedRows(inner, layout, bits, rows))),
     );
     const product = ops.concat(parts, 1);
-    return bias === undefined ? product : ops.binary('AddV2', product, ops.tensor(bias));
+    const sum = bias === undefined ? product : ops.binary('AddV2', product, ops.tensor(bias));
+    return activation === null ? sum : activate(ops, activation, sum);
   });
-  const linear = outputOf(backend, y);
-  if (activation === null) return linear;
-  return activated(activation, linear);
-}
-
-/** act(h) in tf.js ops; h is freed. A tensor that the engine counts and disposes like any. */
-function activated(activation: Activation, h: tf.TensorInfo): tf.TensorInfo {
-  const linear = tf.engine().makeTensorFromTensorInfo(h);
-  const active = tf.tidy(() => activateTensor(activation, linear));
-  linear.dispose();
-  return active;
+  return outputOf(backend, y);
 }
 
 /** words [L] -> rows rowStart..rowEnd, or the `chosen` of them (counted from rowStart), float32 [R, K]. */
 export function composedUnpack(
   backend: NodeBackend,
-  words: tf.TensorInfo,
+  words: TensorInfo,
   chosen: readonly number[] | null,
   {layout, rowStart, rowEnd}: UnpackWeightAttrs,
   onDevice: boolean,
-): tf.TensorInfo {
+): TensorInfo {
   const out = Ops.scope(backend, (ops) => {
     const bits = wordsAsFloats(ops, words, onDevice);
     const step = slabRows(layout.inDim, onDevice);
@@ -58,4 +50,26 @@ export function composedUnpack(
     return ops.concat(parts, 0);
   });
   return outputOf(backend, out);
+}
+
+/** x [M, K], scale [1] or one an entry, or none for dynamic ones -> codes int32 (or numbers float32) [M, K], or the scales. */
+export function composedQuantize(
+  backend: NodeBackend,
+  x: TensorInfo,
+  scale: TensorInfo | undefined,
+  attrs: QuantizeAttrs,
+  want: 'out' | 'scales',
+): TensorInfo {
+  return outputOf(
+    backend,
+    Ops.scope(backend, (ops) => quantized(ops, ops.tensor(x), scale === undefined ? null : ops.tensor(scale), attrs, want)),
+  );
+}
+
+/** y rounded to bfloat16 and held as float32; what is too large saturates. */
+export function roundToBfloat16(backend: NodeBackend, y: TensorInfo): TensorInfo {
+  return outputOf(
+    backend,
+    Ops.scope(backend, (ops) => rounded(ops, 'bfloat16', ops.tensor(y))),
+  );
 }

@@ -83,7 +83,7 @@ export function floatNumbers(ops: Ops, float: Exclude<FloatType, 'float32'>, wor
   const fnuz = float === 'float8_e4m3fnuz';
   const magnitude = fnuz ? wide : ops.binary('BitwiseAnd', wide, ops.scalar(127, DTYPE.int16));
   const unreal = ops.binary('Equal', magnitude, ops.scalar(fnuz ? -128 : 127, DTYPE.int16));
-  return ops.replace(unreal, Number.NaN, halves(ops, moved, fnuz ? 128 : 256));
+  return ops.select(unreal, ops.scalar(Number.NaN), halves(ops, moved, fnuz ? 128 : 256));
 }
 
 /**

@@ -7,6 +7,21 @@ const flag = (name: string, value: boolean): Attribute => ({name, type: ATTRIBUT
 
 export const sizeOf = (h: {shape: readonly number[]}) => h.shape.reduce((a, b) => a * b, 1);
 
+type Binary =
+  | 'AddV2'
+  | 'Sub'
+  | 'Mul'
+  | 'RealDiv'
+  | 'Maximum'
+  | 'Minimum'
+  | 'BitwiseAnd'
+  | 'BitwiseOr'
+  | 'LeftShift'
+  | 'RightShift'
+  | 'Equal'
+  | 'Less'
+  | 'Greater';
+
 export class Ops {
   private readonly owned = new Set<number>();
 
@@ -57,9 +72,13 @@ export class Ops {
     return this.own({id: this.backend.binding.createTensor(shape, DTYPE.float32, data), shape, dtype: DTYPE.float32});
   }
 
-  /** A float32 number as a scalar of another dtype. */
+  /** A number as a scalar; exact where the dtype holds it. */
   scalar(value: number, dtype: number = DTYPE.float32): Handle {
-    return this.cast(this.floats([value], []), dtype);
+    const near = Math.fround(value);
+    const scalar = this.cast(this.floats([near], []), dtype);
+    // What a float32 leaves of a float64; infinity and NaN leave nothing.
+    const rest = dtype === DTYPE.float64 ? value - near : 0;
+    return rest === 0 || Number.isNaN(rest) ? scalar : this.binary('AddV2', scalar, this.scalar(rest, dtype));
   }
 
   /** The same bits as another dtype; a width change adds or takes a last dimension. */
@@ -88,17 +107,40 @@ export class Ops {
   }
 
   /** An element-wise op with broadcasting. */
-  binary(
-    name: 'AddV2' | 'Sub' | 'Mul' | 'RealDiv' | 'BitwiseAnd' | 'BitwiseOr' | 'LeftShift' | 'RightShift' | 'Equal',
-    a: Handle,
-    b: Handle,
-  ): Handle {
+  binary(name: Binary, a: Handle, b: Handle): Handle {
     return this.run(name, [type('T', a.dtype)], [a, b]);
   }
 
-  /** Where `condition` is true, the number `value`; elsewhere `h`. */
-  replace(condition: Handle, value: number, h: Handle): Handle {
-    return this.run('SelectV2', [type('T', h.dtype)], [condition, this.scalar(value, h.dtype), h]);
+  unary(name: 'Abs' | 'Round' | 'IsNan' | 'Relu' | 'Tanh' | 'Sigmoid' | 'Erf' | 'Rsqrt', h: Handle): Handle {
+    return this.run(name, [type('T', h.dtype)], [h]);
+  }
+
+  /** a where `condition` is true, b elsewhere. */
+  select(condition: Handle, a: Handle, b: Handle): Handle {
+    return this.run('SelectV2', [type('T', b.dtype)], [condition, a, b]);
+  }
+
+  /** The largest entry along an axis, which stays with length 1. */
+  max(h: Handle, axis: number): Handle {
+    return this.reduce('Max', h, axis);
+  }
+
+  mean(h: Handle, axis: number): Handle {
+    return this.reduce('Mean', h, axis);
+  }
+
+  private reduce(name: string, h: Handle, axis: number): Handle {
+    return this.run(name, [type('T', h.dtype), type('Tidx', DTYPE.int32), flag('keep_dims', true)], [h, this.integers([axis])]);
+  }
+
+  broadcast(h: Handle, shape: readonly number[]): Handle {
+    return this.run('BroadcastTo', [type('T', h.dtype), type('Tidx', DTYPE.int32)], [h, this.integers(shape)]);
+  }
+
+  /** A matrix with columns of zeros after its last. */
+  padColumns(h: Handle, columns: number): Handle {
+    const more = this.integers([0, 0, 0, columns - (h.shape[1] as number)], [2, 2]);
+    return this.run('Pad', [type('T', h.dtype), type('Tpaddings', DTYPE.int32)], [h, more]);
   }
 
   /** Position of each entry in a permutation. */

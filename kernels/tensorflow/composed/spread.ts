@@ -94,12 +94,7 @@ export function levelsSpread(
 export function zeroSpread(ops: Ops, layout: WeightLayout, words: Handle, rows: Rows, dtype: number): Spread | null {
   const {zero, planes, inDim} = layout;
   if (zero.kind === 'none') return null;
-  if (zero.kind === 'constant') {
-    // Through int32 parts: a float32 scalar would round what 32-bit codes have as their zero.
-    const low = zero.value % 65536;
-    const high = ops.binary('Mul', ops.scalar((zero.value - low) / 65536, dtype), ops.scalar(65536, dtype));
-    return {value: ops.reshape(ops.binary('AddV2', high, ops.scalar(low, dtype)), [1, 1]), columns: inDim};
-  }
+  if (zero.kind === 'constant') return {value: ops.reshape(ops.scalar(zero.value, dtype), [1, 1]), columns: inDim};
   const {zeros, zeroPlaneStarts} = sectionsOf(layout);
   const [gr, gc] = zero.grid.shape;
   const wanted = gridRows(zero.grid, rows);

@@ -3,7 +3,6 @@
 #include <cmath>
 
 namespace tfl {
-namespace {
 
 double activate(Activation kind, double x) {
   const bool lowest = x == -HUGE_VAL;
@@ -25,8 +24,6 @@ double activate(Activation kind, double x) {
   }
   return x;
 }
-
-}  // namespace
 
 void finish(const Product& p, int begin, int end) {
   if (!p.bias && p.activation == Activation::kNone) return;

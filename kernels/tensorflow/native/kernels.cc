@@ -23,12 +23,6 @@ struct Kernel {
   const Isa* isa;
 };
 
-void fail(void* context, const std::string& why) {
-  Status status;
-  tf.SetStatus(status.handle, kTfInvalidArgument, why.c_str());
-  tf.OpKernelContext_Failure(context, status.handle);
-}
-
 float small_float(int code, int exponent_bits, int mantissa_bits, int bias, bool fnuz) {
   const int exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1), mantissa = code & ((1 << mantissa_bits) - 1);
   if (fnuz ? code == 128 : exponent_bits == 4 ? (code & 127) == 127 : exponent == 31 && mantissa != 0) return NAN;
@@ -55,33 +49,21 @@ const float* numbers_of(Decode decode) {
 bool is_float8(Decode d) { return d >= Decode::kE4m3 && d <= Decode::kE5m2Fnuz; }
 
 // Reads the attributes. Null, with TensorFlow told, where they are not what this build expects.
-Kernel* create(void* construction, size_t call_fields) {
+Kernel* create(void* construction, int call_fields) {
   Status status;
   auto kernel = std::make_unique<Kernel>();
-  int32_t call_size = 0, layout_size = 0, table_size = 0, unused = 0;
-  tf.OpKernelConstruction_GetAttrSize(construction, "call", &call_size, &unused, status.handle);
-  if (status.ok()) tf.OpKernelConstruction_GetAttrSize(construction, "layout", &layout_size, &unused, status.handle);
-  if (status.ok()) tf.OpKernelConstruction_GetAttrSize(construction, "table", &table_size, &unused, status.handle);
-  if (status.ok() && (size_t(call_size) != call_fields || layout_size != kLayoutFields || (table_size != 0 && table_size != 16))) {
-    tf.SetStatus(status.handle, kTfInvalidArgument, "the add-on was built for another version of this package: run 'npm run build:native'");
-  }
-  if (status.ok()) {
-    kernel->call.resize(call_fields);
-    tf.OpKernelConstruction_GetAttrInt32List(construction, "call", kernel->call.data(), call_size, status.handle);
-  }
-  if (status.ok()) {
-    std::vector<int32_t> fields(kLayoutFields);
-    tf.OpKernelConstruction_GetAttrInt32List(construction, "layout", fields.data(), layout_size, status.handle);
-    std::memcpy(&kernel->layout, fields.data(), sizeof(Layout));
-  }
-  if (status.ok() && table_size) tf.OpKernelConstruction_GetAttrFloatList(construction, "table", kernel->table, table_size, status.handle);
+  kernel->call.resize(call_fields);
+  std::vector<int32_t> fields(kLayoutFields);
+  read_list(construction, "call", kernel->call.data(), call_fields, status);
+  read_list(construction, "layout", fields.data(), kLayoutFields, status);
+  if (list_size(construction, "table", status) != 0) read_list(construction, "table", kernel->table, 16, status);
   if (!status.ok()) {
     tf.OpKernelConstruction_Failure(construction, status.handle);
     return nullptr;
   }
+  std::memcpy(&kernel->layout, fields.data(), sizeof(Layout));
   if (is_float8(kernel->layout.decode)) kernel->decoded = numbers_of(kernel->layout.decode);
-  const std::vector<const Isa*> sets = instruction_sets();
-  kernel->isa = sets[std::min(size_t(kernel->call[0]), sets.size() - 1)];
+  kernel->isa = instruction_set(kernel->call[0]);
   return kernel.release();
 }
 
@@ -96,23 +78,7 @@ Weight weight_of(const Kernel& kernel, const Input& words) {
   return w;
 }
 
-class Output {
- public:
-  Output(void* context, int64_t rows, int64_t columns, const Status& status) {
-    const int64_t dims[2] = {rows, columns};
-    tensor_ = tf.AllocateOutput(context, 0, kTfFloat, dims, 2, size_t(rows * columns) * sizeof(float), status.handle);
-  }
-  Output(const Output&) = delete;
-  ~Output() {
-    if (tensor_) tf.DeleteTensor(tensor_);
-  }
-  float* data() const { return static_cast<float*>(tf.TensorData(tensor_)); }
-
- private:
-  void* tensor_;
-};
-
-constexpr size_t kProductFields = 7, kUnpackFields = 5;
+constexpr int kProductFields = 7, kUnpackFields = 5;
 
 // Columns of y handed out at a time: whole panels of every instruction set.
 constexpr int kColumnStep = 64;
@@ -170,7 +136,7 @@ void compute_product(void* opaque, void* context) {
   const int64_t columns = p.end - p.begin, in_dim = kernel.layout.in_dim;
   if (x.rank() != 2 || x.dim(1) != in_dim || words.rank() != 1) return fail(context, "QuantizedMatMul: x or words do not fit the layout");
   if (kernel.call[6] && (bias.rank() != 1 || bias.dim(0) != columns)) return fail(context, "QuantizedMatMul: bias does not fit the layout");
-  Output y(context, x.dim(0), columns, status);
+  Output y(context, 0, kTfFloat, {x.dim(0), columns}, status);
   if (!status.ok()) return tf.OpKernelContext_Failure(context, status.handle);
   p.weight = weight_of(kernel, words);
   p.bias = kernel.call[6] ? bias.data<float>() : nullptr;
@@ -201,7 +167,7 @@ void compute_unpack(void* opaque, void* context) {
   for (int64_t i = 0; chosen && i < count; i++) {
     if (list[i] < 0 || list[i] >= end - begin) return fail(context, "UnpackWeight: a row outside the weight");
   }
-  Output out(context, count, kernel.layout.in_dim, status);
+  Output out(context, 0, kTfFloat, {count, kernel.layout.in_dim}, status);
   if (!status.ok()) return tf.OpKernelContext_Failure(context, status.handle);
   const Unpack u = {weight_of(kernel, words), kernel.call[1], begin, list, out.data()};
   share(int(count), 16, scratch_bytes(kernel.layout.in_dim), [&](int first, int last, char* s) { kernel.isa->unpack(u, first, last, s); });

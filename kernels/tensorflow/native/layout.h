@@ -80,6 +80,27 @@ struct Unpack {
   float* out;
 };
 
+// What x is rounded to, and which of its entries share a scale: all, those of a row or of a block of columns of it, or those of a column (kRow:
+// one row of scales).
+enum class SmallKind : int32_t { kInteger, kBfloat, kFloat };
+enum class Sharing : int32_t { kTensor, kColumn, kRow, kBlock };
+struct SmallType {
+  SmallKind kind;
+  int32_t mantissa_bits, bias, nan, sign_bit, has_nan, fnuz;
+  float max;
+};
+
+// Rounding of x [rows, columns] to `out`: codes int32, or (values) numbers times scale float32.
+struct Quantize {
+  SmallType type;
+  Sharing sharing;
+  int32_t block, reciprocal, values;
+  int32_t columns;
+  const float* x;
+  const float *scales, *inverses;
+  void* out;
+};
+
 constexpr int kChunk = 128;  // columns expanded at a time; every block divides it
 
 // The kernels of one instruction set. `scratch` has scratch_bytes() bytes, aligned to 64.
@@ -91,6 +112,8 @@ struct Isa {
   // Columns begin..end of y, counted from the product's begin.
   void (*multiply)(const Product&, int begin, int end, char* scratch);
   void (*unpack)(const Unpack&, int begin, int end, char* scratch);
+  void (*quantize)(const Quantize&, int begin, int end);
+  void (*largest)(const Quantize&, int rows, float* amax);
 };
 
 constexpr int kMaxRows = 128;  // rows of x prepared and multiplied at a time

@@ -1,5 +1,7 @@
 #include "ops.h"
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "tf_api.h"
 
@@ -8,18 +10,22 @@ namespace {
 
 struct OpSpec {
   const char* name;
-  std::vector<const char*> inputs, attributes;
+  std::vector<const char*> inputs, outputs, attributes;
   void* (*create)(void*);
   void (*compute)(void*, void*);
   void (*destroy)(void*);
 };
 
-const std::vector<const char*> kAttributes = {"call: list(int)", "layout: list(int)", "table: list(float)"};
-
 const std::vector<OpSpec>& ops() {
+  const std::vector<const char*> of_weight = {"call: list(int)", "layout: list(int)", "table: list(float)"};
   static const std::vector<OpSpec> list = {
-      {"TfjsLinearQuantizedMatMul", {"x: float", "words: int32", "bias: float"}, kAttributes, create_product, compute_product, destroy_product},
-      {"TfjsLinearUnpackWeight", {"words: int32", "rows: int32"}, kAttributes, create_unpack, compute_unpack, destroy_unpack},
+      {"TfjsLinearQuantizedMatMul", {"x: float", "words: int32", "bias: float"}, {"y: float"}, of_weight,
+       create_product, compute_product, destroy_product},
+      {"TfjsLinearUnpackWeight", {"words: int32", "rows: int32"}, {"y: float"}, of_weight, create_unpack, compute_unpack, destroy_unpack},
+      {"TfjsLinearFp8Quantize", {"x: float", "scale: float"}, {"out: type", "scales: float"},
+       {"type: type", "call: list(int)", "numbers: list(float)"}, create_quantize, compute_quantize, destroy_quantize},
+      {"TfjsLinearGatedActivation", {"x: float"}, {"y: float"}, {"call: list(int)"}, create_gated, compute_gated, destroy_fused},
+      {"TfjsLinearRmsNorm", {"x: float", "weight: float"}, {"y: float"}, {"numbers: list(float)"}, create_rms_norm, compute_rms_norm, destroy_fused},
   };
   return list;
 }
@@ -32,7 +38,7 @@ std::string register_op(const OpSpec& op) {
   void* definition = tf.NewOpDefinitionBuilder(op.name);
   for (const char* attribute : op.attributes) tf.OpDefinitionBuilderAddAttr(definition, attribute);
   for (const char* input : op.inputs) tf.OpDefinitionBuilderAddInput(definition, input);
-  tf.OpDefinitionBuilderAddOutput(definition, "y: float");
+  for (const char* output : op.outputs) tf.OpDefinitionBuilderAddOutput(definition, output);
   tf.OpDefinitionBuilderSetShapeInferenceFunction(definition, unknown_shape);
   tf.RegisterOpDefinition(definition, status.handle);  // takes the definition
   if (!status.ok()) return status.message();
@@ -53,6 +59,11 @@ std::vector<const Isa*> instruction_sets() {
     if (isa->supported()) here.push_back(isa);
   }
   return here;
+}
+
+const Isa* instruction_set(int place) {
+  static const std::vector<const Isa*> sets = instruction_sets();
+  return sets[std::min(size_t(place), sets.size() - 1)];
 }
 
 std::string register_ops() {

@@ -10,6 +10,9 @@ namespace tfl {
 // Instruction sets that this processor has, best first.
 std::vector<const Isa*> instruction_sets();
 
+// The one at a place of that list, the last one past it.
+const Isa* instruction_set(int place);
+
 // Registers ops and kernels once a process. Returns what went wrong, or "".
 std::string register_ops();
 

@@ -45,4 +45,37 @@ std::string find_tensorflow(const char* binding) {
   return missing;
 }
 
+void fail(void* context, const std::string& why) {
+  Status status;
+  tf.SetStatus(status.handle, kTfInvalidArgument, why.c_str());
+  tf.OpKernelContext_Failure(context, status.handle);
+}
+
+int list_size(void* construction, const char* name, const Status& status) {
+  int32_t size = 0, unused = 0;
+  if (status.ok()) tf.OpKernelConstruction_GetAttrSize(construction, name, &size, &unused, status.handle);
+  return size;
+}
+
+namespace {
+
+bool has_size(void* construction, const char* name, int count, const Status& status) {
+  const int size = list_size(construction, name, status);
+  if (!status.ok()) return false;
+  if (size == count) return true;
+  const char* why = "the add-on was built for another version of this package: run 'npm run build:native'";
+  tf.SetStatus(status.handle, kTfInvalidArgument, why);
+  return false;
+}
+
+}  // namespace
+
+void read_list(void* construction, const char* name, int32_t* out, int count, const Status& status) {
+  if (has_size(construction, name, count, status)) tf.OpKernelConstruction_GetAttrInt32List(construction, name, out, count, status.handle);
+}
+
+void read_list(void* construction, const char* name, float* out, int count, const Status& status) {
+  if (has_size(construction, name, count, status)) tf.OpKernelConstruction_GetAttrFloatList(construction, name, out, count, status.handle);
+}
+
 }  // namespace tfl

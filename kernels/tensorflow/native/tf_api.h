@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 namespace tfl {
@@ -40,7 +41,7 @@ struct TfApi {
 
 extern TfApi tf;
 
-constexpr int kTfFloat = 1;
+constexpr int kTfFloat = 1, kTfInt32 = 3;
 constexpr int kTfInvalidArgument = 3;
 
 // Fills `tf` from the library `binding` (tfjs_binding.node, loaded already) depends on. Returns what is missing, or "".
@@ -54,6 +55,15 @@ struct Status {
   bool ok() const { return tf.GetCode(handle) == 0; }
   std::string message() const { return tf.Message(handle); }
 };
+
+// Tells TensorFlow that a call's arguments do not fit.
+void fail(void* context, const std::string& why);
+
+// Attribute lists of a kernel under construction. `status` keeps the first failure; a list of another length than `count` is one.
+void read_list(void* construction, const char* name, int32_t* out, int count, const Status& status);
+void read_list(void* construction, const char* name, float* out, int count, const Status& status);
+// Its length.
+int list_size(void* construction, const char* name, const Status& status);
 
 // An input of an op, for the time of its computation.
 class Input {
@@ -69,6 +79,24 @@ class Input {
 
  private:
   void* tensor_ = nullptr;
+};
+
+// An output of an op, 4 bytes an element.
+class Output {
+ public:
+  Output(void* context, int i, int dtype, std::initializer_list<int64_t> dims, const Status& status) {
+    size_t bytes = 4;
+    for (int64_t d : dims) bytes *= size_t(d);
+    tensor_ = tf.AllocateOutput(context, i, dtype, dims.begin(), int(dims.size()), bytes, status.handle);
+  }
+  Output(const Output&) = delete;
+  ~Output() {
+    if (tensor_) tf.DeleteTensor(tensor_);
+  }
+  template <class T = float> T* data() const { return static_cast<T*>(tf.TensorData(tensor_)); }
+
+ private:
+  void* tensor_;
 };
 
 }  // namespace tfl
