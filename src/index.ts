@@ -60,7 +60,16 @@ export type {LayerFilter, QuantizeConfig, QuantizeOptions} from './quantize/opti
 export {quantizeModel} from './quantize/quantize_model.js';
 export type {QuantizedLayer, QuantizeReport, SkippedLayer} from './quantize/report.js';
 export type {QuantizeMode} from './quantize/round.js';
+export type {Balance} from './sharding/balance.js';
 export {allGather, allGatherAsync, allReduceSum, allReduceSumAsync, broadcast, broadcastAsync} from './sharding/collectives.js';
+export {type AdapterInfo, type DeviceInfo, listDevices} from './sharding/list_devices.js';
+export {
+  type DeviceReport,
+  type ManageOptions,
+  type ManagerReport,
+  ShardManager,
+  type ShardManagerOptions,
+} from './sharding/shard_manager.js';
 export type {ShardedWeight, ShardPlace} from './sharding/sharded_weight.js';
 export {type Cut, Segment, ShardingStrategy, type SplitOptions, type StrategyConfig, type StrategyKind} from './sharding/strategy.js';
 

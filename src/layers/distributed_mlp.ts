@@ -4,7 +4,7 @@ import {DeviceRef, onDevice} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import type {Held, LocalDevice} from '../sharding/device.js';
 import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from '../sharding/flow.js';
-import {LocalShard} from '../sharding/local_shard.js';
+import {type HostShard, LocalShard} from '../sharding/local_shard.js';
 import {putTogether} from '../sharding/pieces.js';
 import {emptyWords} from '../sharding/place.js';
 import {cutRecord} from '../sharding/record.js';
@@ -75,6 +75,14 @@ export class DistributedMLP extends MLP {
           ]
         : [['gate_up', this.gateUp]];
     return [...inside, ['down_proj', this.downProj] as [string, Linear]].map(([name, layer]) => [name, (layer as ShardedLinear).spread]);
+  }
+
+  /** Shard i of a projection lies on another device from here on; windows on it follow. Internal. */
+  moveShard(projection: string, i: number, device: LocalDevice, values: HostShard): void {
+    const core = this.spreadProjections.find(([name]) => name === projection)?.[1];
+    core?.moveShard(i, device, values);
+    if (projection !== 'gate_up') return;
+    for (const half of [this.gateProj, this.upProj]) (half as ShardedLinear).spread.followShard(i, device);
   }
 
   override forward(x: tf.Tensor): tf.Tensor {

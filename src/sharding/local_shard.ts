@@ -22,6 +22,11 @@ export class LocalShard extends LinearCore {
     return (this.isView ? 0 : this.weight.byteLength) + (this.bias === null ? 0 : this.bias.size * 4);
   }
 
+  /** Were its variables freed? */
+  get isGone(): boolean {
+    return this.weight instanceof QuantizedWeight ? this.weight.isDisposed : (this.weight as DenseWeight).tensor.isDisposed;
+  }
+
   /** float32 [rows, columns] on the shard's device. */
   unpack(): tf.Tensor2D {
     return onDevice(this.config.device, () =>

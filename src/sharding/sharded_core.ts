@@ -12,7 +12,7 @@ import type {LayerOrigin} from '../layers/origin.js';
 import {checkInput} from '../layers/shapes.js';
 import type {Held, LocalDevice} from './device.js';
 import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
-import {floats, type LocalShard} from './local_shard.js';
+import {floats, type HostShard, type LocalShard} from './local_shard.js';
 import {putTogether, takeRanges} from './pieces.js';
 import {biasOf, placeShards} from './place.js';
 import {cutRecord} from './record.js';
@@ -46,7 +46,7 @@ export class ShardedCore extends LinearCore {
     const shards = plan.shards ?? placeShards(config, plan.devices, cuts);
     const shardedWeight = new ShardedWeight(config.layout, [config.outDim, config.inDim], plan.strategy, cuts, shards);
     super({...bare, hasBias: config.hasBias, device: null, spread: shardedWeight});
-    this.plan = plan;
+    this.plan = {...plan, devices: [...plan.devices]};
     this.cuts = cuts;
     this.shards = shards;
     this.shardedWeight = shardedWeight;
@@ -103,6 +103,18 @@ export class ShardedCore extends LinearCore {
       const {rows, columns} = this.cuts[i] as Cut;
       return {device: this.deviceAt(i).name, rows, columns, byteLength: shard.byteLength};
     });
+  }
+
+  /** Shard i lies on another device from here on. Its values are given: the old device may be gone. */
+  moveShard(i: number, device: LocalDevice, values: HostShard): void {
+    (this.shards[i] as LocalShard).moveTo(device.ref, values);
+    this.followShard(i, device);
+  }
+
+  /** A window on another layer's shard i, which has moved. */
+  followShard(i: number, device: LocalDevice): void {
+    (this.shards[i] as LocalShard).config.device = device.ref;
+    (this.plan.devices as LocalDevice[])[i] = device;
   }
 
   deviceAt(i: number): LocalDevice {

@@ -1,0 +1,33 @@
+/** Devices by name, opened where that takes more than their name. */
+import * as tf from '@tensorflow/tfjs';
+import {createWebGPUBackend} from '../../kernels/webgpu/device.js';
+import {registeredBackends} from '../device.js';
+import {DeviceError} from '../errors.js';
+import {isStarted} from './transfer.js';
+
+/** Starts every backend, and opens webgpu devices that are not registered. The current backend stays. Throws DeviceError. */
+export async function openDevices(names: readonly string[], powerPreference?: GPUPowerPreference): Promise<void> {
+  const before = tf.getBackend();
+  try {
+    for (const name of new Set(names)) {
+      if (/^webgpu(:\d+)?$/.test(name) && !registeredBackends().includes(name)) {
+        await createWebGPUBackend({name, priority: 0, ...(powerPreference === undefined ? {} : {powerPreference})});
+      }
+      if (!isStarted(name)) await start(name);
+    }
+  } finally {
+    if (tf.getBackend() !== before) await tf.setBackend(before);
+  }
+}
+
+async function start(name: string): Promise<void> {
+  if (!registeredBackends().includes(name)) {
+    throw new DeviceError({
+      where: `device '${name}'`,
+      expected: `a registered backend: ${registeredBackends().join(', ')}`,
+      received: name,
+    });
+  }
+  if (await tf.setBackend(name)) return;
+  throw new DeviceError({where: `device '${name}'`, expected: 'a backend that starts', received: 'one that does not'});
+}
