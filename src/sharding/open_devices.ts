@@ -1,17 +1,17 @@
 /** Devices by name, opened where that takes more than their name. */
 import * as tf from '@tensorflow/tfjs';
-import {createWebGPUBackend} from '../../kernels/webgpu/device.js';
+import {createWebGPUBackend, type WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
 import {registeredBackends} from '../device.js';
 import {DeviceError} from '../errors.js';
 import {isStarted} from './transfer.js';
 
 /** Starts every backend, and opens webgpu devices that are not registered. The current backend stays. Throws DeviceError. */
-export async function openDevices(names: readonly string[], powerPreference?: GPUPowerPreference): Promise<void> {
+export async function openDevices(names: readonly string[], webgpu: Omit<WebGPUDeviceOptions, 'name'>): Promise<void> {
   const before = tf.getBackend();
   try {
     for (const name of new Set(names)) {
       if (/^webgpu(:\d+)?$/.test(name) && !registeredBackends().includes(name)) {
-        await createWebGPUBackend({name, priority: 0, ...(powerPreference === undefined ? {} : {powerPreference})});
+        await createWebGPUBackend({priority: 0, ...webgpu, name});
       }
       if (!isStarted(name)) await start(name);
     }

@@ -1,4 +1,5 @@
 /** ShardManager: which devices there are, how much each gets, who holds what, and what happens when one is gone. */
+import type {WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, DeviceError} from '../errors.js';
 import type {DistributedMLP} from '../layers/distributed_mlp.js';
@@ -17,8 +18,8 @@ export interface ShardManagerOptions extends BalanceOptions {
   devices: readonly (DeviceRef | string)[];
   /** Default 'even'. */
   balance?: Balance;
-  /** For webgpu devices that the manager opens. */
-  powerPreference?: 'low-power' | 'high-performance';
+  /** For webgpu devices that the manager opens: which adapter (`powerPreference`), limits, tf.js's class in a bundle. */
+  webgpu?: Omit<WebGPUDeviceOptions, 'name'>;
 }
 
 export interface ManageOptions {
@@ -67,7 +68,7 @@ export class ShardManager {
     const names = options.devices.map(String);
     if (names.length === 0)
       throw new ArgumentError({where: 'ShardManager: devices', expected: 'a non-empty list', received: 'an empty one'});
-    await openDevices(names, options.powerPreference);
+    await openDevices(names, options.webgpu ?? {});
     return new ShardManager(names, await sharesFor(names, options.balance ?? 'even', options));
   }
 

@@ -5,12 +5,15 @@ import {registerWebGPU} from './webgpu.js';
 
 /** Runs `f` with a manager over webgpu:0 and webgpu:1, and removes both. */
 export async function withTwoGPUs(
-  options: Omit<ShardManagerOptions, 'devices'>,
+  options: NonNullable<ShardManagerOptions['webgpu']>,
   f: (manager: ShardManager) => Promise<void>,
 ): Promise<void> {
   await registerWebGPU();
   const names = ['webgpu:0', 'webgpu:1'];
-  const manager = await ShardManager.create({devices: names, ...options});
+  // A page's bundle cannot find the class by itself.
+  const {WebGPUBackend} = await import('@tensorflow/tfjs-backend-webgpu');
+  const backendClass = WebGPUBackend as unknown as NonNullable<typeof options.backendClass>;
+  const manager = await ShardManager.create({devices: names, webgpu: {backendClass, ...options}});
   try {
     await f(manager);
   } finally {
