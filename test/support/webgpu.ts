@@ -4,7 +4,6 @@ import {asWebGPU, overrideProfile, type ProfileOverrides, type WebGPUBackendLike
 import {createWebGPUBackend, type WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
 import {registerWebgpuKernels} from '../../kernels/webgpu/index.js';
 import {WEBGPU_VARIANT_FLAG} from '../../kernels/webgpu/matmul.js';
-import {IN_BROWSER} from './environment.js';
 
 interface Dawn {
   create(options: string[]): GPU;
@@ -14,7 +13,8 @@ interface Dawn {
 let started: Promise<void> | null = null;
 
 async function start(): Promise<void> {
-  if (!IN_BROWSER) {
+  // A worker is no page, and has a GPU.
+  if ((globalThis.navigator as Navigator | undefined)?.gpu === undefined) {
     // Not a literal: a page's bundle must not hold Node's module.
     const name = 'webgpu';
     const dawn = (await import(name)) as Dawn;
