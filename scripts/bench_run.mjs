@@ -33,10 +33,17 @@ process.once('message', async (request) => {
   const answers = [];
   for (const request of requests) {
     // Dawn finds SwiftShader where there is no GPU of its own; DAWN_GPU=1 leaves the choice to it.
-    const env = request.backend === 'webgpu' && !process.env.DAWN_GPU ? {...process.env, ...(await swiftshader())} : process.env;
+    const swift = request.backend === 'webgpu' && !process.env.DAWN_GPU ? await swiftshader() : {};
+    const env = {...process.env, ...swift, ...(request.backend === 'tensorflow' ? tensorflowEnvironment(request.threads) : {})};
     answers.push(await inChild(path.join(ROOT, outfile), request, env));
   }
   return answers;
+}
+
+/** TensorFlow reads its number of threads when it starts. Level 2: no notes about the processor. */
+function tensorflowEnvironment(threads) {
+  const level = {TF_CPP_MIN_LOG_LEVEL: process.env.TF_CPP_MIN_LOG_LEVEL ?? '2'};
+  return threads ? {...level, TF_NUM_INTRAOP_THREADS: String(threads)} : level;
 }
 
 /** One run in a process of its own, what it prints going to stderr. */

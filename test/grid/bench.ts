@@ -1,5 +1,6 @@
 /** The bench of one backend, as scripts/bench.mjs calls it in a process or a page of its own. */
 import {getThreadsCount, setThreadsCount} from '@tensorflow/tfjs-backend-wasm';
+import {loadTensorflow} from '../../kernels/tensorflow/load.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
 import {benchGroups, benchNames} from './bench_cases.js';
@@ -40,15 +41,15 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   if (threads !== null && backend === 'wasm') setThreadsCount(threads);
   const failure = await startBackend(backend);
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, tfjsThreads: null};
+  const ownThreads = backend === 'tensorflow' && !IN_BROWSER ? Math.max(1, (await loadTensorflow(threads ?? undefined)).threads) : 1;
+  const where = IN_BROWSER ? 'browser' : 'node';
   const rows: BenchRow[] = [];
   const skipped: string[] = [];
   const loops = Array.from({length: 5}, fixedLoop);
   for (const group of benchGroups(cases)) {
     try {
       const size = request.size ?? SIZES[backend] ?? 2048;
-      rows.push(
-        ...(await runGroup(group, {where: IN_BROWSER ? 'browser' : 'node', size, rounds: request.rounds, variant: request.variant})),
-      );
+      rows.push(...(await runGroup(group, {where, size, rounds: request.rounds, variant: request.variant, threads: ownThreads})));
     } catch (error) {
       skipped.push(`${backend}, ${group.name}: ${error instanceof Error ? error.message : String(error)}`);
     }

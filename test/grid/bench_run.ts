@@ -45,6 +45,8 @@ export interface BenchOptions {
   readonly size: number;
   readonly rounds: number | null;
   readonly variant: string | null;
+  /** Of ours. */
+  readonly threads: number;
 }
 
 interface Runner {
@@ -148,7 +150,7 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
     return weights.map(({format, variant, error, runner}) => {
       const {medianMs, minMs, samples} = timing(runner);
       const ratio = medianMs / baseline.medianMs;
-      const shape = {M: m, N: size, K: size, threads: 1, variant};
+      const shape = {M: m, N: size, K: size, threads: options.threads, variant};
       return {case: group.name, where, backend, format, ...shape, medianMs, minMs, samples, baseline, baselines: sorted, ratio, error};
     });
   } finally {
