@@ -56,7 +56,7 @@ export function bundleForNode({entry, source, outfile}) {
     platform: 'node',
     format: 'esm',
     packages: 'external',
-    alias: {'tfjs-linear': './src/index.ts'},
+    alias: {'tfjs-linear/node': './src/node.ts', 'tfjs-linear': './src/index.ts'},
   });
 }
 
@@ -70,7 +70,8 @@ export function bundleForBrowser({entry, source, outfile, format = 'iife', exter
     outfile,
     platform: 'browser',
     format,
-    external,
+    // tfjs-linear/node is Node's alone: a page that asks for it is refused when it does.
+    external: [...external, 'tfjs-linear/node'],
     alias: {'tfjs-linear': './src/index.ts'},
     plugins: [nodeModulesStayLazy],
   });

@@ -8,6 +8,7 @@ const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
   cpu: async () => undefined,
   webgl: async () => undefined,
   webgpu: registerWebgpu,
+  tensorflow: () => import('tfjs-linear/node'),
 };
 
 /** In Node the browser's `navigator.gpu` is Dawn's, from the npm package `webgpu`. */
