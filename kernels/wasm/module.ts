@@ -96,7 +96,7 @@ export interface WasmExports {
 }
 
 export class WasmHeap {
-  readonly exports: WasmExports;
+  exports: WasmExports;
   /** The engine has relaxed SIMD: float32 products and sums are fused. */
   readonly relaxed: boolean;
   private readonly memory: WebAssembly.Memory;
@@ -107,9 +107,8 @@ export class WasmHeap {
   constructor(private readonly backend: WasmBackend) {
     this.memory = findMemory(backend);
     const shared = typeof SharedArrayBuffer !== 'undefined' && this.memory.buffer instanceof SharedArrayBuffer;
-    const relaxed = decodeBase64(shared ? RELAXED_SHARED : RELAXED_UNSHARED);
-    this.relaxed = WebAssembly.validate(relaxed);
-    const module = new WebAssembly.Module(this.relaxed ? relaxed : decodeBase64(shared ? SHARED : UNSHARED));
+    const {module, relaxed} = compiled(shared);
+    this.relaxed = relaxed;
     this.exports = new WebAssembly.Instance(module, {env: {memory: this.memory}}).exports as unknown as WasmExports;
   }
 
@@ -148,7 +147,26 @@ export class WasmHeap {
   }
 }
 
+const modules = new Map<boolean, {module: WebAssembly.Module; relaxed: boolean}>();
+
+/** Our module, for a shared memory or an unshared one; with relaxed SIMD where the engine has it. Compiled once. */
+export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed: boolean} {
+  let known = modules.get(shared);
+  if (known === undefined) {
+    const fused = decodeBase64(shared ? RELAXED_SHARED : RELAXED_UNSHARED);
+    const relaxed = WebAssembly.validate(fused);
+    known = {module: new WebAssembly.Module(relaxed ? fused : decodeBase64(shared ? SHARED : UNSHARED)), relaxed};
+    modules.set(shared, known);
+  }
+  return known;
+}
+
 const heaps = new WeakMap<object, WasmHeap>();
+
+/** Gives a backend a heap of another kind than its own, before its first kernel. */
+export function useHeap(backend: object, heap: WasmHeap): void {
+  heaps.set(backend, heap);
+}
 
 /** The heap of a backend instance, made at first use. */
 export function heapOf(backend: object): WasmHeap {

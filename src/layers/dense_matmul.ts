@@ -8,6 +8,9 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {DenseWeight} from './dense_weight.js';
 import {checkInput} from './shapes.js';
 
+/** Backends whose float32 products are ours: wasm, and workers, where tf.js's would be plain loops on this thread. */
+const OURS = /^(wasm|worker:\d+)$/;
+
 /**
  * act(x . W^T + b), x [..., K]. On wasm our own kernel reads the float32 words where they lie: tf.js is 8 to 12 times
  * slower with W as [N, K] there than with [K, N] (34 against 2.8 ms at M = 1, K = N = 4096; `npm run bench`).
@@ -19,7 +22,7 @@ export function denseMatMul(x: tf.Tensor, weight: DenseWeight, bias: tf.Tensor1D
     const m = x.shape.slice(0, -1).reduce((a, b) => a * b, 1);
     const outShape = [...x.shape.slice(0, -1), outDim];
     if (m === 0 || outDim === 0) return tf.zeros(outShape);
-    if (tf.getBackend() === 'wasm' && !recordsGradients()) {
+    if (OURS.test(tf.getBackend()) && !recordsGradients()) {
       return quantizedMatMul(x, QuantizedWeight.overFloats(denseLayout(outDim, inDim), tensor), {bias, activation});
     }
     let y: tf.Tensor = tf.matMul(tf.reshape(x, [m, inDim]), tensor, false, true);

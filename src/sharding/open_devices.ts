@@ -4,6 +4,7 @@ import {createWebGPUBackend, type WebGPUDeviceOptions} from '../../kernels/webgp
 import {registeredBackends} from '../device.js';
 import {DeviceError} from '../errors.js';
 import {isStarted} from './transfer.js';
+import {startWorker} from './workers.js';
 
 /** Starts every backend, and opens webgpu devices that are not registered. The current backend stays. Throws DeviceError. */
 export async function openDevices(names: readonly string[], webgpu: Omit<WebGPUDeviceOptions, 'name'>): Promise<void> {
@@ -13,6 +14,7 @@ export async function openDevices(names: readonly string[], webgpu: Omit<WebGPUD
       if (/^webgpu(:\d+)?$/.test(name) && !registeredBackends().includes(name)) {
         await createWebGPUBackend({priority: 0, ...webgpu, name});
       }
+      if (/^worker:\d+$/.test(name)) await startWorker(name);
       if (!isStarted(name)) await start(name);
     }
   } finally {
