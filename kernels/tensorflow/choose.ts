@@ -16,9 +16,9 @@ export interface NativeChoice {
 
 /**
  * Rows of x from which W is expanded into panels: about where the two cross at K = N = 4096. Measured on one core of an EPYC with AVX-512 VNNI,
- * 2026-11: 4-bit codes at 22 (16 with AVX2), 6-bit at 13 (5), bfloat16 at 3, 8-bit floats at 5.
+ * 2026-11: 4-bit codes at 12 (7 with AVX2), 6-bit at 14 (9), bfloat16 at 3 (4), 8-bit floats at 6 (5).
  */
-const PANEL_ROWS = {integers: 16, floats: 4};
+const PANEL_ROWS = {integers: 12, floats: 4};
 
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16, 8] as const;

@@ -71,7 +71,7 @@ async function findAddOn(): Promise<{native: Native | null; reason: string}> {
   const wanted = process.env[NATIVE_VARIABLE];
   if (wanted === 'off') return {native: null, reason: `${NATIVE_VARIABLE} is off`};
   const file = wanted ?? (await builtAddOn());
-  if (file === undefined) return {native: null, reason: "the add-on is not built: 'npm run build:native'"};
+  if (file === undefined) return {native: null, reason: 'the add-on is not built (docs/tensorflow.md says how)'};
   const binding = Object.keys(require.cache).find((name) => path.basename(name) === 'tfjs_binding.node');
   if (binding === undefined) return {native: null, reason: 'tfjs_binding.node is not among the modules of this process'};
   try {

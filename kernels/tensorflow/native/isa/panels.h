@@ -29,6 +29,7 @@ struct Panel {
   int rows[kLanes];
   Terms terms[kLanes];
   float *scales, *offsets, *sums, *spare;
+  int32_t* zeros;  // each in both halves
   uint32_t *chunk, *turned;
 };
 
@@ -39,6 +40,7 @@ static Panel take_panel(const Product& p, Scratch& s) {
   const bool integers = p.variant == Variant::kPanels;
   panel.scales = integers ? s.take<float>(blocks * kLanes) : nullptr;
   panel.offsets = integers ? s.take<float>(blocks * kLanes) : nullptr;
+  panel.zeros = integers && panel.terms[0].zero ? s.take<int32_t>(blocks * kLanes) : nullptr;
   panel.sums = s.take<float>(size_t(kMaxRows) * kLanes);
   panel.spare = s.take<float>(2 * size_t(p.weight.layout.in_dim) + 64);
   panel.chunk = s.take<uint32_t>(size_t(kLanes) * kChunk);
@@ -61,9 +63,51 @@ static void turn_factors(const Product& p, Panel& panel) {
   for (int r = 0; r < kLanes; r++) {
     block_factors(p.weight.layout, panel.terms[r], blocks, panel.spare);
     for (int b = 0; b < blocks; b++) panel.scales[size_t(b) * kLanes + r] = panel.spare[b];
+    if (panel.zeros) {
+      for (int b = 0; b < blocks; b++) panel.zeros[size_t(b) * kLanes + r] = int32_t(panel.terms[r].zero[b]) * 0x10001;
+    }
     if (!panel.terms[r].offset) continue;
     for (int b = 0; b < blocks; b++) panel.offsets[size_t(b) * kLanes + r] = panel.terms[r].offset[b];
   }
+}
+
+// Columns k0..k1 of the panel's rows, number - zero, as pairs of 16-bit integers: [pairs][kLanes][2] in panel.chunk. Words of one plane are turned
+// first, so that every row's codes come out of a vector at once; the pairs are lay_out_pairs' own.
+template <int BITS, bool TABLE, int J = 0> static inline void put_fields(I q, I table, const I* zero, int16_t* out) {
+  const I v = field16<BITS, TABLE, J>(q, table);
+  store_i(out + J * 2 * kLanes, zero ? sub16(v, *zero) : v);
+  if constexpr (J + 1 < 16 / BITS) put_fields<BITS, TABLE, J + 1>(q, table, zero, out);
+}
+
+template <int BITS, bool TABLE> static void expand_words(const Product& p, int k0, int k1, I table, Panel& panel) {
+  constexpr int kColumns = 32 / BITS;
+  const int words = (k1 - k0 + kColumns - 1) / kColumns, first = k0 / p.block, last = (k1 - k0 + p.block - 1) / p.block * p.block / kColumns;
+  for (int r = 0; r < kLanes; r++) {
+    uint32_t* row = panel.chunk + r * kChunk;
+    const uint8_t* codes = plane_at(p.weight, panel.rows[r], 0) + size_t(k0) * BITS / 8;
+    // The next chunk of this row: so many rows at once are no stream that the processor foresees.
+    for (int at = 0; at < kChunk * BITS / 8; at += 64) __builtin_prefetch(codes + kChunk * BITS / 8 + at);
+    std::memcpy(row, codes, size_t(words) * 4);
+    std::memset(row + words, 0, size_t(((last + 3) & ~3) - words) * 4);
+  }
+  transpose(panel.chunk, (last + 3) & ~3, panel.turned);
+  int16_t* out = reinterpret_cast<int16_t*>(panel.chunk);
+  for (int i = 0; i < last; i++, out += 32 / BITS * kLanes) {
+    const I q = load_i(panel.turned + i * kLanes);
+    if (panel.zeros) {
+      const I zero = load_i(panel.zeros + size_t(first + i * kColumns / p.block) * kLanes);
+      put_fields<BITS, TABLE>(q, table, &zero, out);
+    } else {
+      put_fields<BITS, TABLE>(q, table, nullptr, out);
+    }
+  }
+}
+
+// The same for any codes, one row at a time, in order.
+static void expand_rows(const Product& p, int k0, int k1, Panel& panel) {
+  int16_t* rows = reinterpret_cast<int16_t*>(panel.turned);
+  for (int r = 0; r < kLanes; r++) chunk_integers(p.weight, p.block, panel.terms[r], panel.rows[r], k0, k1, rows + r * 2 * kChunk);
+  transpose(panel.turned, kChunk / 2, panel.chunk);
 }
 
 // MR rows of x times one chunk of integers. panel: pairs of columns, [pairs][kLanes][2]. x: rows kChunk apart. sums [MR][kLanes].
@@ -105,15 +149,19 @@ static void integer_panels(const Product& p, int begin, int end, char* memory) {
   const int blocks = p.blocks(), pairs = p.block / 2;
   Scratch s{memory};
   Panel panel = take_panel(p, s);
+  int8_t entries[16];
+  table_integers(p.weight, entries);
+  const I table = byte_table(entries);
   for (int i = begin; i < end; i += kLanes) {
     fill_panel(p, i, end, panel);
     turn_factors(p, panel);
     for (int k0 = 0; k0 < l.in_dim; k0 += kChunk) {
       const int k1 = least(l.in_dim, k0 + kChunk), first = k0 / p.block, count = least(kChunk / p.block, blocks - first);
-      int16_t* rows = reinterpret_cast<int16_t*>(panel.chunk);
-      for (int r = 0; r < kLanes; r++) chunk_integers(p.weight, p.block, panel.terms[r], panel.rows[r], k0, k1, rows + r * 2 * kChunk);
-      transpose(panel.chunk, kChunk / 2, panel.turned);
-      const int16_t* q = reinterpret_cast<const int16_t*>(panel.turned);
+      if (!in_words(l)) expand_rows(p, k0, k1, panel);
+      else if (l.decode == Decode::kTable) expand_words<4, true>(p, k0, k1, table, panel);
+      else if (l.bits[0] == 4) expand_words<4, false>(p, k0, k1, table, panel);
+      else expand_words<8, false>(p, k0, k1, table, panel);
+      const int16_t* q = reinterpret_cast<const int16_t*>(panel.chunk);
       const int16_t* x = p.integers + size_t(k0) * p.height;
       const float* scales = panel.scales + size_t(first) * kLanes;
       for (int m = 0; m < p.m; m += kTile) {

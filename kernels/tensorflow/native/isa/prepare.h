@@ -12,6 +12,18 @@ static void lay_out_fields(const int16_t* plain, size_t count, int fields, int16
   }
 }
 
+// Where panels take codes as they come out of a word: the columns of a word, the first of its second half right after the first of its first.
+static inline bool in_words(const Layout& l) { return l.planes == 1 && (l.bits[0] == 4 || l.bits[0] == 8); }
+
+static void lay_out_pairs(const int16_t* plain, size_t count, int columns, int16_t* out) {
+  for (size_t k = 0; k < count; k += columns) {
+    for (int j = 0; j < columns / 2; j++) {
+      out[k + 2 * j] = plain[k + j];
+      out[k + 2 * j + 1] = plain[k + columns / 2 + j];
+    }
+  }
+}
+
 // float32 [K] -> integers in [-32767, 32767], steps and sums (step times the sum of the integers) of each block. The largest magnitude of a block
 // is 32767 steps. false: NaN, infinity, or a block whose largest magnitude is below 1e-30.
 static bool round_row(const float* x, int in_dim, int block, int16_t* out, float* steps, float* sums) {
@@ -76,7 +88,11 @@ static bool prepare_row(const Product& p, int m, char* memory) {
   } else if (p.variant == Variant::kRowsOfBytes) {
     lay_out_fields(plain, width, 2, p.integers + size_t(m) * width);
   } else {
-    for (size_t k = 0; k < width; k += kChunk) std::memcpy(p.integers + (k * p.height + size_t(m) * kChunk), plain + k, kChunk * 2);
+    for (size_t k = 0; k < width; k += kChunk) {
+      int16_t* out = p.integers + (k * p.height + size_t(m) * kChunk);
+      if (in_words(l)) lay_out_pairs(plain + k, kChunk, 32 / l.bits[0], out);
+      else std::memcpy(out, plain + k, kChunk * 2);
+    }
   }
   return true;
 }

@@ -21,6 +21,7 @@ static inline float total(F v) {
 static inline F to_float(I v) { return _mm256_cvtepi32_ps(v); }
 static inline F spread(const float* p, I index) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), index); }
 
+static inline void store_i(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 static inline I zero_i() { return _mm256_setzero_si256(); }
 static inline I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 static inline I splat32(const void* p) {
@@ -31,6 +32,7 @@ static inline I splat32(const void* p) {
 static inline I splat16(int v) { return _mm256_set1_epi16(int16_t(v)); }
 static inline I both(I a, I b) { return _mm256_and_si256(a, b); }
 template <int N> static inline I right16(I v) { return _mm256_srli_epi16(v, N); }
+static inline I sub16(I a, I b) { return _mm256_sub_epi16(a, b); }
 static inline I dot16(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 // The same pair of 16-bit integers, at p, in every lane of b.
 static inline I dot16_pair(I sum, I a, const int16_t* p) { return dot16(sum, a, splat32(p)); }

@@ -17,6 +17,7 @@ static inline float total(F v) { return _mm512_reduce_add_ps(v); }
 static inline F to_float(I v) { return _mm512_cvtepi32_ps(v); }
 static inline F spread(const float* p, I index) { return _mm512_permutexvar_ps(index, _mm512_loadu_ps(p)); }
 
+static inline void store_i(void* p, I v) { _mm512_storeu_si512(p, v); }
 static inline I zero_i() { return _mm512_setzero_si512(); }
 static inline I load_i(const void* p) { return _mm512_loadu_si512(p); }
 static inline I splat32(const void* p) {
@@ -27,6 +28,7 @@ static inline I splat32(const void* p) {
 static inline I splat16(int v) { return _mm512_set1_epi16(int16_t(v)); }
 static inline I both(I a, I b) { return _mm512_and_si512(a, b); }
 template <int N> static inline I right16(I v) { return _mm512_srli_epi16(v, N); }
+static inline I sub16(I a, I b) { return _mm512_sub_epi16(a, b); }
 static inline I dot16(I sum, I a, I b) {
 #ifdef TFL_VNNI
   // Not the intrinsic: g++ 12 copies the sum into another register before and after each.

@@ -1,6 +1,7 @@
 // Four lanes in plain C++ with the vector types that g++ and clang share: SSE2 on x86-64, NEON on 64-bit Arm.
 typedef float F __attribute__((vector_size(16)));
 typedef int32_t I __attribute__((vector_size(16)));
+typedef int16_t Halves __attribute__((vector_size(16)));
 constexpr int kLanes = 4;
 constexpr int kTile = 4;  // rows of x in registers at once
 
@@ -21,6 +22,7 @@ static inline float total(F v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 static inline F to_float(I v) { return F{float(v[0]), float(v[1]), float(v[2]), float(v[3])}; }
 static inline F spread(const float* p, I index) { return F{p[index[0]], p[index[1]], p[index[2]], p[index[3]]}; }
 
+static inline void store_i(void* p, I v) { std::memcpy(p, &v, sizeof v); }
 static inline I zero_i() { return I{0, 0, 0, 0}; }
 static inline I load_i(const void* p) {
   I v;
@@ -42,6 +44,7 @@ template <int N> static inline I right16(I v) {
   typedef uint16_t H __attribute__((vector_size(16)));
   return I(H(v) >> N);
 }
+static inline I sub16(I a, I b) { return I(Halves(a) - Halves(b)); }
 static inline I dot16(I sum, I a, I b) {
   const I low = ((a << 16) >> 16) * ((b << 16) >> 16);
   return sum + low + (a >> 16) * (b >> 16);
@@ -96,7 +99,6 @@ static inline I look_up8(I table, I codes) {
   return I(v);
 }
 // The low and the high byte of each 16-bit half, signed, as the half.
-typedef int16_t Halves __attribute__((vector_size(16)));
 static inline I low_byte(I v) { return I((Halves(v) << 8) >> 8); }
 static inline I high_byte(I v) { return I(Halves(v) >> 8); }
 
