@@ -71,8 +71,8 @@ export function bundleForBrowser({entry, source, outfile, format = 'iife', exter
     platform: 'browser',
     format,
     // tfjs-linear/node is Node's alone: a page that asks for it is refused when it does.
-    external: [...external, 'tfjs-linear/node'],
-    alias: {'tfjs-linear': './src/index.ts'},
+    external,
+    alias: {'tfjs-linear/node': './scripts/node_only.mjs', 'tfjs-linear': './src/index.ts'},
     plugins: [nodeModulesStayLazy],
   });
 }

@@ -5,7 +5,7 @@ import {createWebGPUBackend} from '../../kernels/webgpu/device.js';
 import {rewriteShaders} from '../../kernels/webgpu/record.js';
 import {deviceReady, warmUp} from '../../kernels/webgpu/warm_up.js';
 import {ArgumentError, DeviceError, DeviceRef, ops, QuantizedWeight} from '../../src/index.js';
-import {registerWebGPU, webgpuBackend, withDevice, withVariant} from '../support/webgpu.js';
+import {registerWebGPU, webgpuBackend, webgpuClass, withDevice, withVariant} from '../support/webgpu.js';
 import {buildWeight, randomX} from './layouts.js';
 
 const named = buildWeight('device', {n: 16, k: 64, planes: [4], zero: 8, scales: [['float16', 1, 32]]}, 5);
@@ -45,28 +45,31 @@ describe('a webgpu device of our own', () => {
   it('says which feature or limit is missing', async () => {
     await registerWebGPU();
     const name = 'webgpu:missing';
-    await expectAsync(createWebGPUBackend({name, requiredFeatures: ['no-such-feature' as GPUFeatureName]})).toBeRejectedWithError(
-      DeviceError,
-      /without no-such-feature/,
+    await expectAsync(
+      createWebGPUBackend({backendClass: await webgpuClass(), name, requiredFeatures: ['no-such-feature' as GPUFeatureName]}),
+    ).toBeRejectedWithError(DeviceError, /without no-such-feature/);
+    await expectAsync(
+      createWebGPUBackend({backendClass: await webgpuClass(), name, limits: {maxBufferSize: 2 ** 50}}),
+    ).toBeRejectedWithError(DeviceError, /maxBufferSize: expected at most/);
+    await expectAsync(createWebGPUBackend({backendClass: await webgpuClass(), name, limits: {maxBuferSize: 1}})).toBeRejectedWithError(
+      ArgumentError,
+      /maxBuferSize/,
     );
-    await expectAsync(createWebGPUBackend({name, limits: {maxBufferSize: 2 ** 50}})).toBeRejectedWithError(
-      DeviceError,
-      /maxBufferSize: expected at most/,
-    );
-    await expectAsync(createWebGPUBackend({name, limits: {maxBuferSize: 1}})).toBeRejectedWithError(ArgumentError, /maxBuferSize/);
-    await expectAsync(createWebGPUBackend({name, gpu: {requestAdapter: async () => null} as unknown as GPU})).toBeRejectedWithError(
-      DeviceError,
-      /Received: none/,
-    );
+    await expectAsync(
+      createWebGPUBackend({backendClass: await webgpuClass(), name, gpu: {requestAdapter: async () => null} as unknown as GPU}),
+    ).toBeRejectedWithError(DeviceError, /Received: none/);
     expect(tf.findBackendFactory(name)).toBeNull();
   });
 
   it('takes no name whose device holds tensors', async () => {
     await withDevice({}, async (name) => {
       const weight = load();
-      await expectAsync(createWebGPUBackend({name})).toBeRejectedWithError(DeviceError, /a device with 1 tensors/);
+      await expectAsync(createWebGPUBackend({backendClass: await webgpuClass(), name})).toBeRejectedWithError(
+        DeviceError,
+        /a device with 1 tensors/,
+      );
       weight.dispose();
-      expect(await createWebGPUBackend({name, priority: 0})).toBe(name);
+      expect(await createWebGPUBackend({backendClass: await webgpuClass(), name, priority: 0})).toBe(name);
       await tf.setBackend(name);
     });
   });

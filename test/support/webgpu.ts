@@ -97,12 +97,19 @@ export async function withProfile<T>(changes: ProfileOverrides, f: () => Promise
   }
 }
 
+/** tf.js's class: a page's bundle holds it, but has no module of that name to import. */
+export async function webgpuClass(): Promise<NonNullable<WebGPUDeviceOptions['backendClass']>> {
+  const {WebGPUBackend} = await import('@tensorflow/tfjs-backend-webgpu');
+  return WebGPUBackend as unknown as NonNullable<WebGPUDeviceOptions['backendClass']>;
+}
+
 let devices = 0;
 
 /** Runs `f` on a webgpu device of its own, under a name of its own, and removes it. */
 export async function withDevice<T>(options: WebGPUDeviceOptions, f: (name: string) => Promise<T>): Promise<T> {
   await registerWebGPU();
-  const name = await createWebGPUBackend({name: `webgpu:${100 + devices++}`, priority: 0, ...options});
+  const backendClass = await webgpuClass();
+  const name = await createWebGPUBackend({name: `webgpu:${100 + devices++}`, priority: 0, backendClass, ...options});
   const before = tf.getBackend();
   try {
     await tf.setBackend(name);
