@@ -29,21 +29,20 @@ export const EXPORT_NAMES: readonly ExportName[] = [
 /** Jobs whose counters may be in use at once: a worker that wakes late must find the old one used up. */
 const JOBS = 64;
 
-/** Rows shared by the calling thread and all workers of the pool. */
+/** Rows shared by the calling thread and some workers, which must have the memory. */
 export interface SharedRows extends Omit<Parallel, 'job'> {
+  readonly threads: readonly WorkerThread[];
   readonly heap: number;
   readonly name: ExportName;
   readonly args: readonly number[];
-  /** First row. */
-  readonly begin: number;
 }
 
 export class WorkerPool {
   private readonly jobs: Int32Array;
   private nextJob = 0;
   private heaps = 0;
-  /** Commands that each worker had when a job's counter was last used. */
-  private readonly usedUntil = new Map<number, number[]>();
+  /** Commands that each of its workers had when a job's counter was last used. */
+  private readonly usedUntil = new Map<number, (readonly [WorkerThread, number])[]>();
   private readonly exports = new Map<number, WasmExports>();
 
   private constructor(
@@ -89,31 +88,32 @@ export class WorkerPool {
     return heap;
   }
 
-  /** Runs rows [begin, end) in chunks on all threads, this one too, and returns when they are done. */
-  run({heap, name, args, begin, ...parallel}: SharedRows): void {
+  /** Runs rows [begin, end) in chunks on the threads and this one, and returns when they are done. */
+  run({threads, heap, name, args, ...parallel}: SharedRows): void {
     const job = this.takeJob();
-    Atomics.store(this.jobs, 2 * job, begin);
+    Atomics.store(this.jobs, 2 * job, parallel.begin);
     Atomics.store(this.jobs, 2 * job + 1, 0);
     const code = codeOf(name);
-    for (const thread of this.threads) thread.post({code, heap, args, parallel: {job, ...parallel}});
+    for (const thread of threads) thread.post({code, heap, args, parallel: {job, ...parallel}});
     this.usedUntil.set(
       job,
-      this.threads.map((thread) => thread.count),
+      threads.map((thread) => [thread, thread.count] as const),
     );
     const f = this.exports.get(heap)?.[name] as (...args: number[]) => void;
     const own = [...args];
-    const {end, chunk, beginAt, endAt} = parallel;
+    const {begin, end, chunk, beginAt, endAt, moveAt, moveStep} = parallel;
     for (;;) {
       const first = Atomics.add(this.jobs, 2 * job, chunk);
       if (first >= end) break;
       const last = Math.min(end, first + chunk);
       own[beginAt] = first;
       own[endAt] = last;
+      if (moveAt >= 0) own[moveAt] = (args[moveAt] as number) + (first - begin) * moveStep;
       f(...own);
       Atomics.add(this.jobs, 2 * job + 1, last - first);
     }
     // The tail of what others took; a worker that has not woken up yet took nothing.
-    while (Atomics.load(this.jobs, 2 * job + 1) < end - begin) this.assertWell();
+    while (Atomics.load(this.jobs, 2 * job + 1) < end - begin) for (const thread of threads) thread.assertWell();
   }
 
   stop(): void {
@@ -123,12 +123,8 @@ export class WorkerPool {
   private takeJob(): number {
     const job = this.nextJob;
     this.nextJob = (this.nextJob + 1) % JOBS;
-    this.usedUntil.get(job)?.forEach((count, i) => this.threads[i]?.waitFor(count));
+    for (const [thread, count] of this.usedUntil.get(job) ?? []) thread.waitFor(count);
     return job;
-  }
-
-  private assertWell(): void {
-    for (const thread of this.threads) thread.assertWell();
   }
 }
 

@@ -37,7 +37,11 @@ export const COMMAND = {
   endAt: 7,
   scratchAt: 8,
   scratchStep: 9,
-  args: 10,
+  /** First row of the job, and which argument moves by how many bytes a row from there on. */
+  begin: 10,
+  moveAt: 11,
+  moveStep: 12,
+  args: 13,
 } as const;
 
 export const CODES = {
@@ -85,11 +89,13 @@ function call(at) {
   const end = commands[at + ${COMMAND.end}], chunk = commands[at + ${COMMAND.chunk}];
   const beginAt = commands[at + ${COMMAND.beginAt}], endAt = commands[at + ${COMMAND.endAt}], scratchAt = commands[at + ${COMMAND.scratchAt}];
   if (scratchAt >= 0) args[scratchAt] += id * commands[at + ${COMMAND.scratchStep}];
+  const begin = commands[at + ${COMMAND.begin}], moveAt = commands[at + ${COMMAND.moveAt}], moveStep = commands[at + ${COMMAND.moveStep}], base = args[moveAt];
   for (;;) {
     const first = Atomics.add(jobs, 2 * job, chunk);
     if (first >= end) return;
     const last = Math.min(end, first + chunk);
     args[beginAt] = first; args[endAt] = last;
+    if (moveAt >= 0) args[moveAt] = base + (first - begin) * moveStep;
     f(...args);
     Atomics.add(jobs, 2 * job + 1, last - first);
   }

@@ -18,6 +18,8 @@ export interface Command {
 
 export interface Parallel {
   readonly job: number;
+  /** First row. */
+  readonly begin: number;
   /** Past the last row. */
   readonly end: number;
   /** Rows of a chunk. */
@@ -28,6 +30,9 @@ export interface Parallel {
   /** Which argument is a thread's own memory, and bytes from one thread's to the next; -1: none. */
   readonly scratchAt: number;
   readonly scratchStep: number;
+  /** Which argument points at what belongs to the first row of a chunk, and its bytes a row; -1: none. */
+  readonly moveAt: number;
+  readonly moveStep: number;
 }
 
 /** A wait this long says that the worker is gone. */
@@ -87,6 +92,9 @@ export class WorkerThread {
       commands[at + COMMAND.endAt] = parallel.endAt;
       commands[at + COMMAND.scratchAt] = parallel.scratchAt;
       commands[at + COMMAND.scratchStep] = parallel.scratchStep;
+      commands[at + COMMAND.begin] = parallel.begin;
+      commands[at + COMMAND.moveAt] = parallel.moveAt;
+      commands[at + COMMAND.moveStep] = parallel.moveStep;
     }
     commands.set(args, at + COMMAND.args);
     this.posted++;
