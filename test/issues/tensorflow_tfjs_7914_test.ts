@@ -22,7 +22,7 @@ async function product(): Promise<Float32Array> {
 
 const WORKER = `
   for (const name of ['describe', 'fdescribe', 'xdescribe', 'it', 'beforeAll', 'beforeEach', 'afterEach', 'afterAll']) self[name] = () => undefined;
-  self.jasmine = {};
+  self.jasmine = new Proxy({}, {get: () => () => undefined});
   self.onmessage = async ({data}) => {
     try {
       importScripts(data);
