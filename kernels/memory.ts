@@ -13,7 +13,7 @@ export interface MemoryInfo extends tf.MemoryInfo {
   codesBytes: number;
   /** What the same weights would take as float32. */
   float32Bytes: number;
-  /** codesBytes by the backend each weight was created on. */
+  /** codesBytes by the backend that holds each weight now. */
   codesBytesByBackend: Record<string, number>;
 }
 
@@ -23,6 +23,16 @@ const live = new Map<tf.Tensor, Entry>();
 export function track(words: tf.Tensor, layout: WeightLayout, backendName: string): void {
   if (live.has(words)) return;
   live.set(words, {bytes: sectionsOf(layout).length * 4, float32Bytes: layout.outDim * layout.inDim * 4, backendName});
+}
+
+/** Name of the backend that a tensor lies on: shards move, and tf.js takes tensors to where they are used. */
+function holderOf(t: tf.Tensor): string | undefined {
+  const {registry, state} = tf.engine() as unknown as {
+    registry: Record<string, object>;
+    state: {tensorInfo: WeakMap<object, {backend: object}>};
+  };
+  const backend = state.tensorInfo.get(t.dataId)?.backend;
+  return Object.keys(registry).find((name) => registry[name] === backend);
 }
 
 /**
@@ -45,7 +55,8 @@ export function memory(): MemoryInfo {
     }
     codesBytes += entry.bytes;
     float32Bytes += entry.float32Bytes;
-    codesBytesByBackend[entry.backendName] = (codesBytesByBackend[entry.backendName] ?? 0) + entry.bytes;
+    const holder = holderOf(words) ?? entry.backendName;
+    codesBytesByBackend[holder] = (codesBytesByBackend[holder] ?? 0) + entry.bytes;
   }
   return {...tf.memory(), codesBytes, float32Bytes, codesBytesByBackend};
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {FileTensor} from '../../src/formats/format.js';
 import {
   ArgumentError,
+  allReduceSum,
   DistributedMLP,
   distributedMLP,
   Linear,
@@ -10,15 +11,15 @@ import {
   type MLPConfig,
   memory,
   openCheckpoint,
+  ShardingStrategy,
   UnsupportedError,
   UnusedTensorError,
 } from '../../src/index.js';
-import type {SafetensorsDtype} from '../../src/io/safetensors_types.js';
-import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {randomX} from '../grid/layouts.js';
 import {floatsOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 import {readTensors} from '../support/fixtures.js';
+import {checkpoints, PROJECTIONS} from './mlp_checkpoints.js';
 
 beforeAll(async () => {
   await tf.setBackend('wasm');
@@ -30,8 +31,6 @@ const MIXES = [
   ['cpu', 'cpu', 'cpu'],
   ['wasm', 'cpu', 'wasm', 'cpu'],
 ];
-
-const PROJECTIONS = ['gate_proj', 'up_proj', 'down_proj'];
 
 /** State of an MLP [H, F] with seeded numbers. */
 function state(hidden: number, inner: number, biases: boolean): Record<string, tf.Tensor> {
@@ -165,6 +164,63 @@ describe('DistributedMLP', () => {
     });
   }
 
+  it('is made from an MLP, whose shards are MLPs too', async () => {
+    const files = checkpoints();
+    for (const {file, quantization} of [files[0], files[2]] as typeof files) {
+      const checkpoint = await openCheckpoint({
+        'model.safetensors': file(),
+        'config.json': new TextEncoder().encode(JSON.stringify(quantization)),
+      });
+      const mlp = await checkpoint.mlp('mlp', {inputQuantization: 'none', inputPrecision: 'float32'});
+      const x = tf.tensor2d(randomX(3, 64), [3, 64]);
+      const expected = tf.tidy(() => numbers(mlp.forward(x)));
+      for (const spread of [
+        DistributedMLP.of(mlp, {devices: ['cpu', 'wasm']}),
+        await DistributedMLP.ofAsync(mlp, {devices: ['wasm', 'cpu', 'cpu'], shares: [1, 2, 2]}),
+      ]) {
+        const y = spread.forward(x);
+        expect(rowErrors(y.dataSync(), expected, 64)).toBeLessThanOrEqual(2e-6);
+        y.dispose();
+        spread.dispose();
+      }
+      mlp.setSharding(ShardingStrategy.tensorParallel(3));
+      const shards = mlp.shard(['cpu', 'wasm', 'cpu']);
+      expect(shards.map((shard) => shard.feedForwardLength)).toEqual([54, 53, 53]);
+      const sum = tf.tidy(
+        () =>
+          allReduceSum(
+            shards.map((shard) => shard.forward(x)),
+            ['cpu'],
+          )[0] as tf.Tensor,
+      );
+      expect(rowErrors(sum.dataSync(), expected, 64)).toBeLessThanOrEqual(2e-6);
+      expect(() => shards[0]?.setSharding(ShardingStrategy.replicate(2))).toThrowError(UnsupportedError);
+      mlp.setSharding(ShardingStrategy.replicate(2));
+      const copies = mlp.shard(['wasm', 'cpu']);
+      for (const copy of copies) {
+        const y = copy.forward(x);
+        expect(rowErrors(y.dataSync(), expected, 64)).toBeLessThanOrEqual(2e-6);
+        y.dispose();
+      }
+      expect(() => mlp.setSharding(ShardingStrategy.rowwise(2))).toThrowMatching(
+        (e) => e instanceof UnsupportedError && /rowwise/.test(e.message),
+      );
+      expect(() => mlp.shard(['cpu'])).toThrowError(ArgumentError);
+      tf.dispose([x, sum]);
+      for (const l of [mlp, ...shards, ...copies]) l.dispose();
+      await checkpoint.close();
+    }
+    const whole = new MLP({hiddenDim: 4, feedForwardLength: 5, hasBias: true});
+    whole.setSharding(ShardingStrategy.tensorParallel(2));
+    const parts = whole.shard(['cpu', 'cpu']);
+    // The bias of down once.
+    expect(parts.map((part) => [part.gateProj.hasBias, part.downProj.hasBias])).toEqual([
+      [true, true],
+      [true, false],
+    ]);
+    for (const l of [whole, ...parts]) l.dispose();
+  });
+
   it('comes back from a file, in a larger model too', async () => {
     const spread = new DistributedMLP({
       hiddenDim: 6,
@@ -225,49 +281,3 @@ describe('DistributedMLP', () => {
     spread.dispose();
   });
 });
-
-/** Small checkpoints with an MLP [64, 160]: fp8 with dynamic rounding of x, block scales of 32 rows, and bfloat16. */
-function checkpoints() {
-  const tensors = (dtype: SafetensorsDtype, scale: ((n: number, k: number) => number[]) | null) => () =>
-    writeSafetensors(
-      PROJECTIONS.flatMap((name, i) => {
-        const [n, k] = name === 'down_proj' ? [64, 160] : [160, 64];
-        const size = dtype === 'F8_E4M3' ? 1 : 2;
-        const codes = new Uint8Array(n * k * size);
-        // Small numbers of either sign: no NaN, no subnormals alone.
-        codes.forEach((_, at) => {
-          const r = (at * 2654435761 + i * 40503) >>> 0;
-          if (size === 1) codes[at] = ((r >>> 7) % 0x60) | (r & 0x80);
-          else if (at % 2 === 1) codes[at] = 0x3d | (r & 0x80);
-          else codes[at] = r >>> 9;
-        });
-        const list = [{name: `mlp.${name}.weight`, dtype, shape: [n, k], data: codes}];
-        if (scale !== null) {
-          const shape = scale(n, k);
-          const scales = Float32Array.from({length: shape.reduce((a, b) => a * b, 1)}, (_, at) => 0.01 + ((at * 7) % 13) / 1000);
-          const key = shape[1] === 1 ? 'weight_scale' : 'weight_scale_inv';
-          list.push({name: `mlp.${name}.${key}`, dtype: 'F32', shape, data: new Uint8Array(scales.buffer)});
-        }
-        return list;
-      }),
-    );
-  const perChannel = {
-    quantization_config: {
-      quant_method: 'compressed-tensors',
-      format: 'float-quantized',
-      config_groups: {
-        group_0: {
-          targets: ['Linear'],
-          weights: {num_bits: 8, type: 'float', strategy: 'channel', symmetric: true, dynamic: false},
-          input_activations: {num_bits: 8, type: 'float', strategy: 'token', symmetric: true, dynamic: true},
-        },
-      },
-    },
-  };
-  const blocks = {quantization_config: {quant_method: 'fp8', activation_scheme: 'dynamic', fmt: 'e4m3', weight_block_size: [32, 32]}};
-  return [
-    {name: 'fp8 a channel, x rounded a token', file: tensors('F8_E4M3', (n) => [n, 1]), quantization: perChannel},
-    {name: 'fp8 in blocks', file: tensors('F8_E4M3', (n, k) => [n / 32, k / 32]), quantization: blocks},
-    {name: 'bfloat16', file: tensors('BF16', null), quantization: {}},
-  ];
-}

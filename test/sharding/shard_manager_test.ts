@@ -138,7 +138,9 @@ describe('a device that is gone', () => {
           }
           await expectAsync(spread.forwardAsync(x)).toBeRejectedWithError(DeviceLostError, new RegExp(device.name));
           expect(tf.memory().numTensors).toBe(tensors);
+          expect(memory().codesBytesByBackend[device.name]).toBe(spread.places[1]?.byteLength);
           await manager.evict(device.name);
+          expect(memory().codesBytesByBackend[device.name]).toBeUndefined();
           expect(manager.devices).toEqual(['cpu', 'wasm']);
           expect(spread.places.map((place) => place.device)).not.toContain(device.name);
           expect(rowErrors(numbers(spread.forward(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);

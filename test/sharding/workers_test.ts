@@ -6,6 +6,7 @@ import {onDevice} from '../../src/device.js';
 import {
   ColumnParallelLinear,
   DeviceError,
+  DeviceLostError,
   DeviceRef,
   DistributedMLP,
   Linear,
@@ -18,6 +19,7 @@ import {
   ShardManager,
   startWorkers,
 } from '../../src/index.js';
+import {commonPool} from '../../src/sharding/pool.js';
 import {SharedHeap} from '../../src/sharding/shared_heap.js';
 import {registerThreads} from '../../src/sharding/threads.js';
 import {caseNamed} from '../grid/cases.js';
@@ -212,6 +214,25 @@ describe('devices made of threads', () => {
     expect(times.submit).toBeLessThan(times.read);
     x.dispose();
     layer.dispose();
+  });
+
+  it('a worker that fails is named, and its shards go on elsewhere', async () => {
+    const manager = await ShardManager.create({devices: ['cpu', 'worker:2']});
+    const layer = new Linear({inDim: 8, outDim: 6});
+    const spread = await manager.spread(layer);
+    const x = tf.tensor2d(randomX(2, 8), [2, 8]);
+    const expected = numbers(layer.forward(x));
+    expect(rowErrors(numbers(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
+    // A command on a memory that it never got.
+    const {threads} = await commonPool();
+    threads[threads.length - 1]?.post({code: 0, heap: 99, args: [], parallel: null});
+    expect(() => spread.forward(x)).toThrowMatching((e) => e instanceof DeviceLostError && e.device === 'worker:2');
+    await expectAsync(spread.forwardAsync(x)).toBeRejectedWithError(DeviceLostError);
+    await manager.evict('worker:2');
+    expect(rowErrors(numbers(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
+    x.dispose();
+    layer.dispose();
+    spread.dispose();
   });
 
   it('are listed, opened by a manager, and give their memory back', async () => {
