@@ -123,6 +123,11 @@ function copyCodes(
     newParts.codes.set(codes.subarray(rows[0] * rowWords, rows[1] * rowWords));
     return;
   }
+  const first = kept[0];
+  if (!layout.ordered && first !== undefined && layout.planes.every((bits) => (first * bits) % 32 === 0)) {
+    copyWords(layout, codes, newLayout, newParts, rows, first);
+    return;
+  }
   const row = codeArray(layout, layout.inDim);
   const out = codeArray(layout, newLayout.outDim * kept.length);
   for (let n = rows[0], at = 0; n < rows[1]; n++) {
@@ -130,4 +135,28 @@ function copyCodes(
     for (const j of kept) out[at++] = row[j] as number;
   }
   packCodes(newLayout, newParts, out);
+}
+
+/** Columns from one that begins a word of every plane: whole words, the last one cleared past the end. */
+function copyWords(
+  layout: WeightLayout,
+  codes: Uint32Array,
+  newLayout: WeightLayout,
+  newParts: ReturnType<typeof partsOf>,
+  rows: Range,
+  first: number,
+): void {
+  const [from, to] = [sectionsOf(layout), sectionsOf(newLayout)];
+  layout.planes.forEach((bits, p) => {
+    const count = newLayout.inDim * bits;
+    const words = Math.ceil(count / 32);
+    const mask = count % 32 === 0 ? -1 : 2 ** (count % 32) - 1;
+    const skipped = (from.planeStarts[p] as number) + (first * bits) / 32;
+    for (let n = rows[0], at = to.planeStarts[p] as number; n < rows[1]; n++, at += to.rowWords) {
+      const begin = n * from.rowWords + skipped;
+      newParts.codes.set(codes.subarray(begin, begin + words), at);
+      const last = at + words - 1;
+      newParts.codes[last] = (newParts.codes[last] as number) & mask;
+    }
+  });
 }

@@ -8,6 +8,7 @@ import {type HostShard, LocalShard} from '../sharding/local_shard.js';
 import {putTogether} from '../sharding/pieces.js';
 import {emptyWords} from '../sharding/place.js';
 import {cutRecord} from '../sharding/record.js';
+import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
 import type {ShardedCore} from '../sharding/sharded_core.js';
 import type {ShardPlace} from '../sharding/sharded_weight.js';
 import type {Cut} from '../sharding/strategy.js';
@@ -17,7 +18,8 @@ import {Linear, type LinearConfig, type LinearInit} from './linear.js';
 import {MLP, type MLPConfig, type MLPInit, type MLPParts} from './mlp.js';
 import {devicesOf, homeOf, overShards, ShardedLinear} from './sharded_linear.js';
 
-export interface DistributedMLPConfig extends MLPConfig {
+/** Where an MLP is spread to, and how. */
+export interface DistributeOptions {
   /** All are used, one part of F each; the same one may come several times. */
   devices: readonly (DeviceRef | string)[];
   /** Parts of F in proportion, one number a device. Default: evenly, the first devices getting one more. */
@@ -26,6 +28,10 @@ export interface DistributedMLPConfig extends MLPConfig {
   unit?: number;
   /** Where results of `forward` lie. Default: the current backend at each call. */
   home?: DeviceRef | string | null;
+}
+
+export interface DistributedMLPConfig extends MLPConfig, DistributeOptions {
+  devices: readonly (DeviceRef | string)[];
 }
 
 /**
@@ -60,6 +66,20 @@ export class DistributedMLP extends MLP {
     this.distribution = {shares, home: homeOf(home), ...(unit === undefined ? {} : {unit})};
   }
 
+  /** An MLP on one device spread over several: same numbers, same name. It keeps its own weights; dispose it. */
+  static of(mlp: MLP, options: DistributeOptions): DistributedMLP {
+    return fromValues(
+      mlp,
+      mlp.projections().map(([, layer]) => readValues(layer)),
+      options,
+    );
+  }
+
+  /** As `of`, where weights lie on a device that cannot be read synchronously. */
+  static async ofAsync(mlp: MLP, options: DistributeOptions): Promise<DistributedMLP> {
+    return fromValues(mlp, await Promise.all(mlp.projections().map(([, layer]) => readValuesAsync(layer))), options);
+  }
+
   /** Who holds what of all projections, gate and up first. */
   get places(): (ShardPlace & {projection: string})[] {
     return this.spreadProjections.flatMap(([projection, core]) => core.places.map((place) => ({projection, ...place})));
@@ -67,14 +87,7 @@ export class DistributedMLP extends MLP {
 
   /** The projections that hold weights: gate_proj and up_proj, or gate_up where they are one record, and down_proj. */
   get spreadProjections(): [string, ShardedCore][] {
-    const inside: [string, Linear][] =
-      this.gateUp === null
-        ? [
-            ['gate_proj', this.gateProj],
-            ['up_proj', this.upProj],
-          ]
-        : [['gate_up', this.gateUp]];
-    return [...inside, ['down_proj', this.downProj] as [string, Linear]].map(([name, layer]) => [name, (layer as ShardedLinear).spread]);
+    return this.projections().map(([name, layer]) => [name, (layer as ShardedLinear).spread]);
   }
 
   /** Shard i of a projection lies on another device from here on; windows on it follow. Internal. */
@@ -83,6 +96,10 @@ export class DistributedMLP extends MLP {
     core?.moveShard(i, device, values);
     if (projection !== 'gate_up') return;
     for (const half of [this.gateProj, this.upProj]) (half as ShardedLinear).spread.followShard(i, device);
+  }
+
+  override setSharding(_strategy: ShardingStrategy): void {
+    throw new UnsupportedError({where: this.name, expected: 'an MLP on one device', received: 'one that is spread already'});
   }
 
   override forward(x: tf.Tensor): tf.Tensor {
@@ -189,6 +206,17 @@ export class DistributedMLP extends MLP {
       received: `${x.length}`,
     });
   }
+}
+
+function fromValues(mlp: MLP, values: readonly HostValues[], options: DistributeOptions): DistributedMLP {
+  const config = fromSavedConfig<MLPConfig>(mlp.getConfig());
+  const init = Object.fromEntries(
+    mlp.projections().map(([child], i) => {
+      const {record, ...rest} = values[i] as HostValues;
+      return [child, initOf({words: record.words, ...rest})];
+    }),
+  );
+  return new DistributedMLP({...config, ...options}, init);
 }
 
 /** Projections spread over the devices. */

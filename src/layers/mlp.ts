@@ -1,6 +1,6 @@
 /** MLP: the gated feed-forward block, down(act(gate(x)) * up(x)). */
 import * as tf from '@tensorflow/tfjs';
-import {ACTIVATIONS, type Activation} from '../../kernels/activation.js';
+import type {Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
@@ -8,6 +8,8 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
+import {checkMLPStrategy, shardMLP} from '../sharding/shard_mlp.js';
+import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
@@ -96,6 +98,7 @@ export class MLP extends tf.LayersModel {
   /** gate and up as one record, rows of gate first: one matmul reads both. null where they are apart. */
   readonly gateUp: Linear | null;
   private readonly config: MLPConfig;
+  private strategyOfShards: ShardingStrategy | null = null;
 
   constructor(config: MLPConfig, init: MLPInit = {}, parts: MLPParts | null = null) {
     const name = config.name ?? autoName('mlp');
@@ -138,6 +141,21 @@ export class MLP extends tf.LayersModel {
     this.gateUp = stacked;
     this.config = config;
     this.trainable = config.trainable ?? true;
+  }
+
+  /** How `shard` spreads it; null: not set. */
+  get sharding(): ShardingStrategy | null {
+    return this.strategyOfShards;
+  }
+
+  /** tensorParallel (gate and up by rows, down by columns) or replicate. Throws UnsupportedError for another, and on a shard. */
+  setSharding(strategy: ShardingStrategy): void {
+    this.strategyOfShards = checkMLPStrategy(this, strategy);
+  }
+
+  /** An MLP for each device; with tensorParallel the sum of their results is this one's. Source: MAX 26 `MLP.shard`. Throws as Linear.shard. */
+  shard(devices: readonly (DeviceRef | string)[]): MLP[] {
+    return shardMLP(this, this.strategyOfShards, devices);
   }
 
   /** x [..., H] -> [..., H]. */
@@ -299,5 +317,3 @@ tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableCo
 export function mlp(config: MLPConfig): MLP {
   return new MLP(config);
 }
-
-export {ACTIVATIONS};

@@ -36,6 +36,8 @@ const PROJECTIONS = {gate_proj: 'gateProj', up_proj: 'upProj', down_proj: 'downP
  */
 export class MLPV1 extends MLP {
   static override className = 'TflMLPV1';
+  /** Shards are MLPs of the new kind. */
+  static readonly shardClass = MLP;
 
   constructor(config: MLPV1Config | SavedMLPV1) {
     warnDeprecated('MLPV1', 'MLP');

@@ -5,7 +5,7 @@ import {ArgumentError, UnsupportedError} from '../errors.js';
 import {type LocalDevice, localDevice} from '../sharding/device.js';
 import {runAsync, runSync} from '../sharding/flow.js';
 import type {LocalShard} from '../sharding/local_shard.js';
-import {type HostValues, readValues, readValuesAsync} from '../sharding/shard_linear.js';
+import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
 import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
@@ -145,12 +145,9 @@ export class ShardedLinear extends Linear {
   }
 }
 
-function fromValues(layer: Linear, {record, bias, inputScale}: HostValues, options: SpreadOptions): ShardedLinear {
+function fromValues(layer: Linear, {record, ...values}: HostValues, options: SpreadOptions): ShardedLinear {
   const {device: _device, ...base} = fromSavedConfig<LinearConfig>(layer.getConfig());
-  return new ShardedLinear(
-    {...base, ...options},
-    {words: record.words, ...(bias === null ? {} : {bias}), ...(inputScale === null ? {} : {inputScale})},
-  );
+  return new ShardedLinear({...base, ...options}, initOf({words: record.words, ...values}));
 }
 
 /** Devices by name or reference. Throws ArgumentError for an empty list. */

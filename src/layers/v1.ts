@@ -84,7 +84,7 @@ export class LinearV1 extends Linear {
     const weight = () => (isSingle(weights) ? weights : need(weights, 'weight', name));
     let layer: LinearV1;
     if (quantizationEncoding === 'GPTQ' && hasPackedCodes(weights)) {
-      layer = new GPTQLinearV1({weight: weights as GPTQValue, quantizationConfig, quantizationEncoding, ...common});
+      layer = new GPTQLinearV1({weight: weights as GptqSource, quantizationConfig, quantizationEncoding, ...common});
     } else if (quantizationEncoding === null || quantizationEncoding === 'GPTQ') {
       layer = new LinearV1({weight: weight(), ...common});
     } else {
@@ -146,10 +146,10 @@ export class QLinearV1 extends LinearV1 {
 }
 
 /** A packed weight, or GPTQ's tensors by the names that a file has for them. */
-export type GPTQValue = QuantizedWeight | Weight | Readonly<Record<string, tf.Tensor>>;
+export type GptqSource = QuantizedWeight | Weight | Readonly<Record<string, tf.Tensor>>;
 
 export interface GPTQLinearV1Config {
-  weight: GPTQValue;
+  weight: GptqSource;
   bias?: BiasValue | null;
   /** 'GPTQ' or null. */
   quantizationEncoding?: QuantizationEncoding | null;

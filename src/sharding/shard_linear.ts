@@ -22,8 +22,13 @@ type Devices = readonly (DeviceRef | string)[];
 /** Layers that are shards: a shard is not split again. */
 const made = new WeakSet<object>();
 
+/** Notes that a layer is a shard. */
+export function markShard(layer: object): void {
+  made.add(layer);
+}
+
 /** Throws UnsupportedError where the layer is a shard. */
-export function refuseShard(layer: Linear): void {
+export function refuseShard(layer: {readonly name: string}): void {
   if (!made.has(layer)) return;
   throw new UnsupportedError({where: layer.name, expected: 'a layer that is no shard', received: 'one that was already sharded'});
 }
@@ -96,30 +101,13 @@ function checkStrategy(layer: Linear, core: LinearCore, strategy: ShardingStrate
   return strategy;
 }
 
-function makeShards(layer: Linear, {record, bias, inputScale: scale}: HostValues, strategy: ShardingStrategy, devices: Devices): Linear[] {
-  const base = fromSavedConfig<LinearConfig>(layer.getConfig());
+function makeShards(layer: Linear, values: HostValues, strategy: ShardingStrategy, devices: Devices): Linear[] {
   const own = layer.constructor as ShardClass & {shardClass?: ShardClass};
   const Cls = own.shardClass ?? own;
   const shards: Linear[] = [];
   try {
-    strategy.cuts([layer.outDim, layer.inDim]).forEach((cut, i) => {
-      const part = cutRecord(record, cut);
-      const ownBias = bias === null ? null : biasOf(bias, cut);
-      const config: LinearConfig = {
-        ...base,
-        name: `${layer.name}_shard_${i}`,
-        inDim: lengthOf(cut.columns),
-        outDim: lengthOf(cut.rows),
-        layout: base.layout === null ? null : part.layout,
-        hasBias: layer.hasBias && cut.bias !== 'none',
-        device: new DeviceRef(String(devices[i])),
-        origin: null,
-      };
-      const shard = new Cls(config, {
-        words: part.words,
-        ...(ownBias === null ? {} : {bias: ownBias}),
-        ...(scale === null ? {} : {inputScale: scaleOf(scale, cut)}),
-      });
+    shardParts(layer, values, strategy).forEach(({config, init}, i) => {
+      const shard = new Cls({...config, name: `${layer.name}_shard_${i}`, device: new DeviceRef(String(devices[i]))}, init);
       made.add(shard);
       shards.push(shard);
     });
@@ -128,6 +116,43 @@ function makeShards(layer: Linear, {record, bias, inputScale: scale}: HostValues
     throw error;
   }
   return shards;
+}
+
+/** What each shard of a layer is made of, but for its name and device. */
+export function shardParts(
+  layer: Linear,
+  {record, bias, inputScale}: HostValues,
+  strategy: ShardingStrategy,
+): {config: LinearConfig; init: LinearInit}[] {
+  const base = fromSavedConfig<LinearConfig>(layer.getConfig());
+  return strategy.cuts([layer.outDim, layer.inDim]).map((cut) => {
+    const part = cutRecord(record, cut);
+    const own = bias === null ? null : biasOf(bias, cut);
+    return {
+      config: {
+        ...base,
+        inDim: lengthOf(cut.columns),
+        outDim: lengthOf(cut.rows),
+        layout: base.layout === null ? null : part.layout,
+        hasBias: layer.hasBias && cut.bias !== 'none',
+        origin: null,
+      },
+      init: initOf({...part, bias: own, inputScale: inputScale === null ? null : scaleOf(inputScale, cut)}),
+    };
+  });
+}
+
+/** Values for a new layer. */
+export function initOf({
+  words,
+  bias,
+  inputScale,
+}: {
+  words: Int32Array;
+  bias: Float32Array | null;
+  inputScale: Float32Array | null;
+}): LinearInit {
+  return {words, ...(bias === null ? {} : {bias}), ...(inputScale === null ? {} : {inputScale})};
 }
 
 /** A static scale of x: one number for all, or those of the shard's columns. */

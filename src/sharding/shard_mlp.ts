@@ -1,0 +1,61 @@
+/** The shards of an MLP as MLPs of their own. */
+import type {DeviceRef} from '../device.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
+import {fromSavedConfig} from '../layers/config.js';
+import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
+import type {MLP, MLPConfig, MLPInit} from '../layers/mlp.js';
+import {markShard, readValues, refuseShard, shardParts} from './shard_linear.js';
+import {ShardingStrategy} from './strategy.js';
+
+type ShardClass = new (config: MLPConfig, init: MLPInit) => MLP;
+
+/** Throws UnsupportedError for a strategy that an MLP does not have, and for a shard. */
+export function checkMLPStrategy(mlp: MLP, strategy: ShardingStrategy): ShardingStrategy {
+  refuseShard(mlp);
+  if (strategy.kind === 'tensorParallel' || strategy.kind === 'replicate') return strategy;
+  throw new UnsupportedError({where: `${mlp.name}: setSharding`, expected: 'tensorParallel or replicate', received: strategy.kind});
+}
+
+/** How a projection is cut, by its name. */
+export function projectionStrategy(projection: string, strategy: ShardingStrategy): ShardingStrategy {
+  const {numDevices, shares} = strategy;
+  if (strategy.kind === 'replicate') return strategy;
+  if (projection === 'gate_up') return ShardingStrategy.gateUp(numDevices, 0).withShares(shares);
+  return (projection === 'down_proj' ? ShardingStrategy.columnwise(numDevices) : ShardingStrategy.rowwise(numDevices)).withShares(shares);
+}
+
+/** Throws ArgumentError without a strategy, with another number of devices, or more than there is of the inner width. */
+export function shardMLP(mlp: MLP, strategy: ShardingStrategy | null, devices: readonly (DeviceRef | string)[]): MLP[] {
+  const where = `${mlp.name}: shard`;
+  if (strategy === null)
+    throw new ArgumentError({where, expected: 'a strategy', received: 'none', remedy: 'Call setSharding(strategy) first.'});
+  if (devices.length !== strategy.numDevices) {
+    throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
+  }
+  const base = fromSavedConfig<MLPConfig>(mlp.getConfig());
+  const parts = mlp
+    .projections()
+    .map(([child, layer]) => [child, shardParts(layer, readValues(layer), projectionStrategy(child, strategy))] as const);
+  const own = mlp.constructor as ShardClass & {shardClass?: ShardClass};
+  const Cls = own.shardClass ?? own;
+  const shards: MLP[] = [];
+  try {
+    devices.forEach((device, i) => {
+      const children: Record<string, LinearConfig> = {};
+      const init: Record<string, LinearInit> = {};
+      for (const [child, list] of parts) {
+        const part = list[i] as (typeof list)[number];
+        children[child] = {...part.config, device};
+        init[child] = part.init;
+      }
+      const inner = (children.down_proj as LinearConfig).inDim;
+      const shard = new Cls({...base, name: `${mlp.name}_shard_${i}`, feedForwardLength: inner, devices: [device], children}, init);
+      markShard(shard);
+      shards.push(shard);
+    });
+  } catch (error) {
+    for (const shard of shards) shard.dispose();
+    throw error;
+  }
+  return shards;
+}
