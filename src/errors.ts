@@ -15,6 +15,8 @@ export interface ErrorParts {
 
 /** Base of every error this package throws. */
 export class TfjsLinearError extends Error {
+  // Said again by each class: a minifier renames classes, and programs compare this name.
+  override readonly name: string = 'TfjsLinearError';
   readonly where: string;
   readonly expected: string;
   readonly received: string;
@@ -24,7 +26,6 @@ export class TfjsLinearError extends Error {
   constructor(parts: ErrorParts, options?: ErrorOptions) {
     const tail = [parts.why, parts.remedy].filter((s) => s !== undefined && s !== '').join(' ');
     super(`${parts.where}: expected ${parts.expected}. Received: ${parts.received}.${tail ? ` ${tail}` : ''}`, options);
-    this.name = new.target.name;
     this.where = parts.where;
     this.expected = parts.expected;
     this.received = parts.received;
@@ -34,31 +35,49 @@ export class TfjsLinearError extends Error {
 }
 
 /** An argument or option outside its documented range. */
-export class ArgumentError extends TfjsLinearError {}
+export class ArgumentError extends TfjsLinearError {
+  override readonly name: string = 'ArgumentError';
+}
 
 /** A tensor, scale or weight whose shape does not fit. */
-export class ShapeError extends TfjsLinearError {}
+export class ShapeError extends TfjsLinearError {
+  override readonly name: string = 'ShapeError';
+}
 
 /** A quantisation config, state dict or checkpoint that asks for what we do not do, or contradicts itself. */
-export class UnsupportedError extends TfjsLinearError {}
+export class UnsupportedError extends TfjsLinearError {
+  override readonly name: string = 'UnsupportedError';
+}
 
 /** A file that will never be valid: retrying cannot help. */
-export class FileFormatError extends TfjsLinearError {}
+export class FileFormatError extends TfjsLinearError {
+  override readonly name: string = 'FileFormatError';
+}
 
 /** A source that could not be read now; the same call may work later. */
-export class SourceError extends TfjsLinearError {}
+export class SourceError extends TfjsLinearError {
+  override readonly name: string = 'SourceError';
+}
 
 /** A tensor or module that the checkpoint or state dict does not hold. */
-export class MissingError extends TfjsLinearError {}
+export class MissingError extends TfjsLinearError {
+  override readonly name: string = 'MissingError';
+}
 
 /** Tensors present that nothing reads: numbers would be wrong, so loading stops. */
-export class UnusedTensorError extends TfjsLinearError {}
+export class UnusedTensorError extends TfjsLinearError {
+  override readonly name: string = 'UnusedTensorError';
+}
 
 /** A device that is absent, lost, out of memory or computes wrongly. */
-export class DeviceError extends TfjsLinearError {}
+export class DeviceError extends TfjsLinearError {
+  override readonly name: string = 'DeviceError';
+}
 
 /** A device that holds shards and failed during a call. `device` is its name; what it held is gone. */
 export class DeviceLostError extends DeviceError {
+  override readonly name: string = 'DeviceLostError';
+
   constructor(
     readonly device: string,
     cause: unknown,

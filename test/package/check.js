@@ -1,0 +1,61 @@
+/**
+ * What an installed package must do, wherever it runs: a GPTQ layer from files, right numbers, inside a tf.js model, saved and loaded, and an error
+ * that says which it is. `source`: what openCheckpoint takes for the fixture. Runs in Node, and in pages made by bundlers.
+ */
+const MODULE = 'model.layers.0.self_attn.k_proj';
+
+/** The largest |y - ref| / |ref| of a row. */
+function worstRow(y, ref, n) {
+  let worst = 0;
+  for (let row = 0; row < ref.length / n; row++) {
+    let [difference, size] = [0, 0];
+    for (let i = row * n; i < (row + 1) * n; i++) {
+      difference += (y[i] - ref[i]) ** 2;
+      size += ref[i] ** 2;
+    }
+    worst = Math.max(worst, Math.sqrt(difference / size));
+  }
+  return worst;
+}
+
+async function refusal(call) {
+  try {
+    await call();
+  } catch (error) {
+    return error;
+  }
+  return null;
+}
+
+/** → {backend, error, same, name, isError, loaded}; each as it is found, for the caller to judge. */
+export async function checkPackage(tf, {openCheckpoint, MissingError}, source) {
+  const checkpoint = await openCheckpoint(source);
+  const layer = await checkpoint.linear(MODULE);
+  const x = await checkpoint.tensor('ref.x');
+  const ref = await checkpoint.tensor('ref.y');
+  const y = layer.forward(x);
+  const error = worstRow(await y.data(), await ref.data(), layer.outDim);
+
+  const model = tf.sequential({layers: [layer, tf.layers.reLU()]});
+  const predicted = await model.predict(x).data();
+  const relu = await tf.relu(y).data();
+  let saved;
+  const handler = tf.io.withSaveHandler(async (artifacts) => {
+    saved = artifacts;
+    return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+  });
+  await model.save(handler);
+  const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved));
+  const again = await loaded.predict(x).data();
+
+  const refused = await refusal(() => checkpoint.linear('nowhere'));
+  await checkpoint.close();
+  return {
+    backend: tf.getBackend(),
+    error,
+    same: predicted.every((v, i) => v === relu[i]),
+    loaded: again.every((v, i) => v === predicted[i]),
+    name: refused?.name ?? null,
+    isError: refused instanceof MissingError,
+  };
+}
