@@ -5,8 +5,6 @@ import path from 'node:path';
 import {ROOT} from './browser.mjs';
 
 const MAX_LINES = 320;
-// A spec file may list more cases of its one subject.
-const MAX_TEST_LINES = 500;
 const MAX_BYTES = 10 * 1024 * 1024;
 // Names in the cases that identifiers use: 'drawQuad' is no format.
 const FORMATS = /gptq|Gptq|GPTQ|gguf|Gguf|GGUF|awq|Awq|AWQ|compressed.tensors|compressedTensors|nvfp4|Nvfp4|NVFP4|mxfp4|Mxfp4|MXFP4/;
@@ -26,8 +24,7 @@ for (const file of files) {
   if (!/\.(ts|mjs|js)$/.test(file) || file.startsWith('test/fixtures/')) continue;
   const lines = fs.readFileSync(path.join(ROOT, file), 'utf8').split('\n');
   const count = lines.at(-1) === '' ? lines.length - 1 : lines.length;
-  const limit = file.startsWith('test/') ? MAX_TEST_LINES : MAX_LINES;
-  if (count > limit) problems.push(`${file}: ${count} lines; split a file of more than ${limit}`);
+  if (count > MAX_LINES) problems.push(`${file}: ${count} lines; split a file of more than ${MAX_LINES}`);
   lines.forEach((line, i) => {
     const found = file.startsWith('kernels/')
       ? (FORMATS.exec(line) ?? SPELLINGS.exec(line))

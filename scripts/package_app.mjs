@@ -35,9 +35,10 @@ export function installApp(folder, tarball) {
 }
 
 /** Throws unless every backend gave right numbers, and so on. */
-function judge(where, results) {
-  if (results.length !== 2) throw new Error(`${where}: ${results.length} results of 2`);
-  for (const {backend, error, same, loaded, name, isError} of results) {
+function judge(where, {backends, worker}) {
+  if (backends.length !== 2) throw new Error(`${where}: ${backends.length} results of 2`);
+  if (worker !== null && worker.join() !== '11,22,33') throw new Error(`${where}: a worker gives ${worker}`);
+  for (const {backend, error, same, loaded, name, isError} of backends) {
     const faults = [
       !(error < BOUNDS[backend]) && `error ${error} is not below ${BOUNDS[backend]}`,
       !same && 'inside tf.sequential the layer gives other numbers',
@@ -47,7 +48,9 @@ function judge(where, results) {
     ].filter(Boolean);
     if (faults.length > 0) throw new Error(`${where}, ${backend}: ${faults.join('; ')}`);
   }
-  console.log(`${where}: ${results.map(({backend, error}) => `${backend} ${error.toExponential(1)}`).join(', ')}`);
+  console.log(
+    `${where}: ${backends.map(({backend, error}) => `${backend} ${error.toExponential(1)}`).join(', ')}${worker === null ? '' : ', a worker'}`,
+  );
 }
 
 export function checkNode(folder) {
@@ -74,9 +77,11 @@ async function results(browser, url) {
   const errors = [];
   tab.on('pageerror', (error) => errors.push(error.message));
   await tab.goto(url);
-  await tab.waitForFunction('globalThis.results !== undefined || globalThis.failure !== undefined', undefined, {timeout: 60_000}).catch((error) => {
-    throw new Error(`${url}: ${error.message} ${errors.join('; ')}`);
-  });
+  await tab
+    .waitForFunction('globalThis.results !== undefined || globalThis.failure !== undefined', undefined, {timeout: 60_000})
+    .catch((error) => {
+      throw new Error(`${url}: ${error.message} ${errors.join('; ')}`);
+    });
   const {found, failure} = await tab.evaluate(() => ({found: globalThis.results, failure: globalThis.failure}));
   await tab.close();
   if (failure !== undefined || errors.length > 0) throw new Error(`${url}: ${failure ?? ''} ${errors.join('; ')}`);
@@ -130,15 +135,15 @@ const scriptPage = html(`
   <script src="/modules/@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.min.js"></script>
   <script src="/modules/tfjs-linear/dist/tfjs-linear.js"></script>
   <script type="module">
-    import {checkPackage} from '/check.js';
+    import {checkPackage, checkWorker} from '/check.js';
     tf.wasm.setWasmPaths('/wasm/');
     try {
-      const found = [];
+      const backends = [];
       for (const backend of ['cpu', 'wasm']) {
         await tf.setBackend(backend);
-        found.push(await checkPackage(tf, tfl, new URL('/fixture/', location.href)));
+        backends.push(await checkPackage(tf, tfl, new URL('/fixture/', location.href)));
       }
-      globalThis.results = found;
+      globalThis.results = {backends, worker: await checkWorker(tf, tfl)};
     } catch (error) {
       globalThis.failure = String(error.stack ?? error);
     }

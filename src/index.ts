@@ -24,6 +24,9 @@ export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from
 export {type MemoryInfo, memory} from '../kernels/memory.js';
 export {QuantizedWeight} from '../kernels/quantized_weight.js';
 export type {Range} from '../kernels/slice.js';
+export {createWebGPUBackend, type WebGPUBackendClass, type WebGPUDeviceOptions} from '../kernels/webgpu/device.js';
+export {explainWebGPU, type WebGPUExplanation} from '../kernels/webgpu/explain.js';
+export {deviceReady, type WarmUpOptions, warmUp} from '../kernels/webgpu/warm_up.js';
 export {type EncodingInfo, encodingInfo, QuantizationEncoding} from './config/encoding.js';
 export * from './config/float8.js';
 export {QuantizationConfig, type QuantizationOptions} from './config/quantization.js';

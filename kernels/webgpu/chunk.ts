@@ -59,6 +59,8 @@ function compute(layout: WeightLayout, most: number): Chunking | null {
   const smallest = Math.max(...layout.planes.map(smallestRun));
   const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
   if (inner.some((g) => g.indexed)) return null;
+  // Differences of 32-bit codes are no float32 numbers before they are subtracted.
+  if (layout.planes[0] === 32 && layout.zero.kind === 'codes') return null;
   // 0 where no grid has columns: one entry a row.
   const shared = inner.reduce((size, g) => gcd(gcd(size, g.columns), g.columnPhase), 0);
   if (shared % smallest !== 0) return null;
@@ -78,15 +80,13 @@ function compute(layout: WeightLayout, most: number): Chunking | null {
   };
 }
 
-/** What is subtracted from every integer code: keeps products of a size with their sum, so that float32 does not cancel. */
+/**
+ * What is subtracted from every integer code, where no zero of its own is: it keeps products of a size with their sum, so
+ * that float32 does not cancel.
+ */
 export function centerOf(layout: WeightLayout): number {
   const {zero} = layout;
-  if (layout.decode.kind !== 'integer') return 0;
+  if (layout.decode.kind !== 'integer' || zero.kind === 'codes') return 0;
   if (zero.kind === 'constant') return zero.value;
-  return zero.kind === 'codes' || layout.offsets.length > 0 ? 2 ** (codeBits(layout) - 1) : 0;
-}
-
-/** Whether sums of x are needed beside products: y = sum(scale * sum((code - center) * x) + term * sum(x)). */
-export function needsSums(layout: WeightLayout): boolean {
-  return layout.zero.kind === 'codes' || layout.offsets.length > 0;
+  return layout.offsets.length > 0 ? 2 ** (codeBits(layout) - 1) : 0;
 }

@@ -8,16 +8,36 @@ import {type Chunking, centerOf} from './chunk.js';
 import {floatNumbersFunction} from './float_bits.wgsl.js';
 import type {Params} from './params.js';
 
+type Words = (plane: number, word: number) => string;
+
 export interface Numbers {
   /** Functions that the expressions call. */
   readonly functions: string;
-  /** The four numbers of columns 4i..4i+3 of a chunk, times their weights; `words(p, w)` is word w of plane p, a u32. */
-  expression(i: number, words: (plane: number, word: number) => string): string;
+  /**
+   * The four numbers of columns 4i..4i+3 of a chunk, less the center, times their weights; `words(p, w)` is word w of plane p,
+   * a u32; `zero` names the vectors of `weighted(numbers, zero)` where zeros are codes.
+   */
+  expression(i: number, words: Words, zero: string | null): string;
   /** Columns after which weights repeat; 0 where all are 1. */
   readonly period: number;
   /** log2 of the weight of column j: x is multiplied by 2^-weight. */
   weight(j: number): number;
 }
+
+/** Vectors of four columns after which weights repeat. */
+const patternsOf = (period: number) => Math.max(1, period / 4);
+
+/** Declares `NAME_0`, `NAME_1` ...: a number at the weights of columns 0 to 3, 4 to 7 ... */
+export function weighted(numbers: Numbers, name: string, value: string): string {
+  const place = (v: number) => {
+    const weights = [0, 1, 2, 3].map((c) => 2 ** numbers.weight(4 * v + c));
+    return weights.every((w) => w === 1) ? `vec4<f32>(${value})` : `${value} * vec4<f32>(${weights.join(', ')})`;
+  };
+  return [...Array(patternsOf(numbers.period)).keys()].map((v) => `let ${name}_${v} = ${place(v)};`).join(' ');
+}
+
+/** The vector of `weighted` that belongs to columns 4i..4i+3. */
+export const weightedName = (numbers: Numbers, name: string, i: number) => `${name}_${i % patternsOf(numbers.period)}`;
 
 const vector = (values: readonly number[]) => `vec4<f32>(${values.map((v) => `${v}.0`).join(', ')})`;
 
@@ -52,10 +72,11 @@ function integerNumbers(layout: WeightLayout): Numbers {
     };
   }
   const centers = (i: number) => vector([0, 1, 2, 3].map((c) => center * 2 ** weight(4 * i + c)));
-  const minusCenter = (text: string, i: number) => (center === 0 ? text : `(${text} - ${centers(i)})`);
+  const minus = (text: string, i: number, zero: string | null) =>
+    zero !== null ? `(${text} - ${zero}_${i % patternsOf(period)})` : center === 0 ? text : `(${text} - ${centers(i)})`;
   if (first === 16) {
     const halves = (a: string, b: string) => `vec4<f32>(vec4<i32>(vec4<u32>(${a} & 65535u, ${a} >> 16u, ${b} & 65535u, ${b} >> 16u)))`;
-    return {functions: '', period, weight, expression: (i, words) => minusCenter(halves(words(0, 2 * i), words(0, 2 * i + 1)), i)};
+    return {functions: '', period, weight, expression: (i, words, zero) => minus(halves(words(0, 2 * i), words(0, 2 * i + 1)), i, zero)};
   }
   const functions = new Set<string>();
   for (const width of layout.planes) for (let v = 0; v < 8 / width; v++) functions.add(fieldsFunction(width, v));
@@ -63,7 +84,7 @@ function integerNumbers(layout: WeightLayout): Numbers {
     functions: [...functions].join(''),
     period,
     weight,
-    expression(i, words) {
+    expression(i, words, zero) {
       let low = 0;
       const terms = layout.planes.map((width, p) => {
         const perWord = 8 / width;
@@ -72,12 +93,10 @@ function integerNumbers(layout: WeightLayout): Numbers {
         low += width;
         return p === 0 ? fields : `${fields} * vec4<f32>(${factors.join(', ')})`;
       });
-      return minusCenter(terms.join(' + '), i);
+      return minus(terms.join(' + '), i, zero);
     },
   };
 }
-
-type Words = (plane: number, word: number) => string;
 
 /** Codes 4i..4i+3 as vec4<u32>, each in the top bits of its lane, with others below. */
 function topExpression(width: number, i: number, words: Words): string {

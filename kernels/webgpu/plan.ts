@@ -3,7 +3,8 @@ import type {Activation} from '../activation.js';
 import type {WebGPUVariant} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
 import type {DeviceProfile} from './backend.js';
-import {type Chunking, chunkingOf, needsSums} from './chunk.js';
+import {type Chunking, chunkingOf} from './chunk.js';
+import {needsSums} from './loops.wgsl.js';
 import {type Numbers, numbersOf} from './numbers.wgsl.js';
 import {Params} from './params.js';
 import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
@@ -111,7 +112,7 @@ function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape
   const chunking = chunkingOf(layout) as Chunking;
   const params = new Params();
   const numbers = numbersOf(layout);
-  const sums = needsSums(layout);
+  const sums = needsSums(layout, shape);
   const prepare = preparePlan(layout, chunking, numbers, sums);
   params.add('stride', prepare === null ? layout.inDim : prepare.stride);
   params.add('sums_start', chunking.columns * chunking.count);

@@ -12,7 +12,8 @@ import {powerOfTwo} from './float_bits.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
 import {addPlaneWords, loadWords, type Numbers} from './numbers.wgsl.js';
 import type {Params} from './params.js';
-import {DIFFERENCE, declareInputs, factors, type InputName, type RowsSource} from './rows.wgsl.js';
+import {declareInputs, type InputName, type RowsSource} from './rows.wgsl.js';
+import {stepOf} from './step.wgsl.js';
 
 /** Columns of a tile. */
 const DEPTH = 32;
@@ -56,7 +57,7 @@ export function tilesShader(
   const sides = (text: (i: number) => string) => range(reach).map(text).join(' ');
   const results = (text: (i: number, j: number) => string) => sides((i) => sides((j) => text(i, j)));
   const code = `${half ? 'enable f16;\n' : ''}${declareInputs(inputs, params).replace('x: array<vec4<f32>>', 'x: array<f32>')}
-${access}${DIFFERENCE}${numbers.functions}${activationFunction(activation)}
+${access}${numbers.functions}${activationFunction(activation)}
 var<workgroup> w_tile: array<${real}, ${tile * DEPTH}>;
 var<workgroup> x_tile: array<${real}, ${tile * DEPTH}>;
 // The exclusive or spreads what neighbouring threads touch over the banks of workgroup memory.
@@ -101,18 +102,16 @@ function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunk
   const perRow = DEPTH / chunking.columns;
   const planeStart = (p: number) => (p === 0 ? '0u' : `params.plane${p}_start`);
   const {code, words} = loadWords({...chunking, vector: chunking.vector.map(() => false)}, 'w', 'base', 'c', planeStart);
+  const step = stepOf(layout, numbers, 'w');
   const steps = range(chunking.columns / chunking.step).map((s) => {
-    const {scale, term} = factors(layout, 'n', `c * ${chunking.columns}u + ${s * chunking.step}u`);
     const stores: string[] = [];
     for (let i = (s * chunking.step) / 4; i < ((s + 1) * chunking.step) / 4; i++) {
-      const weights = range(4).map((c) => powerOfTwo(-numbers.weight(4 * i + c)));
-      const light = numbers.period === 0 ? '' : ` * vec4<f32>(${weights.join(', ')})`;
-      const sum = term === '' ? 'scaled' : 'scaled + term';
+      const lighter = range(4).map((c) => powerOfTwo(-numbers.weight(4 * i + c)));
+      const value = `(${step.value(i, words)})${numbers.period === 0 ? '' : ` * vec4<f32>(${lighter.join(', ')})`}`;
       const store = range(4).map((c) => `w_tile[w_place(row, at + ${4 * i + c}u)] = ${real}(v[${c}]);`);
-      const value = `let scaled = (${numbers.expression(i, words)})${light} * scale; let v = select(vec4<f32>(), ${sum}, here);`;
-      stores.push(`{ ${value} ${store.join(' ')} }`);
+      stores.push(`{ let v = select(vec4<f32>(), ${value}, here); ${store.join(' ')} }`);
     }
-    return `{ let scale = ${scale}; ${term === '' ? '' : `let term = ${term};`}\n${stores.join('\n')} }`;
+    return `{ ${step.declareWeighted('n', `c * ${chunking.columns}u + ${s * chunking.step}u`)}\n${stores.join('\n')} }`;
   });
   return `    for (var u = lane; u < ${tile * perRow}u; u += ${TILE_THREADS}u) {
       let row = u / ${perRow}u;

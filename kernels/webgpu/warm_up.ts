@@ -66,3 +66,24 @@ export async function deviceReady(backendName: string = tf.getBackend()): Promis
   const backend = webGPUBackend(backendName);
   if (backend !== null) await healthOf(backend).settled();
 }
+
+/** The backend that holds a tensor's data, by tf.js's own books. */
+function holderOf(t: tf.Tensor): unknown {
+  const {state} = tf.engine() as unknown as {state: {tensorInfo: WeakMap<object, {backend: unknown}>}};
+  return state.tensorInfo.get(t.dataId)?.backend;
+}
+
+/**
+ * Uploads tensors of webgpu backends, in chunks, and resolves when they have arrived: from then on the host holds no copy.
+ * Tensors of other backends stay as they are. Throws DeviceError where a device is lost or has no memory for one.
+ */
+export async function placeOnDevice(tensors: readonly tf.Tensor[]): Promise<void> {
+  const touched = new Set<WebGPUBackendLike>();
+  for (const t of tensors) {
+    const backend = holderOf(t) as Partial<WebGPUBackendLike> | undefined;
+    if (backend?.device === undefined || backend.tensorMap === undefined || backend.bufferManager === undefined || t.size === 0) continue;
+    wordsBuffer(backend as WebGPUBackendLike, t);
+    touched.add(backend as WebGPUBackendLike);
+  }
+  await Promise.all([...touched].map((backend) => healthOf(backend).settled()));
+}

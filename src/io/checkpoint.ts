@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
+import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
 import type {DeviceRef} from '../device.js';
 import {didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
@@ -14,6 +15,17 @@ import {configOf, type HostLinear, hostOf, initOf, linearOf, makeLinear, obstacl
 import {toFloat32} from './plain_floats.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
+
+/** A layer whose weights are on their device, where that is one that may have no memory for them; else it is disposed, and the error thrown. */
+async function arrived<T extends tf.LayersModel>(layer: T): Promise<T> {
+  try {
+    await placeOnDevice(layer.weights.map((w) => w.read()));
+    return layer;
+  } catch (error) {
+    layer.dispose();
+    throw error;
+  }
+}
 
 export interface LinearOptions {
   /** Default: the current backend at each call. */
@@ -118,7 +130,7 @@ export class Checkpoint {
    */
   async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
     const lowered = await this.lower(module, options.signal);
-    return makeLinear(lowered, options, this.quantization);
+    return arrived(makeLinear(lowered, options, this.quantization));
   }
 
   /**
@@ -129,7 +141,7 @@ export class Checkpoint {
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
-    return linearOf(stack(parts, this.quantization), options, Linear);
+    return arrived(linearOf(stack(parts, this.quantization), options, Linear));
   }
 
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
@@ -162,8 +174,9 @@ export class Checkpoint {
       children,
     };
     const {devices, shares = null, home = null} = options;
-    if (devices === undefined || devices.length < 2) return new MLP({...config, ...(devices === undefined ? {} : {devices})}, init);
-    return new DistributedMLP({...config, devices, shares, home}, init);
+    if (devices === undefined || devices.length < 2)
+      return arrived(new MLP({...config, ...(devices === undefined ? {} : {devices})}, init));
+    return arrived(new DistributedMLP({...config, devices, shares, home}, init));
   }
 
   /** Any other tensor as float32 of the file's shape; the caller disposes it. Throws UnsupportedError for a type that needs a format. */

@@ -15,6 +15,7 @@ import {
 } from '../../kernels/layout.js';
 import {sliceWords} from '../../kernels/slice.js';
 import {allocateWords, packCodes, packZeros, partsOf} from '../../kernels/words.js';
+import {type Random, seeded} from './random.js';
 
 export interface NamedWeight {
   readonly name: string;
@@ -22,25 +23,7 @@ export interface NamedWeight {
   readonly words: Int32Array;
 }
 
-export type Random = () => number;
-
-/** Numbers in [0, 1) from a seed (mulberry32). */
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-/** x [m, k] in [-1, 1). */
-export function randomX(m: number, k: number, seed = 1): Float32Array {
-  const random = seeded(seed);
-  return Float32Array.from({length: m * k}, () => random() * 2 - 1);
-}
+export {type Random, randomX, seeded} from './random.js';
 
 /** The structure of a weight; what is left out is absent. Shapes of grids are filled in. */
 export interface Structure {

@@ -59,3 +59,12 @@ export async function checkPackage(tf, {openCheckpoint, MissingError}, source) {
     isError: refused instanceof MissingError,
   };
 }
+
+/** A layer over this thread and a worker, which is started from source inside the package. → its numbers, [11, 22, 33] */
+export async function checkWorker(tf, {ColumnParallelLinear, startWorkers}) {
+  const [worker] = await startWorkers(1);
+  const layer = new ColumnParallelLinear({inDim: 2, outDim: 3, devices: [tf.getBackend(), worker]});
+  layer.loadStateDict({weight: tf.tensor2d([1, 10, 2, 20, 3, 30], [3, 2])});
+  const y = await layer.forwardAsync(tf.ones([1, 2]));
+  return Array.from(await y.data());
+}

@@ -2,12 +2,13 @@
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import * as tfl from 'tfjs-linear';
-import {checkPackage} from './check.js';
+import {checkPackage, checkWorker} from './check.js';
 
 const results = [];
 for (const backend of ['cpu', 'wasm']) {
   await tf.setBackend(backend);
   results.push(await checkPackage(tf, tfl, 'fixture'));
 }
-console.log(JSON.stringify({from: import.meta.resolve('tfjs-linear'), exports: Object.keys(tfl).length, results}));
+const worker = await checkWorker(tf, tfl);
+console.log(JSON.stringify({from: import.meta.resolve('tfjs-linear'), results: {backends: results, worker}}));
 process.exit(0);

@@ -81,7 +81,7 @@ Weight weight_of(const Kernel& kernel, const Input& words) {
 constexpr int kProductFields = 7, kUnpackFields = 5;
 
 // Columns of y handed out at a time: whole panels of every instruction set.
-constexpr int kColumnStep = 64;
+constexpr int kColumnStep = 32;
 
 // p.m rows of x, at most kMaxRows. false: x holds what the variant's 16-bit integers cannot.
 bool multiply_slab(Product p, const Isa& isa) {

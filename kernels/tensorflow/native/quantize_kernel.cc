@@ -85,7 +85,8 @@ void compute_quantize(void* opaque, void* context) {
   if (!status.ok()) return tf.OpKernelContext_Failure(context, status.handle);
 
   std::vector<float> inverses(count);
-  Quantize q = {type_of(kernel), sharing, call.block, call.reciprocal, call.values, int32_t(columns), x.data<float>(), scales.data(), inverses.data(), out.data<void>()};
+  Quantize q = {type_of(kernel), sharing, call.block, call.reciprocal, call.values, int32_t(columns),
+                x.data<float>(), scales.data(), inverses.data(), out.data<void>()};
   std::vector<float> amax(call.dynamic ? count : 0);
   // Alone, but with subnormal numbers as numbers.
   share(1, 1, 0, [&](int, int, char*) {

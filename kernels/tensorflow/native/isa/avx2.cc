@@ -16,6 +16,7 @@ namespace avx2 {
 TFL_TARGET_END
 
 static bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
-const Isa kAvx2 = {"avx2", supported, avx2::prepare_row, avx2::multiply, avx2::unpack_rows, avx2::quantize_rows, avx2::largest_of};
+const Isa kAvx2 = {"avx2", supported, avx2::prepare_row, avx2::multiply, avx2::unpack_rows,
+                 avx2::quantize_rows, avx2::largest_of};
 }  // namespace tfl
 #endif

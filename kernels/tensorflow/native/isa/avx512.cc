@@ -19,6 +19,7 @@ static bool supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
       && __builtin_cpu_supports("avx512dq");
 }
-const Isa kAvx512 = {"avx512", supported, avx512::prepare_row, avx512::multiply, avx512::unpack_rows, avx512::quantize_rows, avx512::largest_of};
+const Isa kAvx512 = {"avx512", supported, avx512::prepare_row, avx512::multiply, avx512::unpack_rows,
+                 avx512::quantize_rows, avx512::largest_of};
 }  // namespace tfl
 #endif

@@ -20,6 +20,7 @@ static bool supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
       && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
-const Isa kAvx512Vnni = {"avx512vnni", supported, avx512vnni::prepare_row, avx512vnni::multiply, avx512vnni::unpack_rows, avx512vnni::quantize_rows, avx512vnni::largest_of};
+const Isa kAvx512Vnni = {"avx512vnni", supported, avx512vnni::prepare_row, avx512vnni::multiply, avx512vnni::unpack_rows,
+                 avx512vnni::quantize_rows, avx512vnni::largest_of};
 }  // namespace tfl
 #endif

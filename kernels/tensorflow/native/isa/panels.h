@@ -112,7 +112,8 @@ static void expand_rows(const Product& p, int k0, int k1, Panel& panel) {
 
 // MR rows of x times one chunk of integers. panel: pairs of columns, [pairs][kLanes][2]. x: rows kChunk apart. sums [MR][kLanes].
 template <int MR>
-static inline void integer_tile(const int16_t* panel, const int16_t* x, int blocks, int pairs, const float* scales, const float* steps, int stride, float* sums) {
+static inline void integer_tile(const int16_t* panel, const int16_t* x, int blocks, int pairs, const float* scales, const float* steps,
+                                int stride, float* sums) {
   F f[MR];
   for (int i = 0; i < MR; i++) f[i] = zero_f();
   for (int b = 0; b < blocks; b++) {

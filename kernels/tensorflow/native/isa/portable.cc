@@ -13,5 +13,6 @@ namespace portable {
 }  // namespace portable
 
 static bool always() { return true; }
-const Isa kPortable = {"portable", always, portable::prepare_row, portable::multiply, portable::unpack_rows, portable::quantize_rows, portable::largest_of};
+const Isa kPortable = {"portable", always, portable::prepare_row, portable::multiply, portable::unpack_rows,
+                 portable::quantize_rows, portable::largest_of};
 }  // namespace tfl

@@ -62,7 +62,8 @@ struct RoundFloat {
 
 // `count` columns that share a scale, or (each) have one apiece.
 template <class Round>
-static inline void quantize_run(const Quantize& q, const Round& round, const float* x, const float* scale, const float* inverse, bool each, int count, void* out) {
+static inline void quantize_run(const Quantize& q, const Round& round, const float* x, const float* scale, const float* inverse, bool each,
+                                int count, void* out) {
   float* numbers = static_cast<float*>(out);
   int32_t* codes = static_cast<int32_t*>(out);
   auto scaled = [&](int j) {

@@ -41,10 +41,11 @@ template <int BITS, bool TABLE, int R, int J = 0> static inline void add_fields(
   if constexpr (J + 1 < 16 / BITS) add_fields<BITS, TABLE, R, J + 1>(q, table, x, c);
 }
 
-// sum[r] += weight * (row r's codes . x), scaled a block at a time. A strip is one vector of codes; lane j of its sums covers 2 * fields columns, which
-// never straddle blocks. x as lay_out_fields leaves it.
+// sum[r] += weight * (row r's codes . x), scaled a block at a time. A strip is one vector of codes; lane j of its sums covers 2 * fields
+// columns, which never straddle blocks. x as lay_out_fields leaves it.
 template <int BITS, bool TABLE, int R>
-static inline void plane_dot(const uint8_t* const* rows, I table, const int16_t* x, int in_dim, int block, const float* const* scales, float weight, F* sum) {
+static inline void plane_dot(const uint8_t* const* rows, I table, const int16_t* x, int in_dim, int block, const float* const* scales,
+                             float weight, F* sum) {
   constexpr int kFields = 16 / BITS, kColumns = 2 * kLanes * kFields;
   int32_t lanes[kLanes];
   for (int j = 0; j < kLanes; j++) lanes[j] = j * 2 * kFields / block;
@@ -104,7 +105,8 @@ template <int R> static void rows_of_bytes(const Weight& w, int n, uint8_t* room
 
 // y of R rows of W from `n`, for every row of x.
 template <int R>
-static void integer_dots(const Product& p, int n, const Rows<R>& rows, const float* const* factors, float* const* scales, const float* const* corrections) {
+static void integer_dots(const Product& p, int n, const Rows<R>& rows, const float* const* factors, float* const* scales,
+                         const float* const* corrections) {
   const int in_dim = p.weight.layout.in_dim, blocks = p.blocks(), columns = p.end - p.begin;
   const bool from_table = p.weight.layout.decode == Decode::kTable;
   const size_t width = padded(in_dim);
@@ -156,7 +158,9 @@ static void integer_rows(const Product& p, int begin, int end, char* memory) {
     row_terms(w, n, p.block, blocks, terms, spare);
     block_factors(w.layout, terms, blocks, factors[r]);
     if (!corrected) return;
-    for (int b = 0; b < blocks; b++) corrections[r][b] = (terms.offset ? terms.offset[b] : 0.0f) - (terms.zero ? terms.zero[b] * factors[r][b] : 0.0f);
+    for (int b = 0; b < blocks; b++) {
+      corrections[r][b] = (terms.offset ? terms.offset[b] : 0.0f) - (terms.zero ? terms.zero[b] * factors[r][b] : 0.0f);
+    }
   };
   int n = p.begin + begin;
   const int stop = p.begin + end;

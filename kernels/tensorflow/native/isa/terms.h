@@ -122,7 +122,8 @@ static void over_blocks(const Weight& w, const Grid& g, int n, int block, int bl
   for (int b = 0; b < blocks; b++) out[b] = spare[grid_column(w, g, b * block)];
 }
 
-static void levels_over_blocks(const Weight& w, const Level* levels, int count, const int32_t* divide, int n, int block, int blocks, float* out, float* spare) {
+static void levels_over_blocks(const Weight& w, const Level* levels, int count, const int32_t* divide, int n, int block, int blocks,
+                               float* out, float* spare) {
   auto one = [&](const Level& l, float* to, float* room) {
     over_blocks(w, l.grid, n, block, blocks, to, room, [&](size_t first, int c, float* o) { entries(w, l, first, c, o); });
   };

@@ -1,0 +1,181 @@
+/** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the vectors aX_R. */
+import type {WeightLayout} from '../layout.js';
+import type {Chunking} from './chunk.js';
+import {loadWords, type Numbers} from './numbers.wgsl.js';
+import type {Params} from './params.js';
+import {stepOf} from './step.wgsl.js';
+
+/** Chunks that add up in one float32 before they go to the total: long sums lose a digit otherwise. */
+const LONGEST_RUN = 16;
+
+/** Rows of x from which weights are scaled as they are decoded: from there on that is less work than scaling sums. */
+const SCALED_FIRST = 4;
+
+export interface LoopShape {
+  readonly rows: number;
+  readonly xRows: number;
+  readonly lanes: number;
+}
+
+/** Whether sums of x are needed beside products: for offsets, where sums are scaled and not weights. */
+export function needsSums(layout: WeightLayout, {xRows, lanes}: LoopShape): boolean {
+  return layout.offsets.length > 0 && !(lanes === 1 && xRows >= SCALED_FIRST);
+}
+
+const range = (n: number) => [...Array(n).keys()];
+
+export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): string {
+  const walker = new Walker(layout, chunking, numbers, params.add('chunks', chunking.count), shape);
+  if (shape.lanes > 1) return walker.strided();
+  return shape.xRows >= SCALED_FIRST ? walker.scaledFirst() : walker.scaledLast();
+}
+
+class Walker {
+  private readonly steps;
+  private readonly perChunk;
+  /** Chunks that share a step. */
+  private readonly unit;
+
+  constructor(
+    private readonly layout: WeightLayout,
+    private readonly chunking: Chunking,
+    numbers: Numbers,
+    private readonly chunks: string,
+    private readonly shape: LoopShape,
+  ) {
+    this.steps = range(shape.rows).map((r) => stepOf(layout, numbers, r));
+    this.perChunk = chunking.columns / chunking.step;
+    this.unit = longestRun(chunking.group);
+  }
+
+  /** Lane by lane: neighbours take neighbouring chunks, so that their loads are one. */
+  strided(): string {
+    return `for (var c = lane; c < ${this.chunks}; c += ${this.shape.lanes}u) {\n${this.scaledSteps()}\n}`;
+  }
+
+  /** Sums are scaled, once a unit. */
+  scaledLast(): string {
+    if (this.perChunk > 1) return `for (var c = 0u; c < ${this.chunks}; c++) {\n${this.scaledSteps()}\n}`;
+    const sums = needsSums(this.layout, this.shape);
+    return `for (var g = 0u; g < ${this.chunks}; g += ${this.unit}u) {
+${this.declareB()} ${sums ? this.eachX((x) => `var sum${x} = 0.0;`) : ''}
+${this.constants('declare', `g * ${this.chunking.columns}u`)}
+let end = min(g + ${this.unit}u, ${this.chunks});
+for (var c = g; c < end; c++) {
+${this.loads()}
+${this.products(0, 'number')}
+${sums ? this.eachX((x) => `sum${x} += ${this.sumOf(x, 0)};`) : ''}
+}
+${this.scale((x) => `sum${x}`)}
+}`;
+  }
+
+  /** Weights are scaled as they are decoded; sums of a run go to the total. */
+  scaledFirst(): string {
+    const run = this.unit * Math.floor(LONGEST_RUN / this.unit);
+    const body =
+      this.perChunk > 1
+        ? `for (var c = first; c < last; c++) {
+${this.loads()}
+${range(this.perChunk)
+  .map((s) => `{ ${this.constants('declareWeighted', this.columnOf(s))}\n${this.products(s, 'value')} }`)
+  .join('\n')}
+}`
+        : `for (var g = first; g < last; g += ${this.unit}u) {
+${this.constants('declareWeighted', `g * ${this.chunking.columns}u`)}
+let end = min(g + ${this.unit}u, last);
+for (var c = g; c < end; c++) {
+${this.loads()}
+${this.products(0, 'value')}
+}
+}`;
+    return `for (var first = 0u; first < ${this.chunks}; first += ${run}u) {
+${this.declareB()}
+let last = min(first + ${run}u, ${this.chunks});
+${body}
+${this.eachPair((x, r) => `a${x}_${r} += b${x}_${r};`)}
+}`;
+  }
+
+  private eachX(text: (x: number) => string): string {
+    return range(this.shape.xRows).map(text).join(' ');
+  }
+
+  private eachR(text: (r: number) => string): string {
+    return range(this.shape.rows).map(text).join(' ');
+  }
+
+  private eachPair(text: (x: number, r: number) => string): string {
+    return this.eachX((x) => this.eachR((r) => text(x, r)));
+  }
+
+  private declareB(): string {
+    return this.eachPair((x, r) => `var b${x}_${r} = vec4<f32>();`);
+  }
+
+  private columnOf(s: number): string {
+    return `c * ${this.chunking.columns}u + ${s * this.chunking.step}u`;
+  }
+
+  private sumOf(x: number, s: number): string {
+    return `sums[params.sums_start + m${x} * params.stride + c * ${this.perChunk}u + ${s}u]`;
+  }
+
+  private constants(kind: 'declare' | 'declareWeighted', j: string): string {
+    return this.steps.map((step, r) => step[kind](`n${r}`, j)).join('\n');
+  }
+
+  private readonly loaded = () =>
+    range(this.shape.rows).map((r) => loadWords(this.chunking, r, `base${r}`, 'c', (p) => (p === 0 ? '0u' : `params.plane${p}_start`)));
+
+  /** The words of chunk c, of every row. */
+  private loads(): string {
+    return this.loaded()
+      .map(({code}) => code)
+      .join('\n');
+  }
+
+  /** b += numbers or values of step s of chunk c, times x. */
+  private products(s: number, kind: 'number' | 'value'): string {
+    const perStep = this.chunking.step / 4;
+    const words = this.loaded().map((l) => l.words);
+    const lines: string[] = [];
+    for (let i = s * perStep; i < (s + 1) * perStep; i++) {
+      const decoded = this.steps.map((step, r) => `let d${r} = ${step[kind](i, words[r] as (typeof words)[number])};`).join(' ');
+      const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
+      lines.push(
+        `{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} = fma(d${r}, v, b${x}_${r});`)} }`)} }`,
+      );
+    }
+    return lines.join('\n');
+  }
+
+  /** a += scale * b, and the term times the sum of x. */
+  private scale(sumOf: (x: number) => string): string {
+    const sums = needsSums(this.layout, this.shape);
+    return this.steps
+      .map(({scale, term}, r) =>
+        this.eachX((x) => {
+          const rest = sums ? ` a${x}_${r}.x = fma(${term}, ${sumOf(x)}, a${x}_${r}.x);` : '';
+          return `a${x}_${r} = fma(vec4<f32>(${scale}), b${x}_${r}, a${x}_${r});${rest}`;
+        }),
+      )
+      .join('\n');
+  }
+
+  /** Chunk c, step by step, each scaled by itself. */
+  private scaledSteps(): string {
+    const step = (s: number) => `{ ${this.declareB()}
+${this.constants('declare', this.columnOf(s))}
+${this.products(s, 'number')}
+${this.scale((x) => this.sumOf(x, s))} }`;
+    return `${this.loads()}\n${range(this.perChunk).map(step).join('\n')}`;
+  }
+}
+
+/** The largest divisor of a group's chunks up to LONGEST_RUN: a run never crosses a group. */
+function longestRun(group: number): number {
+  let run = LONGEST_RUN;
+  while (group % run !== 0) run--;
+  return run;
+}
