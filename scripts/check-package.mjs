@@ -1,10 +1,12 @@
-// npm run check:package: builds and packs the package, has publint and "are the types wrong" look at what a user would install, and loads all
-// three builds: as a module and as the bundle in Node, as a script in Chromium.
+// npm run check:package: builds and packs the package, has publint and "are the types wrong" look at what a user would install, loads all three
+// builds, and installs the package in a project of its own: in Node, through Vite and webpack, from script tags; what an import costs a page.
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {launch, ROOT, serve} from './browser.mjs';
+import {checkMaps, checkNode, checkPages, checkTypes, installApp} from './package_app.mjs';
+import {checkSizes} from './package_sizes.mjs';
 
 const folder = path.join(ROOT, 'build/package');
 
@@ -58,5 +60,12 @@ console.log(`${(fs.statSync(packed).size / 1024).toFixed(0)} KiB packed`);
 run('publint', tool('publint'), [packed, '--strict']);
 run('attw', tool('attw'), [packed, '--profile', 'esm-only', '--no-emoji']);
 await loadBuilds();
+const app = path.join(folder, 'app');
+installApp(app, packed);
+checkMaps(app);
+checkNode(app);
+checkTypes(app);
+await checkPages(app);
+await checkSizes(app);
 // Backends keep timers and workers alive.
 process.exit(0);

@@ -38,19 +38,34 @@ export function installApp(folder, tarball) {
 function judge(where, {backends, worker}) {
   if (backends.length !== 2) throw new Error(`${where}: ${backends.length} results of 2`);
   if (worker !== null && worker.join() !== '11,22,33') throw new Error(`${where}: a worker gives ${worker}`);
-  for (const {backend, error, same, loaded, name, isError} of backends) {
+  for (const {backend, error, same, loaded, name, isError, missing} of backends) {
     const faults = [
       !(error < BOUNDS[backend]) && `error ${error} is not below ${BOUNDS[backend]}`,
       !same && 'inside tf.sequential the layer gives other numbers',
       !loaded && 'the loaded model gives other numbers',
       !isError && 'a missing module is no MissingError',
       name !== 'MissingError' && `its name is '${name}'`,
+      missing.length > 0 && `tf.js does not know ${missing.join(', ')}`,
     ].filter(Boolean);
     if (faults.length > 0) throw new Error(`${where}, ${backend}: ${faults.join('; ')}`);
   }
   console.log(
     `${where}: ${backends.map(({backend, error}) => `${backend} ${error.toExponential(1)}`).join(', ')}${worker === null ? '' : ', a worker'}`,
   );
+}
+
+/** Every script of the package has a map beside it, with our sources in it. */
+export function checkMaps(folder) {
+  const dist = path.join(folder, 'node_modules/tfjs-linear/dist');
+  const files = fs.readdirSync(dist, {recursive: true}).filter((file) => /\.m?js$/.test(file));
+  for (const file of files) {
+    const [, name] = /\/\/# sourceMappingURL=(\S+)\s*$/.exec(fs.readFileSync(path.join(dist, file), 'utf8')) ?? [];
+    const map = path.join(dist, path.dirname(file), name ?? 'none');
+    if (!fs.existsSync(map)) throw new Error(`dist/${file} has no source map`);
+    const {sources, sourcesContent} = JSON.parse(fs.readFileSync(map, 'utf8'));
+    if (sources.length === 0 || sourcesContent?.length !== sources.length) throw new Error(`dist/${file}: its map has no sources in it`);
+  }
+  console.log(`${files.length} scripts with source maps`);
 }
 
 export function checkNode(folder) {
@@ -182,7 +197,7 @@ export async function checkPages(folder) {
   try {
     judge('Vite, built', await results(browser, `${server.url}/vite?unthreaded`));
     judge('Vite, served', await results(browser, `http://127.0.0.1:${dev.httpServer.address().port}/`));
-    judge('webpack', await results(browser, `${server.url}/webpack`));
+    judge('webpack', await results(browser, `${server.url}/webpack?unthreaded`));
     judge('script tags', await results(browser, `${server.url}/script`));
   } finally {
     await browser.close();

@@ -27,7 +27,10 @@ async function refusal(call) {
   return null;
 }
 
-/** → {backend, error, same, name, isError, loaded}; each as it is found, for the caller to judge. */
+/** Classes that a saved model may name, and that nothing in a page may import: a bundler must not drop them. */
+const CLASSES = ['TflLinear', 'TflMLP', 'TflGPTQLinear', 'TflColumnParallelLinear', 'TflDistributedMLP', 'TflStackedLinear', 'TflMLPV1'];
+
+/** → {backend, error, same, name, isError, loaded, missing}; each as it is found, for the caller to judge. */
 export async function checkPackage(tf, {openCheckpoint, MissingError}, source) {
   const checkpoint = await openCheckpoint(source);
   const layer = await checkpoint.linear(MODULE);
@@ -57,6 +60,7 @@ export async function checkPackage(tf, {openCheckpoint, MissingError}, source) {
     loaded: again.every((v, i) => v === predicted[i]),
     name: refused?.name ?? null,
     isError: refused instanceof MissingError,
+    missing: CLASSES.filter((name) => tf.serialization.SerializationMap.getMap().classNameMap[name] === undefined),
   };
 }
 
