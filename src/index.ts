@@ -18,6 +18,8 @@ for (const backend of ['cpu', 'wasm', 'webgl', 'webgpu', 'tensorflow']) register
 
 export type {Activation} from '../kernels/activation.js';
 export type {InputPrecision} from '../kernels/attributes.js';
+export type {WebGPUVariant} from '../kernels/choose.js';
+export type {QuantizedMatMulOptions} from '../kernels/contract.js';
 export type {Fp8QuantizeOptions, Fp8ScaledMatMulOptions} from '../kernels/fp8_contract.js';
 export type {InputGranularity, InputQuantization, InputType} from '../kernels/input_quantization.js';
 export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from '../kernels/layout.js';
@@ -33,8 +35,12 @@ export {QuantizationConfig, type QuantizationOptions} from './config/quantizatio
 export {DeviceRef} from './device.js';
 export {DType} from './dtype.js';
 export * from './errors.js';
+export type {CheckpointFormat} from './formats/gptq_header.js';
+export type {GptqTensors, GptqUnpackOptions} from './formats/gptq_unpack.js';
 export {Checkpoint, type LinearOptions, type MLPOptions, openCheckpoint} from './io/checkpoint.js';
+export type {OnProgress, ProgressEvent} from './io/progress.js';
 export {type SavedFile, type SavedLayers, saveSafetensors, saveSafetensorsAsync} from './io/save.js';
+export type {SourceInput, SourceOptions} from './io/source.js';
 export {
   ColumnParallelLinear,
   type ColumnParallelLinearConfig,
@@ -42,13 +48,15 @@ export {
   type TiedWeight,
 } from './layers/column_parallel_linear.js';
 export {DenseWeight} from './layers/dense_weight.js';
-export {DistributedMLP, type DistributedMLPConfig, distributedMLP} from './layers/distributed_mlp.js';
+export {DistributedMLP, type DistributedMLPConfig, type DistributeOptions, distributedMLP} from './layers/distributed_mlp.js';
 export {GPTQLinear, type GPTQLinearConfig, gptqLinear} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
-export {MLP, type MLPConfig, mlp} from './layers/mlp.js';
+export type {LayerWeight} from './layers/linear_core.js';
+export {type LinearClass, MLP, type MLPConfig, mlp} from './layers/mlp.js';
 export {MLPV1, type MLPV1Config} from './layers/mlp_v1.js';
 export {ShardedLinear, type ShardedLinearConfig, type SpreadOptions} from './layers/sharded_linear.js';
 export {StackedLinear, type StackedLinearConfig, stackedLinear} from './layers/stacked_linear.js';
+export type {StateDict} from './layers/state.js';
 export {
   GPTQLinearV1,
   type GPTQLinearV1Config,
