@@ -9,11 +9,13 @@ import {e8m0BitsFunction, floatBitsFunction} from './float_bits.wgsl.js';
 import type {Params} from './params.js';
 
 /** Words are read through two views, which a weight over the binding limit puts at different places. */
-export const WORD_READERS = `fn word(at: u32) -> u32 { return words[at - params.words_base]; }
-fn code_word(at: u32) -> u32 { return codes[at - params.codes_base]; }
+export const WORD_READER = `fn word(at: u32) -> u32 { return words[at - params.words_base]; }
 `;
 
-/** Adds what WORD_READERS read. */
+const WORD_READERS = `${WORD_READER}fn code_word(at: u32) -> u32 { return codes[at - params.codes_base]; }
+`;
+
+/** Adds what the readers read. */
 export function addBases(params: Params): void {
   params.add('words_base', 0);
   params.add('codes_base', 0);

@@ -1,5 +1,5 @@
 /** How a row of codes is walked: chunks of columns that are loaded together, steps of columns that share every scale. */
-import {codeBits, type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+import {type Grid, sectionsOf, type WeightLayout} from '../layout.js';
 
 export interface Chunking {
   /** Columns of a chunk, a multiple of 4. */
@@ -80,13 +80,7 @@ function compute(layout: WeightLayout, most: number): Chunking | null {
   };
 }
 
-/**
- * What is subtracted from every integer code, where no zero of its own is: it keeps products of a size with their sum, so
- * that float32 does not cancel.
- */
-export function centerOf(layout: WeightLayout): number {
-  const {zero} = layout;
-  if (layout.decode.kind !== 'integer' || zero.kind === 'codes') return 0;
-  if (zero.kind === 'constant') return zero.value;
-  return layout.offsets.length > 0 ? 2 ** (codeBits(layout) - 1) : 0;
+/** What is subtracted from every integer code, where no zero of its own is. */
+export function centerOf({decode, zero}: WeightLayout): number {
+  return decode.kind === 'integer' && zero.kind === 'constant' ? zero.value : 0;
 }

@@ -17,17 +17,14 @@ export interface LoopShape {
   readonly lanes: number;
 }
 
-/** Whether sums of x are needed beside products: for offsets, where sums are scaled and not weights. */
-export function needsSums(layout: WeightLayout, {xRows, lanes}: LoopShape): boolean {
-  return layout.offsets.length > 0 && !(lanes === 1 && xRows >= SCALED_FIRST);
-}
-
 const range = (n: number) => [...Array(n).keys()];
 
 export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): string {
-  const walker = new Walker(layout, chunking, numbers, params.add('chunks', chunking.count), shape);
+  // An offset in a weight of its own cancels before it is summed, as it does in the file's own decoder.
+  const scaledFirst = layout.offsets.length > 0 || (shape.lanes === 1 && shape.xRows >= SCALED_FIRST);
+  const walker = new Walker(layout, chunking, numbers, params.add('chunks', chunking.count), shape, scaledFirst ? 'value' : 'number');
   if (shape.lanes > 1) return walker.strided();
-  return shape.xRows >= SCALED_FIRST ? walker.scaledFirst() : walker.scaledLast();
+  return scaledFirst ? walker.scaledFirst() : walker.scaledLast();
 }
 
 class Walker {
@@ -37,11 +34,13 @@ class Walker {
   private readonly unit;
 
   constructor(
-    private readonly layout: WeightLayout,
+    layout: WeightLayout,
     private readonly chunking: Chunking,
     numbers: Numbers,
     private readonly chunks: string,
     private readonly shape: LoopShape,
+    /** What is multiplied with x: scaled weights, or numbers whose sums are scaled. */
+    private readonly kind: 'value' | 'number',
   ) {
     this.steps = range(shape.rows).map((r) => stepOf(layout, numbers, r));
     this.perChunk = chunking.columns / chunking.step;
@@ -56,44 +55,41 @@ class Walker {
   /** Sums are scaled, once a unit. */
   scaledLast(): string {
     if (this.perChunk > 1) return `for (var c = 0u; c < ${this.chunks}; c++) {\n${this.scaledSteps()}\n}`;
-    const sums = needsSums(this.layout, this.shape);
     return `for (var g = 0u; g < ${this.chunks}; g += ${this.unit}u) {
-${this.declareB()} ${sums ? this.eachX((x) => `var sum${x} = 0.0;`) : ''}
-${this.constants('declare', `g * ${this.chunking.columns}u`)}
+${this.declareB()}
+${this.constants(`g * ${this.chunking.columns}u`)}
 let end = min(g + ${this.unit}u, ${this.chunks});
 for (var c = g; c < end; c++) {
 ${this.loads()}
-${this.products(0, 'number')}
-${sums ? this.eachX((x) => `sum${x} += ${this.sumOf(x, 0)};`) : ''}
+${this.products(0)}
 }
-${this.scale((x) => `sum${x}`)}
+${this.addUp()}
 }`;
   }
 
   /** Weights are scaled as they are decoded; sums of a run go to the total. */
   scaledFirst(): string {
     const run = this.unit * Math.floor(LONGEST_RUN / this.unit);
+    const step = (s: number) => `{ ${this.constants(this.columnOf(s))}\n${this.products(s)} }`;
     const body =
       this.perChunk > 1
         ? `for (var c = first; c < last; c++) {
 ${this.loads()}
-${range(this.perChunk)
-  .map((s) => `{ ${this.constants('declareWeighted', this.columnOf(s))}\n${this.products(s, 'value')} }`)
-  .join('\n')}
+${range(this.perChunk).map(step).join('\n')}
 }`
         : `for (var g = first; g < last; g += ${this.unit}u) {
-${this.constants('declareWeighted', `g * ${this.chunking.columns}u`)}
+${this.constants(`g * ${this.chunking.columns}u`)}
 let end = min(g + ${this.unit}u, last);
 for (var c = g; c < end; c++) {
 ${this.loads()}
-${this.products(0, 'value')}
+${this.products(0)}
 }
 }`;
     return `for (var first = 0u; first < ${this.chunks}; first += ${run}u) {
 ${this.declareB()}
 let last = min(first + ${run}u, ${this.chunks});
 ${body}
-${this.eachPair((x, r) => `a${x}_${r} += b${x}_${r};`)}
+${this.addUp()}
 }`;
   }
 
@@ -117,12 +113,8 @@ ${this.eachPair((x, r) => `a${x}_${r} += b${x}_${r};`)}
     return `c * ${this.chunking.columns}u + ${s * this.chunking.step}u`;
   }
 
-  private sumOf(x: number, s: number): string {
-    return `sums[params.sums_start + m${x} * params.stride + c * ${this.perChunk}u + ${s}u]`;
-  }
-
-  private constants(kind: 'declare' | 'declareWeighted', j: string): string {
-    return this.steps.map((step, r) => step[kind](`n${r}`, j)).join('\n');
+  private constants(j: string): string {
+    return this.steps.map((step, r) => step.declare(`n${r}`, j)).join('\n');
   }
 
   private readonly loaded = () =>
@@ -135,13 +127,13 @@ ${this.eachPair((x, r) => `a${x}_${r} += b${x}_${r};`)}
       .join('\n');
   }
 
-  /** b += numbers or values of step s of chunk c, times x. */
-  private products(s: number, kind: 'number' | 'value'): string {
+  /** b += what step s of chunk c holds, times x. */
+  private products(s: number): string {
     const perStep = this.chunking.step / 4;
     const words = this.loaded().map((l) => l.words);
     const lines: string[] = [];
     for (let i = s * perStep; i < (s + 1) * perStep; i++) {
-      const decoded = this.steps.map((step, r) => `let d${r} = ${step[kind](i, words[r] as (typeof words)[number])};`).join(' ');
+      const decoded = this.steps.map((step, r) => `let d${r} = ${step[this.kind](i, words[r] as (typeof words)[number])};`).join(' ');
       const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
       lines.push(
         `{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} = fma(d${r}, v, b${x}_${r});`)} }`)} }`,
@@ -150,25 +142,17 @@ ${this.eachPair((x, r) => `a${x}_${r} += b${x}_${r};`)}
     return lines.join('\n');
   }
 
-  /** a += scale * b, and the term times the sum of x. */
-  private scale(sumOf: (x: number) => string): string {
-    const sums = needsSums(this.layout, this.shape);
-    return this.steps
-      .map(({scale, term}, r) =>
-        this.eachX((x) => {
-          const rest = sums ? ` a${x}_${r}.x = fma(${term}, ${sumOf(x)}, a${x}_${r}.x);` : '';
-          return `a${x}_${r} = fma(vec4<f32>(${scale}), b${x}_${r}, a${x}_${r});${rest}`;
-        }),
-      )
-      .join('\n');
+  /** a += b, scaled where b is not. */
+  private addUp(): string {
+    const scales = this.steps.map(({scale}) => scale);
+    return this.eachPair((x, r) =>
+      this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(vec4<f32>(${scales[r]}), b${x}_${r}, a${x}_${r});`,
+    );
   }
 
-  /** Chunk c, step by step, each scaled by itself. */
+  /** Chunk c, step by step, each added up by itself. */
   private scaledSteps(): string {
-    const step = (s: number) => `{ ${this.declareB()}
-${this.constants('declare', this.columnOf(s))}
-${this.products(s, 'number')}
-${this.scale((x) => this.sumOf(x, s))} }`;
+    const step = (s: number) => `{ ${this.declareB()}\n${this.constants(this.columnOf(s))}\n${this.products(s)}\n${this.addUp()} }`;
     return `${this.loads()}\n${range(this.perChunk).map(step).join('\n')}`;
   }
 }

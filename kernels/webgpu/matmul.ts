@@ -37,7 +37,7 @@ interface Product {
   readonly rowEnd: number;
 }
 
-/** x in stored order and lightened, with its sums: a tensor of its own, or null where x can be used as it is. */
+/** x in stored order and lightened: a tensor of its own, or null where x can be used as it is. */
 function recordPrepare(
   backend: WebGPUBackendLike,
   plan: Plan,
@@ -46,13 +46,13 @@ function recordPrepare(
   base: number,
 ): TensorInfo | null {
   if (plan.prepare === null) return null;
-  const {shader, params, stride, steps} = plan.prepare;
+  const {shader, params, stride, threads} = plan.prepare;
   const rows = x.shape[0] as number;
   checkBinding(backend, 'QuantizedMatMul: prepared x', rows * stride * 4);
   const prepared = backend.makeTensorInfo([rows, stride], 'float32');
   const uniforms = params.bytes({rows, words_base: base, order_start: sectionsOf(layout).order.start});
   const bindings = [{buffer: bufferOf(backend, prepared)}, wordsBinding, {buffer: bufferOf(backend, x)}];
-  const grid = fold(Math.ceil((rows * steps) / PREPARE_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
+  const grid = fold(Math.ceil((rows * threads) / PREPARE_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
   record(backend, shader, bindings, uniforms, grid, [prepared, words, x]);
   return prepared;
 }
@@ -77,7 +77,6 @@ export function recordProduct(backend: WebGPUBackendLike, plan: Plan, product: P
       codes4: () => part.codes,
       words: () => part.words,
       x: () => xBinding,
-      sums: () => xBinding,
       bias: () => ({buffer: bufferOf(backend, bias as TensorInfo)}),
     };
     const uniforms = plan.params.bytes({

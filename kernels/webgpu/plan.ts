@@ -4,11 +4,10 @@ import type {WebGPUVariant} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
 import type {DeviceProfile} from './backend.js';
 import {type Chunking, chunkingOf} from './chunk.js';
-import {needsSums} from './loops.wgsl.js';
 import {type Numbers, numbersOf} from './numbers.wgsl.js';
 import {Params} from './params.js';
 import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
-import {preparedStride, prepareShader} from './prepare.wgsl.js';
+import {PREPARE_COLUMNS, prepareShader} from './prepare.wgsl.js';
 import type {Shader} from './record.js';
 import {type InputName, type RowsShape, type RowsSource, rowsShader} from './rows.wgsl.js';
 import {reachFor, tileOf, tilesShader} from './tiles.wgsl.js';
@@ -20,7 +19,7 @@ export interface Plan {
   /** Workgroups for n rows of W and m rows of x. */
   workgroups(n: number, m: number): number;
   /** The pass over x, where the kernel needs one. */
-  readonly prepare: {readonly shader: Shader; readonly params: Params; readonly stride: number; readonly steps: number} | null;
+  readonly prepare: {readonly shader: Shader; readonly params: Params; readonly stride: number; readonly threads: number} | null;
 }
 
 const plans = new WeakMap<WeightLayout, Map<string, Plan>>();
@@ -112,10 +111,8 @@ function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape
   const chunking = chunkingOf(layout) as Chunking;
   const params = new Params();
   const numbers = numbersOf(layout);
-  const sums = needsSums(layout, shape);
-  const prepare = preparePlan(layout, chunking, numbers, sums);
+  const prepare = preparePlan(layout, chunking, numbers);
   params.add('stride', prepare === null ? layout.inDim : prepare.stride);
-  params.add('sums_start', chunking.columns * chunking.count);
   const source = rowsShader(layout, chunking, numbers, params, shape, hasBias, activation);
   const perGroup = shape.lanes > 1 ? 1 : shape.workgroup;
   return {
@@ -128,14 +125,10 @@ function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape
 }
 
 /** null where x can be read as it is: in order, whole chunks, codes that need no lighter x. */
-function preparePlan(layout: WeightLayout, chunking: Chunking, numbers: Numbers, sums: boolean): Plan['prepare'] {
-  if (!sums && !layout.ordered && numbers.period === 0 && !chunking.guarded) return null;
+function preparePlan(layout: WeightLayout, chunking: Chunking, numbers: Numbers): Plan['prepare'] {
+  if (!layout.ordered && numbers.period === 0 && !chunking.guarded) return null;
   const params = new Params();
-  const code = prepareShader(layout, chunking, numbers, params, sums);
-  return {
-    shader: {label: 'prepare x', code, inputs: 2},
-    params,
-    stride: preparedStride(chunking, sums),
-    steps: (chunking.columns * chunking.count) / chunking.step,
-  };
+  const code = prepareShader(layout, chunking, numbers, params);
+  const stride = chunking.columns * chunking.count;
+  return {shader: {label: 'prepare x', code, inputs: 2}, params, stride, threads: stride / PREPARE_COLUMNS};
 }

@@ -8,7 +8,7 @@ import {accessFunctions, DEVICE_ARITHMETIC} from './access.wgsl.js';
 import {activationFunction} from './activation.wgsl.js';
 import type {Chunking} from './chunk.js';
 import {WORKGROUP_INDEX} from './grid.js';
-import {needsSums, walk} from './loops.wgsl.js';
+import {walk} from './loops.wgsl.js';
 import {addPlaneWords, type Numbers} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {reduce} from './reduce.wgsl.js';
@@ -34,14 +34,13 @@ export interface RowsSource {
   readonly inputs: readonly InputName[];
 }
 
-export type InputName = 'codes' | 'codes4' | 'words' | 'x' | 'sums' | 'bias';
+export type InputName = 'codes' | 'codes4' | 'words' | 'x' | 'bias';
 
 const INPUT_TYPES: Readonly<Record<InputName, string>> = {
   codes: 'u32',
   codes4: 'vec4<u32>',
   words: 'u32',
   x: 'vec4<f32>',
-  sums: 'f32',
   bias: 'f32',
 };
 
@@ -60,18 +59,10 @@ export function rowsShader(
   activation: Activation | null,
 ): RowsSource {
   const {rows: R, xRows: X, lanes: L, workgroup} = shape;
-  const sums = needsSums(layout, shape);
-  const inputs: InputName[] = [
-    'codes',
-    'codes4',
-    'words',
-    'x',
-    ...(sums ? (['sums'] as const) : []),
-    ...(hasBias ? (['bias'] as const) : []),
-  ];
+  const inputs: InputName[] = ['codes', 'codes4', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
   const access = accessFunctions(layout, params, DEVICE_ARITHMETIC);
   addPlaneWords(layout, params);
-  for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows', 'stride', 'sums_start']) params.add(name, 0);
+  for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows', 'stride']) params.add(name, 0);
   const parallel = L > 1;
   const pairs = (text: (x: number, r: number) => string) =>
     range(X)

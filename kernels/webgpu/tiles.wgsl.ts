@@ -111,7 +111,7 @@ function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunk
       const store = range(4).map((c) => `w_tile[w_place(row, at + ${4 * i + c}u)] = ${real}(v[${c}]);`);
       stores.push(`{ let v = select(vec4<f32>(), ${value}, here); ${store.join(' ')} }`);
     }
-    return `{ ${step.declareWeighted('n', `c * ${chunking.columns}u + ${s * chunking.step}u`)}\n${stores.join('\n')} }`;
+    return `{ ${step.declare('n', `c * ${chunking.columns}u + ${s * chunking.step}u`)}\n${stores.join('\n')} }`;
   });
   return `    for (var u = lane; u < ${tile * perRow}u; u += ${TILE_THREADS}u) {
       let row = u / ${perRow}u;
