@@ -51,8 +51,10 @@ async function fixtureModel(name: string): Promise<Files> {
 
 /** What `openCheckpoint` of this name stands for on the pages. */
 export async function samples(): Promise<Readonly<Record<string, Files>>> {
+  const model = await gptqModel();
   return {
-    'my-model': await gptqModel(),
+    'my-model': model,
+    'path/or/url/of/a/model': model,
     'my-model.gguf': {'model.gguf': await readFixture('quant/gguf_all_types.gguf')},
     'my-fp8-model': await fixtureModel('ct_fp8_dynamic_channel'),
   };
