@@ -13,6 +13,8 @@ const COMMON = {
   sourcesContent: true,
   logLevel: 'warning',
   logOverride: {'empty-import-meta': 'silent'},
+  // package.json's sideEffects names the files of dist. Sources and specs are bundled whole: their bare imports register things.
+  ignoreAnnotations: true,
 };
 
 const BUILTIN = new RegExp(`^(node:.*|${builtinModules.join('|')})$`);

@@ -131,6 +131,12 @@ function checkLimit(name: string, value: number, available: number | undefined):
  * @returns the backend's name
  * Throws DeviceError where there is no adapter, a required feature or limit is missing, the name is in use by a device that
  * holds tensors, or the device fails its known answers.
+ *
+ * ```js
+ * // Where there is no adapter the promise is rejected, and the program can choose another backend.
+ * const refused = await tfl.createWebGPUBackend({gpu: {requestAdapter: async () => null}}).catch((error) => error.name);
+ * refused; // "DeviceError"
+ * ```
  */
 export async function createWebGPUBackend(options: WebGPUDeviceOptions = {}): Promise<string> {
   const name = options.name ?? 'webgpu';

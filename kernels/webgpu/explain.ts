@@ -11,7 +11,14 @@ export interface WebGPUExplanation extends WebGPUChoice {
   readonly parts: number;
 }
 
-/** A product of `rows` rows of x with a weight of this layout, on a registered and started webgpu backend. */
+/**
+ * A product of `rows` rows of x with a weight of this layout, on a registered and started webgpu backend.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 32, outDim: 2, quantizationEncoding: 'Q4_0'});
+ * if (tf.getBackend() === 'webgpu') console.log(tfl.explainWebGPU(layer.weight.layout, 1).reason);
+ * ```
+ */
 export function explainWebGPU(layout: WeightLayout, rows: number, backendName = 'webgpu'): WebGPUExplanation {
   const backend = asWebGPU(tf.findBackend(backendName));
   const choice = choiceFor(layout, rows, layout.outDim, profileOf(backend));

@@ -33,6 +33,12 @@ function webGPUBackend(name: string): WebGPUBackendLike | null {
 /**
  * Uploads the weights and compiles the kernels of their products. On other backends there is nothing to compile.
  * Throws DeviceError where the device is lost, out of memory, refuses a shader or computes wrongly.
+ *
+ * ```js
+ * const layer = new tfl.Linear({inDim: 32, outDim: 2, quantizationEncoding: 'Q4_0'});
+ * // The first forward then compiles nothing.
+ * await tfl.warmUp(layer.weight);
+ * ```
  */
 export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight[], options: WarmUpOptions = {}): Promise<void> {
   const backend = webGPUBackend(options.backendName ?? tf.getBackend());
@@ -61,6 +67,10 @@ export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight
 /**
  * Resolves when everything given to a webgpu device so far has arrived: uploads, shaders, known answers.
  * Throws DeviceError where one of them failed. On other backends it resolves at once.
+ *
+ * ```js
+ * await tfl.deviceReady();
+ * ```
  */
 export async function deviceReady(backendName: string = tf.getBackend()): Promise<void> {
   const backend = webGPUBackend(backendName);
