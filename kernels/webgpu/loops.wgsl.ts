@@ -1,9 +1,9 @@
 /** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the vectors aX_R. */
 import type {WeightLayout} from '../layout.js';
 import type {Chunking} from './chunk.js';
-import {loadWords, type Numbers} from './numbers.wgsl.js';
+import {loadWords, type Numbers, planeLocals} from './numbers.wgsl.js';
 import type {Params} from './params.js';
-import {stepOf} from './step.wgsl.js';
+import {stepsOf} from './step.wgsl.js';
 
 /** Chunks that add up in one float32 before they go to the total: long sums lose a digit otherwise. */
 const LONGEST_RUN = 16;
@@ -19,46 +19,51 @@ export interface LoopShape {
 
 const range = (n: number) => [...Array(n).keys()];
 
-export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): string {
+/** The walk: what to declare before it, row by row of W, and its loops. */
+export interface Walk {
+  readonly once: string;
+  row(r: number, n: string): string;
+  readonly loops: string;
+}
+
+export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): Walk {
   // An offset in a weight of its own cancels before it is summed, as it does in the file's own decoder.
   const scaledFirst = layout.offsets.length > 0 || (shape.lanes === 1 && shape.xRows >= SCALED_FIRST);
-  const walker = new Walker(layout, chunking, numbers, params.add('chunks', chunking.count), shape, scaledFirst ? 'value' : 'number');
-  if (shape.lanes > 1) return walker.strided();
-  return scaledFirst ? walker.scaledFirst() : walker.scaledLast();
+  const steps = stepsOf(layout, numbers, params);
+  const walker = new Walker(chunking, steps, shape, scaledFirst ? 'value' : 'number');
+  const loops = shape.lanes > 1 ? walker.strided() : scaledFirst ? walker.scaledFirst() : walker.scaledLast();
+  const chunks = `let chunks = ${params.add('chunks', chunking.count)};`;
+  return {once: `${chunks} ${planeLocals(layout, params)} ${steps.once}`, row: steps.row, loops};
 }
 
 class Walker {
-  private readonly steps;
   private readonly perChunk;
   /** Chunks that share a step. */
   private readonly unit;
 
   constructor(
-    layout: WeightLayout,
     private readonly chunking: Chunking,
-    numbers: Numbers,
-    private readonly chunks: string,
+    private readonly steps: ReturnType<typeof stepsOf>,
     private readonly shape: LoopShape,
     /** What is multiplied with x: scaled weights, or numbers whose sums are scaled. */
     private readonly kind: 'value' | 'number',
   ) {
-    this.steps = range(shape.rows).map((r) => stepOf(layout, numbers, r));
     this.perChunk = chunking.columns / chunking.step;
     this.unit = longestRun(chunking.group);
   }
 
   /** Lane by lane: neighbours take neighbouring chunks, so that their loads are one. */
   strided(): string {
-    return `for (var c = lane; c < ${this.chunks}; c += ${this.shape.lanes}u) {\n${this.scaledSteps()}\n}`;
+    return `for (var c = lane; c < chunks; c += ${this.shape.lanes}u) {\n${this.scaledSteps()}\n}`;
   }
 
   /** Sums are scaled, once a unit. */
   scaledLast(): string {
-    if (this.perChunk > 1) return `for (var c = 0u; c < ${this.chunks}; c++) {\n${this.scaledSteps()}\n}`;
-    return `for (var g = 0u; g < ${this.chunks}; g += ${this.unit}u) {
+    if (this.perChunk > 1) return `for (var c = 0u; c < chunks; c++) {\n${this.scaledSteps()}\n}`;
+    return `for (var g = 0u; g < chunks; g += ${this.unit}u) {
 ${this.declareB()}
 ${this.constants(`g * ${this.chunking.columns}u`)}
-let end = min(g + ${this.unit}u, ${this.chunks});
+let end = min(g + ${this.unit}u, chunks);
 for (var c = g; c < end; c++) {
 ${this.loads()}
 ${this.products(0)}
@@ -85,9 +90,9 @@ ${this.loads()}
 ${this.products(0)}
 }
 }`;
-    return `for (var first = 0u; first < ${this.chunks}; first += ${run}u) {
+    return `for (var first = 0u; first < chunks; first += ${run}u) {
 ${this.declareB()}
-let last = min(first + ${run}u, ${this.chunks});
+let last = min(first + ${run}u, chunks);
 ${body}
 ${this.addUp()}
 }`;
@@ -114,11 +119,12 @@ ${this.addUp()}
   }
 
   private constants(j: string): string {
-    return this.steps.map((step, r) => step.declare(`n${r}`, j)).join('\n');
+    return `${this.steps.column(j)}\n${range(this.shape.rows)
+      .map((r) => this.steps.declare(r))
+      .join('\n')}`;
   }
 
-  private readonly loaded = () =>
-    range(this.shape.rows).map((r) => loadWords(this.chunking, r, `base${r}`, 'c', (p) => (p === 0 ? '0u' : `params.plane${p}_start`)));
+  private readonly loaded = () => range(this.shape.rows).map((r) => loadWords(this.chunking, r, `base${r}`, 'c'));
 
   /** The words of chunk c, of every row. */
   private loads(): string {
@@ -133,7 +139,7 @@ ${this.addUp()}
     const words = this.loaded().map((l) => l.words);
     const lines: string[] = [];
     for (let i = s * perStep; i < (s + 1) * perStep; i++) {
-      const decoded = this.steps.map((step, r) => `let d${r} = ${step[this.kind](i, words[r] as (typeof words)[number])};`).join(' ');
+      const decoded = this.eachR((r) => `let d${r} = ${this.steps[this.kind](r, i, words[r] as (typeof words)[number])};`);
       const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
       lines.push(
         `{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} = fma(d${r}, v, b${x}_${r});`)} }`)} }`,
@@ -144,9 +150,8 @@ ${this.addUp()}
 
   /** a += b, scaled where b is not. */
   private addUp(): string {
-    const scales = this.steps.map(({scale}) => scale);
     return this.eachPair((x, r) =>
-      this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(vec4<f32>(${scales[r]}), b${x}_${r}, a${x}_${r});`,
+      this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(vec4<f32>(${this.steps.scale(r)}), b${x}_${r}, a${x}_${r});`,
     );
   }
 

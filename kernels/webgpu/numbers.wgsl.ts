@@ -3,9 +3,10 @@
  * half word is then 2^(i * width) too large, which x, prepared once a call, is too small. Both are exact.
  */
 import {FLOAT_FORMATS} from '../float_codes.js';
-import type {FloatType, WeightLayout} from '../layout.js';
+import {type FloatType, sectionsOf, type WeightLayout} from '../layout.js';
 import {type Chunking, centerOf} from './chunk.js';
 import {floatNumbersFunction} from './float_bits.wgsl.js';
+import {planeStartNames} from './grids.wgsl.js';
 import type {Params} from './params.js';
 
 type Words = (plane: number, word: number) => string;
@@ -31,9 +32,10 @@ const patternsOf = (period: number) => Math.max(1, period / 4);
 export function weighted(numbers: Numbers, name: string, value: string): string {
   const place = (v: number) => {
     const weights = [0, 1, 2, 3].map((c) => 2 ** numbers.weight(4 * v + c));
-    return weights.every((w) => w === 1) ? `vec4<f32>(${value})` : `${value} * vec4<f32>(${weights.join(', ')})`;
+    return weights.every((w) => w === 1) ? `vec4<f32>(${name})` : `${name} * vec4<f32>(${weights.join(', ')})`;
   };
-  return [...Array(patternsOf(numbers.period)).keys()].map((v) => `let ${name}_${v} = ${place(v)};`).join(' ');
+  const vectors = [...Array(patternsOf(numbers.period)).keys()].map((v) => `let ${name}_${v} = ${place(v)};`);
+  return `let ${name} = ${value}; ${vectors.join(' ')}`;
 }
 
 /** The vector of `weighted` that belongs to columns 4i..4i+3. */
@@ -142,17 +144,14 @@ export function numbersOf(layout: WeightLayout): Numbers {
   return decode.kind === 'float' ? floatNumbers(layout, decode.type) : tableNumbers(layout, decode.table);
 }
 
-/** Code that loads a chunk's words of one row into variables named `q${tag}_p...`; returns the reader that `expression` takes. */
-export function loadWords(
-  chunking: Chunking,
-  tag: string | number,
-  rowBase: string,
-  chunk: string,
-  planeStart: (plane: number) => string,
-): {code: string; words: (plane: number, word: number) => string} {
+/**
+ * Code that loads the words of chunk `chunk` of one row into variables named `qTAG_P...`, and the reader that `expression`
+ * takes. The row begins at word `rowBase` of the codes, its further planes at `planeP` from there (see planeLocals).
+ */
+export function loadWords(chunking: Chunking, tag: string | number, rowBase: string, chunk: string): {code: string; words: Words} {
   const lines: string[] = [];
   chunking.words.forEach((count, p) => {
-    const start = planeStart(p) === '0u' ? rowBase : `${rowBase} + ${planeStart(p)}`;
+    const start = p === 0 ? rowBase : `${rowBase} + plane${p}`;
     if (chunking.vector[p]) {
       lines.push(`let q${tag}_${p} = codes4[((${start}) >> 2u) + ${chunk}];`);
       return;
@@ -160,16 +159,19 @@ export function loadWords(
     for (let w = 0; w < count; w++) {
       const place = `${chunk} * ${count}u + ${w}u`;
       const read = `codes[${start} + ${place}]`;
-      const end = chunking.guarded ? `select(0u, ${read}, ${place} < params.plane_words${p})` : read;
-      lines.push(`let q${tag}_${p}_${w} = ${end};`);
+      lines.push(`let q${tag}_${p}_${w} = ${chunking.guarded ? `select(0u, ${read}, ${place} < words${p})` : read};`);
     }
   });
   return {code: lines.join('\n'), words: (p, w) => (chunking.vector[p] ? `q${tag}_${p}.${'xyzw'[w]}` : `q${tag}_${p}_${w}`)};
 }
 
-/** Adds what loadWords reads. */
-export function addPlaneWords(layout: WeightLayout, params: Params): void {
-  layout.planes.forEach((width, p) => params.add(`plane_words${p}`, Math.ceil((layout.inDim * width) / 32)));
+/** Declares what loadWords reads: `planeP`, where plane P begins in a row, and `wordsP`, its words of a row. */
+export function planeLocals(layout: WeightLayout, params: Params): string {
+  const counts = layout.planes.map(
+    (width, p) => `let words${p} = ${params.add(`plane_words${p}`, Math.ceil((layout.inDim * width) / 32))};`,
+  );
+  const starts = planeStartNames('plane', sectionsOf(layout).planeStarts, params).map((name, p) => `let plane${p} = ${name};`);
+  return [...counts, ...starts].join(' ');
 }
 
 /** `fn lighten(j: u32) -> f32`: 2^-weight of stored column j. */

@@ -1,9 +1,10 @@
 /** The shader that multiplies any weight: every code decoded by itself. For uneven groups and groups that begin inside a word. */
 import type {Activation} from '../activation.js';
 import type {WeightLayout} from '../layout.js';
-import {accessFunctions, DEVICE_ARITHMETIC, numberFunctions, valueFunction} from './access.wgsl.js';
+import {accessFunctions, valueFunctions} from './access.wgsl.js';
 import {activationFunction} from './activation.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
+import {DEVICE_ARITHMETIC} from './grids.wgsl.js';
 import type {Params} from './params.js';
 import {declareInputs, type InputName, type RowsSource} from './rows.wgsl.js';
 
@@ -17,8 +18,8 @@ const RUN = 32;
 
 export function plainShader(layout: WeightLayout, params: Params, hasBias: boolean, activation: Activation | null): RowsSource {
   const inputs: InputName[] = ['codes', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
-  const access = accessFunctions(layout, params, DEVICE_ARITHMETIC);
-  const value = numberFunctions(layout, params) + valueFunction(layout, params, DEVICE_ARITHMETIC);
+  const access = accessFunctions(layout, params);
+  const value = valueFunctions(layout, params, DEVICE_ARITHMETIC);
   const k = params.add('in_dim', layout.inDim);
   for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows']) params.add(name, 0);
   const rows = [...Array(PLAIN_X_ROWS).keys()];

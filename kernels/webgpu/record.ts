@@ -35,7 +35,10 @@ function cacheOf(device: GPUDevice): Map<string, Pipeline> {
   return cache;
 }
 
-function describe(device: GPUDevice, shader: Shader) {
+/** The text that is compiled: what pipelines are kept by. */
+const textOf = (shader: Shader) => (transform === null ? shader.code : transform(shader));
+
+function describe(device: GPUDevice, shader: Shader, code: string) {
   const types: GPUBufferBindingType[] = ['storage', ...Array<GPUBufferBindingType>(shader.inputs).fill('read-only-storage'), 'uniform'];
   const layout = device.createBindGroupLayout({
     label: shader.label,
@@ -45,7 +48,7 @@ function describe(device: GPUDevice, shader: Shader) {
     label: shader.label,
     layout: device.createPipelineLayout({bindGroupLayouts: [layout]}),
     compute: {
-      module: device.createShaderModule({label: shader.label, code: transform === null ? shader.code : transform(shader)}),
+      module: device.createShaderModule({label: shader.label, code}),
       entryPoint: 'main',
     },
   };
@@ -62,16 +65,17 @@ function refused(backend: WebGPUBackendLike, shader: Shader, message: string): v
 export function pipelineFor(backend: WebGPUBackendLike, shader: Shader): Pipeline {
   const {device} = backend;
   const cache = cacheOf(device);
-  let entry = cache.get(shader.code);
+  const code = textOf(shader);
+  let entry = cache.get(code);
   if (entry === undefined) {
     device.pushErrorScope('validation');
-    const {layout, descriptor} = describe(device, shader);
+    const {layout, descriptor} = describe(device, shader, code);
     entry = {pipeline: device.createComputePipeline(descriptor), layout};
     const scope = device.popErrorScope().then((error) => {
       if (error !== null) refused(backend, shader, error.message);
     });
     healthOf(backend).check(scope);
-    cache.set(shader.code, entry);
+    cache.set(code, entry);
   }
   return entry;
 }
@@ -80,11 +84,12 @@ export function pipelineFor(backend: WebGPUBackendLike, shader: Shader): Pipelin
 export async function compileAhead(backend: WebGPUBackendLike, shader: Shader): Promise<void> {
   const {device} = backend;
   const cache = cacheOf(device);
-  if (cache.has(shader.code)) return;
-  const {layout, descriptor} = describe(device, shader);
+  const code = textOf(shader);
+  if (cache.has(code)) return;
+  const {layout, descriptor} = describe(device, shader, code);
   try {
     const pipeline = await device.createComputePipelineAsync(descriptor);
-    if (!cache.has(shader.code)) cache.set(shader.code, {pipeline, layout});
+    if (!cache.has(code)) cache.set(code, {pipeline, layout});
   } catch (error) {
     refused(backend, shader, (error as Error).message);
     throw healthOf(backend).error;

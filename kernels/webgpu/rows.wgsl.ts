@@ -4,12 +4,12 @@
  */
 import type {Activation} from '../activation.js';
 import type {WeightLayout} from '../layout.js';
-import {accessFunctions, DEVICE_ARITHMETIC} from './access.wgsl.js';
+import {accessFunctions} from './access.wgsl.js';
 import {activationFunction} from './activation.wgsl.js';
 import type {Chunking} from './chunk.js';
 import {WORKGROUP_INDEX} from './grid.js';
 import {walk} from './loops.wgsl.js';
-import {addPlaneWords, type Numbers} from './numbers.wgsl.js';
+import type {Numbers} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {reduce} from './reduce.wgsl.js';
 
@@ -60,8 +60,7 @@ export function rowsShader(
 ): RowsSource {
   const {rows: R, xRows: X, lanes: L, workgroup} = shape;
   const inputs: InputName[] = ['codes', 'codes4', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
-  const access = accessFunctions(layout, params, DEVICE_ARITHMETIC);
-  addPlaneWords(layout, params);
+  const access = accessFunctions(layout, params);
   for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows', 'stride']) params.add(name, 0);
   const parallel = L > 1;
   const pairs = (text: (x: number, r: number) => string) =>
@@ -70,7 +69,7 @@ export function rowsShader(
       .join('\n  ');
   const store = (x: number, r: number) =>
     `if (m + ${x}u < params.x_rows && n + ${r}u < params.row_end) { put(m + ${x}u, n + ${r}u, total${x}_${r}); }`;
-  const body = walk(layout, chunking, numbers, params, shape);
+  const {once, row, loops} = walk(layout, chunking, numbers, params, shape);
   const subgroups = shape.reduction === 'subgroup';
   const code = `${subgroups ? 'enable subgroups;\n' : ''}${declareInputs(inputs, params)}
 ${access}${numbers.functions}${activationFunction(activation)}
@@ -89,14 +88,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: 
   let n = params.row_start + (block % row_blocks) * ${R}u;
   let m = (block / row_blocks) * ${X}u;
   ${parallel ? '' : 'if (m >= params.x_rows) { return; }'}
+  let row_words = params.row_words; let codes_base = params.codes_base; let stride = params.stride / 4u;
+  ${once}
   ${range(R)
-    .map((r) => `let n${r} = min(n + ${r}u, params.row_end - 1u); let base${r} = n${r} * params.row_words - params.codes_base;`)
+    .map((r) => `let n${r} = min(n + ${r}u, params.row_end - 1u); let base${r} = n${r} * row_words - codes_base; ${row(r, `n${r}`)}`)
     .join('\n  ')}
   ${range(X)
-    .map((x) => `let m${x} = min(m + ${x}u, params.x_rows - 1u); let x${x} = m${x} * (params.stride / 4u);`)
+    .map((x) => `let m${x} = min(m + ${x}u, params.x_rows - 1u); let x${x} = m${x} * stride;`)
     .join('\n  ')}
   ${pairs((x, r) => `var a${x}_${r} = vec4<f32>();`)}
-${body}
+${loops}
   ${pairs((x, r) => `let total${x}_${r} = (a${x}_${r}.x + a${x}_${r}.y) + (a${x}_${r}.z + a${x}_${r}.w);`)}
   ${parallel ? reduce(shape) : pairs(store)}
 }

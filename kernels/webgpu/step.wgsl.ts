@@ -1,30 +1,39 @@
 /** What the columns of one step share in one row of W: scale, zero and offset. */
 import type {WeightLayout} from '../layout.js';
+import {DEVICE_ARITHMETIC, hoisted, levelsExpression} from './grids.wgsl.js';
 import {type Numbers, weighted, weightedName} from './numbers.wgsl.js';
+import type {Params} from './params.js';
 
-/**
- * The step of row `n` that begins at stored column `j`, in variables of the row's number `r`. A weight is
- * (number - zero) * scale + offset; all expressions are at the weights of x.
- */
-export function stepOf(layout: WeightLayout, numbers: Numbers, r: number | string) {
+type Words = (plane: number, word: number) => string;
+
+/** The steps of a shader. A weight is (number - zero) * scale + offset; all expressions are at the weights of x. */
+export function stepsOf(layout: WeightLayout, numbers: Numbers, params: Params) {
+  const {once, row, column, read} = hoisted(layout, params);
   const hasOffset = layout.offsets.length > 0;
-  const zero = layout.zero.kind === 'codes' ? `z${r}` : null;
-  const number = (i: number, words: (plane: number, word: number) => string) => numbers.expression(i, words, zero);
+  const zeroOf = (r: number | string) => (layout.zero.kind === 'codes' ? `z${r}` : null);
+  const number = (r: number | string, i: number, words: Words) => numbers.expression(i, words, zeroOf(r));
   return {
-    scale: `s${r}`,
-    /** Declares scale, zero and offset. */
-    declare(n: string, j: string): string {
-      const scale = layout.scales.length === 0 ? '1.0' : `scale_of(${n}, ${j})`;
+    /** To be declared once, once a row (number r, row n), and once a step of columns that begins at j. */
+    once,
+    row,
+    column,
+    /** Declares scale, zero and offset of row r, after the three above. */
+    declare(r: number | string): string {
+      const reads = (name: string) => read(r, name);
+      const scale = layout.scales.length === 0 ? '1.0' : levelsExpression(layout, 'scale', DEVICE_ARITHMETIC, reads);
       const lines = [`let s${r} = ${layout.scales[0]?.divide === true ? `1.0 / ${scale}` : scale};`];
-      if (zero !== null) lines.push(weighted(numbers, zero, `f32(zero_of(${n}, ${j}))`));
-      if (hasOffset) lines.push(weighted(numbers, `o${r}`, `offset_of(${n}, ${j})`));
+      const zero = zeroOf(r);
+      if (zero !== null) lines.push(weighted(numbers, zero, `f32(${reads('zero')})`));
+      if (hasOffset) lines.push(weighted(numbers, `o${r}`, levelsExpression(layout, 'offset', DEVICE_ARITHMETIC, reads)));
       return lines.join(' ');
     },
+    scale: (r: number | string) => `s${r}`,
     /** (number - zero) of columns 4i..4i+3. */
     number,
     /** The weights themselves. */
-    value(i: number, words: (plane: number, word: number) => string): string {
-      return hasOffset ? `fma(${number(i, words)}, vec4<f32>(s${r}), ${weightedName(numbers, `o${r}`, i)})` : `${number(i, words)} * s${r}`;
+    value(r: number | string, i: number, words: Words): string {
+      const text = number(r, i, words);
+      return hasOffset ? `fma(${text}, vec4<f32>(s${r}), ${weightedName(numbers, `o${r}`, i)})` : `${text} * s${r}`;
     },
   };
 }

@@ -5,15 +5,15 @@
 import type {Activation} from '../activation.js';
 import {TILE_THREADS} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
-import {accessFunctions, DEVICE_ARITHMETIC} from './access.wgsl.js';
+import {accessFunctions} from './access.wgsl.js';
 import {activationFunction} from './activation.wgsl.js';
 import type {Chunking} from './chunk.js';
 import {powerOfTwo} from './float_bits.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
-import {addPlaneWords, loadWords, type Numbers} from './numbers.wgsl.js';
+import {loadWords, type Numbers, planeLocals} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {declareInputs, type InputName, type RowsSource} from './rows.wgsl.js';
-import {stepOf} from './step.wgsl.js';
+import {stepsOf} from './step.wgsl.js';
 
 /** Columns of a tile. */
 const DEPTH = 32;
@@ -47,11 +47,12 @@ export function tilesShader(
   activation: Activation | null,
 ): RowsSource {
   const inputs: InputName[] = ['codes', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
-  const access = accessFunctions(layout, params, DEVICE_ARITHMETIC);
-  addPlaneWords(layout, params);
+  const access = accessFunctions(layout, params);
+  const steps = stepsOf(layout, numbers, params);
+  const locals = planeLocals(layout, params);
   const k = params.add('in_dim', layout.inDim);
   for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows']) params.add(name, 0);
-  const chunks = params.add('chunks', chunking.count);
+  params.add('chunks', chunking.count);
   const real = half ? 'f16' : 'f32';
   const tile = tileOf(reach);
   const sides = (text: (i: number) => string) => range(reach).map(text).join(' ');
@@ -74,11 +75,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: 
   let row_blocks = (params.row_end - params.row_start + ${tile - 1}u) / ${tile}u;
   let n_block = params.row_start + (group % row_blocks) * ${tile}u;
   let m_block = (group / row_blocks) * ${tile}u;
+  let chunks = params.chunks;
+  ${locals} ${steps.once}
   let tx = lane % ${SPREAD}u;
   let ty = lane / ${SPREAD}u;
   ${results((i, j) => `var a${i}_${j} = 0.0;`)}
   for (var first = 0u; first < ${k}; first += ${DEPTH}u) {
-${loadW(layout, chunking, numbers, chunks, real, tile)}
+${loadW(chunking, numbers, steps, real, tile)}
 ${loadX(k, real, tile)}
     workgroupBarrier();
     // Summed by tiles: one long sum in float32 would lose a digit.
@@ -98,31 +101,30 @@ ${loadX(k, real, tile)}
 }
 
 /** Decodes the tile's weights, a chunk a thread at a time; 0 past the last column and row. */
-function loadW(layout: WeightLayout, chunking: Chunking, numbers: Numbers, chunks: string, real: string, tile: number): string {
+function loadW(chunking: Chunking, numbers: Numbers, steps: ReturnType<typeof stepsOf>, real: string, tile: number): string {
   const perRow = DEPTH / chunking.columns;
-  const planeStart = (p: number) => (p === 0 ? '0u' : `params.plane${p}_start`);
-  const {code, words} = loadWords({...chunking, vector: chunking.vector.map(() => false)}, 'w', 'base', 'c', planeStart);
-  const step = stepOf(layout, numbers, 'w');
-  const steps = range(chunking.columns / chunking.step).map((s) => {
+  const {code, words} = loadWords({...chunking, vector: chunking.vector.map(() => false)}, 'w', 'base', 'c');
+  const parts = range(chunking.columns / chunking.step).map((s) => {
     const stores: string[] = [];
     for (let i = (s * chunking.step) / 4; i < ((s + 1) * chunking.step) / 4; i++) {
       const lighter = range(4).map((c) => powerOfTwo(-numbers.weight(4 * i + c)));
-      const value = `(${step.value(i, words)})${numbers.period === 0 ? '' : ` * vec4<f32>(${lighter.join(', ')})`}`;
+      const value = `(${steps.value('w', i, words)})${numbers.period === 0 ? '' : ` * vec4<f32>(${lighter.join(', ')})`}`;
       const store = range(4).map((c) => `w_tile[w_place(row, at + ${4 * i + c}u)] = ${real}(v[${c}]);`);
       stores.push(`{ let v = select(vec4<f32>(), ${value}, here); ${store.join(' ')} }`);
     }
-    return `{ ${step.declare('n', `c * ${chunking.columns}u + ${s * chunking.step}u`)}\n${stores.join('\n')} }`;
+    return `{ ${steps.column(`c * ${chunking.columns}u + ${s * chunking.step}u`)} ${steps.declare('w')}\n${stores.join('\n')} }`;
   });
   return `    for (var u = lane; u < ${tile * perRow}u; u += ${TILE_THREADS}u) {
       let row = u / ${perRow}u;
       let at = (u % ${perRow}u) * ${chunking.columns}u;
       let there = (first + at) / ${chunking.columns}u;
-      let here = there < ${chunks} && n_block + row < params.row_end;
-      let c = min(there, ${chunks} - 1u);
+      let here = there < chunks && n_block + row < params.row_end;
+      let c = min(there, chunks - 1u);
       let n = min(n_block + row, params.row_end - 1u);
       let base = n * params.row_words - params.codes_base;
+      ${steps.row('w', 'n')}
 ${code}
-${steps.join('\n')}
+${parts.join('\n')}
     }`;
 }
 

@@ -1,8 +1,9 @@
 /** The shader of UnpackWeight: one thread a few columns of one row, bit-exact. */
 import type {WeightLayout} from '../layout.js';
-import {accessFunctions, differenceExpression, EXACT_ARITHMETIC, numberFunctions, valueFunction} from './access.wgsl.js';
+import {accessFunctions, valueFunctions} from './access.wgsl.js';
 import {EXACT} from './exact.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
+import {EXACT_ARITHMETIC} from './grids.wgsl.js';
 import type {Params} from './params.js';
 
 export const UNPACK_WORKGROUP = 64;
@@ -26,18 +27,14 @@ export function unpackShader(layout: WeightLayout, params: Params, chosen: boole
   const k = params.add('in_dim', layout.inDim);
   const count = params.add('count', 0);
   const rowStart = params.add('row_start', 0);
-  const access = accessFunctions(layout, params, EXACT_ARITHMETIC);
-  const numbers = numberFunctions(layout, params);
-  // A float without scale is moved as bits: its subnormals and NaNs arrive as they are.
-  const raw = layout.decode.kind === 'float' && layout.scales.length === 0 && layout.offsets.length === 0;
-  const value = raw ? '' : valueFunction(layout, params, EXACT_ARITHMETIC);
-  const bits = raw ? differenceExpression(layout, params).replace('number_of', 'number_bits') : 'bitcast<u32>(value_of(n, j))';
+  const access = accessFunctions(layout, params);
+  const values = valueFunctions(layout, params, EXACT_ARITHMETIC);
   const row = chosen ? chosenRow(params, rowStart) : `let n = ${rowStart} + i;`;
   return `@group(0) @binding(0) var<storage, read_write> result: array<u32>;
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
 @group(0) @binding(2) var<storage, read> words: array<u32>;
 ${chosen ? '@group(0) @binding(3) var<storage, read> rows: array<i32>;\n' : ''}${params.wgsl(chosen ? 4 : 3)}
-${access}${numbers}${EXACT}${value}
+${access}${EXACT}${values}
 @compute @workgroup_size(${UNPACK_WORKGROUP})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   ${WORKGROUP_INDEX}
@@ -49,7 +46,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: 
   let last = min(first + ${UNPACK_COLUMNS}u, ${k});
   ${row}
   for (var j = first; j < last; j++) {
-    ${chosen ? `var bits = 0x7fc00000u;\n    if (inside) { bits = ${bits}; }` : `let bits = ${bits};`}
+    ${chosen ? `var bits = 0x7fc00000u;\n    if (inside) { bits = bits_of(n, j); }` : `let bits = bits_of(n, j);`}
     result[i * ${k} + column_of(j)] = bits;
   }
 }
