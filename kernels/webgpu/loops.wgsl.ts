@@ -1,4 +1,4 @@
-/** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the vectors aX_R. */
+/** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the numbers aX_R. */
 import type {WeightLayout} from '../layout.js';
 import type {Chunking} from './chunk.js';
 import {loadWords, type Numbers, planeLocals} from './numbers.wgsl.js';
@@ -111,7 +111,7 @@ ${this.addUp()}
   }
 
   private declareB(): string {
-    return this.eachPair((x, r) => `var b${x}_${r} = vec4<f32>();`);
+    return this.eachPair((x, r) => `var b${x}_${r} = 0.0;`);
   }
 
   private columnOf(s: number): string {
@@ -141,9 +141,7 @@ ${this.addUp()}
     for (let i = s * perStep; i < (s + 1) * perStep; i++) {
       const decoded = this.eachR((r) => `let d${r} = ${this.steps[this.kind](r, i, words[r] as (typeof words)[number])};`);
       const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
-      lines.push(
-        `{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} = fma(d${r}, v, b${x}_${r});`)} }`)} }`,
-      );
+      lines.push(`{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} += dot(d${r}, v);`)} }`)} }`);
     }
     return lines.join('\n');
   }
@@ -151,7 +149,7 @@ ${this.addUp()}
   /** a += b, scaled where b is not. */
   private addUp(): string {
     return this.eachPair((x, r) =>
-      this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(vec4<f32>(${this.steps.scale(r)}), b${x}_${r}, a${x}_${r});`,
+      this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(${this.steps.scale(r)}, b${x}_${r}, a${x}_${r});`,
     );
   }
 

@@ -9,10 +9,10 @@ export interface ReduceShape {
 
 const range = (n: number) => [...Array(n).keys()];
 
-/** Adds totalX_R of every lane up and calls put(m, n, total) for each that is inside. */
+/** Adds aX_R of every lane up and calls put(m, n, total) for each that is inside. */
 export function reduce({rows: R, xRows: X, lanes: L, reduction}: ReduceShape): string {
   const outputs = R * X;
-  const all = range(X).flatMap((x) => range(R).map((r) => `total${x}_${r}`));
+  const all = range(X).flatMap((x) => range(R).map((r) => `a${x}_${r}`));
   const collect = (count: string) => `for (var o = lane; o < ${outputs}u; o += ${L}u) {
     var total = 0.0;
     for (var i = 0u; i < ${count}; i++) { total += part[i * ${outputs}u + o]; }

@@ -68,7 +68,7 @@ export function rowsShader(
       .flatMap((x) => range(R).map((r) => text(x, r)))
       .join('\n  ');
   const store = (x: number, r: number) =>
-    `if (m + ${x}u < params.x_rows && n + ${r}u < params.row_end) { put(m + ${x}u, n + ${r}u, total${x}_${r}); }`;
+    `if (m + ${x}u < params.x_rows && n + ${r}u < params.row_end) { put(m + ${x}u, n + ${r}u, a${x}_${r}); }`;
   const {once, row, loops} = walk(layout, chunking, numbers, params, shape);
   const subgroups = shape.reduction === 'subgroup';
   const code = `${subgroups ? 'enable subgroups;\n' : ''}${declareInputs(inputs, params)}
@@ -96,9 +96,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: 
   ${range(X)
     .map((x) => `let m${x} = min(m + ${x}u, params.x_rows - 1u); let x${x} = m${x} * stride;`)
     .join('\n  ')}
-  ${pairs((x, r) => `var a${x}_${r} = vec4<f32>();`)}
+  ${pairs((x, r) => `var a${x}_${r} = 0.0;`)}
 ${loops}
-  ${pairs((x, r) => `let total${x}_${r} = (a${x}_${r}.x + a${x}_${r}.y) + (a${x}_${r}.z + a${x}_${r}.w);`)}
   ${parallel ? reduce(shape) : pairs(store)}
 }
 `;
