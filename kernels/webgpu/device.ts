@@ -141,9 +141,13 @@ function checkLimit(name: string, value: number, available: number | undefined):
 export async function createWebGPUBackend(options: WebGPUDeviceOptions = {}): Promise<string> {
   const name = options.name ?? 'webgpu';
   const gpu = options.gpu ?? (await findGPU());
-  provideNavigator(gpu);
-  const backendClass = await findClass(options.backendClass);
   const {device, info} = await openDevice(gpu, options);
+  // Not before there is a device: a call that fails must leave navigator as it was.
+  provideNavigator(gpu);
+  const backendClass = await findClass(options.backendClass).catch((error) => {
+    device.destroy();
+    throw error;
+  });
   makeRoom(name, device);
   tf.registerBackend(name, () => new backendClass(device, info), options.priority ?? 3);
   if (name !== 'webgpu' && tf.getKernel('Add', name) === undefined) tf.copyRegisteredKernels('webgpu', name);
