@@ -32,7 +32,7 @@ function question(): Shader {
   params.needs('target_width');
   const functions = exactArithmetic(params) + bitsFunction('float16') + bitsFunction('float8_e4m3fn');
   // Inputs come from a uniform's 0, so that nothing is computed by the compiler.
-  const source = `${VERSION}${params.declarations()}${wordReaders(12)}${functions}
+  const source = `${VERSION}${params.declarations()}${wordReaders({shift: 12, layerShift: null})}${functions}
 out uvec4 result;
 void main() {
   uint zero = uint(nothing);

@@ -2,7 +2,7 @@
 import type {TensorInfo} from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../layout.js';
 import {lineShift, maxTextureSize, type WebglBackend} from './backend.js';
-import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
+import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {remember} from './memo.js';
 import {type Dense, denseTexture, run, type Shader, tensorTarget} from './program.js';
@@ -36,10 +36,10 @@ export function denseInput(backend: WebglBackend, x: TensorInfo, layout: WeightL
   data.isPacked = true;
   data.texShape = [2 * Math.ceil((m * width) / across), 2 * across];
   backend.uploadToGPU(out.dataId);
-  const known = remember(shaders, layout, () => new Map<number, Shader>());
+  const known = remember(shaders, layout, () => new Map<string, Shader>());
   run(
     backend,
-    remember(known, words.shift, () => arrangeShader(layout, words.shift)),
+    remember(known, foldingKey(words), () => arrangeShader(layout, words)),
     {words, x: flat},
     {in_dim: k, x_width: width, flat_width: flat.width, row_count: m},
     tensorTarget(backend, out.dataId),
@@ -48,13 +48,13 @@ export function denseInput(backend: WebglBackend, x: TensorInfo, layout: WeightL
   return {...denseTexture(backend, out), folded: !fits};
 }
 
-const shaders = new WeakMap<WeightLayout, Map<number, Shader>>();
+const shaders = new WeakMap<WeightLayout, Map<string, Shader>>();
 
-function arrangeShader(layout: WeightLayout, shift: number): Shader {
+function arrangeShader(layout: WeightLayout, folding: Folding): Shader {
   const params = new Params();
   params.needs('in_dim', 'x_width', 'flat_width', 'row_count', 'target_width');
   const column = layout.ordered ? `int(word(${params.add('order_start', sectionsOf(layout).order.start)} + k))` : 'k';
-  const source = `${VERSION}${params.declarations()}${wordReaders(shift)}uniform sampler2D x;
+  const source = `${VERSION}${params.declarations()}${wordReaders(folding)}uniform sampler2D x;
 out vec4 result;
 void main() {
   int t = ${FRAGMENT_INDEX}, m = t / x_width;

@@ -7,6 +7,7 @@ import {checkContext, lineShift, maxTextureSize, type WebglBackend} from './back
 import {checkDevice} from './check.js';
 import {chooseWebgl, WEBGL_VARIANTS, type WebglChoice, type WebglVariant} from './choose.js';
 import {finishShader} from './finish.js';
+import {type Folding, foldingKey} from './glsl/header.js';
 import {denseInput} from './input.js';
 import {remember} from './memo.js';
 import {blocksShader, generalShader} from './product.js';
@@ -26,11 +27,11 @@ export function forcedVariant(): WebglVariant | null {
 
 const shaders = new WeakMap<WeightLayout, Map<string, Shader>>();
 
-function productShader(layout: WeightLayout, choice: WebglChoice, shift: number, folded: boolean): Shader {
+function productShader(layout: WeightLayout, choice: WebglChoice, folding: Folding, folded: boolean): Shader {
   const known = remember(shaders, layout, () => new Map<string, Shader>());
   const build = choice.variant === 'blocks' ? blocksShader : generalShader;
-  const key = `${choice.variant} ${choice.tile} ${shift} ${folded ? lineShift() : ''}`;
-  return remember(known, key, () => build(layout, choice, shift, folded));
+  const key = `${choice.variant} ${choice.tile} ${foldingKey(folding)} ${folded ? lineShift() : ''}`;
+  return remember(known, key, () => build(layout, choice, folding, folded));
 }
 
 /** The shape of the sums: one texel a fragment, at least two lines, because a GPU shades fragments two by two. */
@@ -96,8 +97,8 @@ function multiply(
   const input = denseInput(backend, x, layout, weight);
   run(
     backend,
-    productShader(layout, choice, weight.shift, input.folded),
-    {words: {texture: weight.texture}, x: {texture: input.texture}},
+    productShader(layout, choice, weight, input.folded),
+    {words: weight, x: {texture: input.texture}},
     {...ints, row_start: rowStart, x_width: Math.ceil(layout.inDim / 4)},
     sums,
   );

@@ -6,7 +6,7 @@ import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {planeFetch, type WebglChoice} from './choose.js';
 import {accessFunctions, DEVICE, valueFunctions} from './glsl/access.js';
 import {bits4Function} from './glsl/float_bits.js';
-import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
+import {type Folding, FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {readInput} from './input.js';
 import type {Shader} from './program.js';
@@ -22,11 +22,11 @@ function locate(tile: number): string {
   ${times(tile, (i) => `vec4 y${i} = vec4(0.0);`).join(' ')}`;
 }
 
-function assemble(choice: WebglChoice, shift: number, params: Params, functions: string, main: string): string {
+function assemble(choice: WebglChoice, folding: Folding, params: Params, functions: string, main: string): string {
   params.needs('target_width', 'quads', 'tiles', 'splits', 'row_start', 'row_count', 'out_count', 'x_width');
   const outputs = times(choice.tile, (i) => `layout(location = ${i}) out uvec4 result${i};\n`).join('');
   return `${VERSION}${params.declarations()}uniform sampler2D x;
-${outputs}${wordReaders(shift)}${functions}
+${outputs}${wordReaders(folding)}${functions}
 void main() {
   ${locate(choice.tile)}
   ${main}
@@ -36,7 +36,7 @@ void main() {
 }
 
 /** Any layout: weight by weight. */
-export function generalShader(layout: WeightLayout, choice: WebglChoice, shift: number, folded: boolean): Shader {
+export function generalShader(layout: WeightLayout, choice: WebglChoice, folding: Folding, folded: boolean): Shader {
   const params = new Params();
   const inDim = params.add('in_dim', layout.inDim);
   const functions = accessFunctions(layout, params, DEVICE) + valueFunctions(layout, params, DEVICE, false);
@@ -50,11 +50,11 @@ export function generalShader(layout: WeightLayout, choice: WebglChoice, shift: 
     }
     ${times(choice.tile, (i) => `y${i} += c${i};`).join(' ')}
   }`;
-  return {source: assemble(choice, shift, params, functions, main), ints: params.ints, table: params.table};
+  return {source: assemble(choice, folding, params, functions, main), ints: params.ints, table: params.table};
 }
 
 /** Layouts whose groups are whole blocks: codes are decoded four at a time, scales applied to the sum of a unit. */
-export function blocksShader(layout: WeightLayout, choice: WebglChoice, shift: number, folded: boolean): Shader {
+export function blocksShader(layout: WeightLayout, choice: WebglChoice, folding: Folding, folded: boolean): Shader {
   const params = new Params();
   const {block, unit, tile} = choice;
   const inDim = params.add('in_dim', layout.inDim);
@@ -87,7 +87,7 @@ export function blocksShader(layout: WeightLayout, choice: WebglChoice, shift: n
     }
     ${scaleUnit(layout, tile, ahead)}
   }`;
-  return {source: assemble(choice, shift, params, functions, main), ints: params.ints, table: params.table};
+  return {source: assemble(choice, folding, params, functions, main), ints: params.ints, table: params.table};
 }
 
 /** How a unit reads the scales and zeros of its rows: where eight units share a texel of scales or a word of zeros, those are kept. */

@@ -8,7 +8,7 @@ import {checkDevice} from './check.js';
 import {commonRun} from './choose.js';
 import {accessFunctions, EXACT, valueFunctions} from './glsl/access.js';
 import {exactArithmetic} from './glsl/exact.js';
-import {FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
+import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {remember} from './memo.js';
 import {denseTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
@@ -17,7 +17,7 @@ import {wordsTexture} from './words_texture.js';
 
 /** Rows are a range, or are read from a tensor. The result is tf.js's 2 x 2 texels, or the bits of four values in a row. */
 interface Variant {
-  readonly shift: number;
+  readonly folding: Folding;
   readonly chosen: boolean;
   readonly target: 'packed' | 'bits';
 }
@@ -26,10 +26,10 @@ const shaders = new WeakMap<WeightLayout, Map<string, Shader>>();
 
 function shaderFor(layout: WeightLayout, variant: Variant): Shader {
   const known = remember(shaders, layout, () => new Map<string, Shader>());
-  return remember(known, `${variant.shift} ${variant.chosen} ${variant.target}`, () => unpackShader(layout, variant));
+  return remember(known, `${foldingKey(variant.folding)} ${variant.chosen} ${variant.target}`, () => unpackShader(layout, variant));
 }
 
-function unpackShader(layout: WeightLayout, {shift, chosen, target}: Variant): Shader {
+function unpackShader(layout: WeightLayout, {folding, chosen, target}: Variant): Shader {
   const params = new Params();
   params.add('in_dim', layout.inDim);
   params.needs('target_width', 'row_start', 'row_count', 'out_dim', 'rows_width', 'inverse_start', 'first_value');
@@ -38,7 +38,7 @@ function unpackShader(layout: WeightLayout, {shift, chosen, target}: Variant): S
   const functions = exactArithmetic(params) + accessFunctions(layout, params, EXACT) + valueFunctions(layout, params, EXACT, pairs);
   const column = layout.ordered ? 'int(word(inverse_start + k))' : 'k';
   const value = pairs ? '' : `uint at(int r, int k) { return inside(r, k) ? value_at(row_of(r), ${column}) : outside(r, k); }\n`;
-  const source = `${VERSION}${params.declarations()}${chosen ? 'uniform sampler2D rows;\n' : ''}${wordReaders(shift)}${functions}
+  const source = `${VERSION}${params.declarations()}${chosen ? 'uniform sampler2D rows;\n' : ''}${wordReaders(folding)}${functions}
 ${rowFunctions(chosen)}${value}${target === 'bits' ? WRITE_BITS : pairs ? WRITE_PAIRS : WRITE_PACKED}`;
   return {source, ints: params.ints, table: params.table};
 }
@@ -102,7 +102,7 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   const rows = inputs.rows as TensorInfo | undefined;
   const words = wordsTexture(webgl, (inputs.words as TensorInfo).dataId, layout);
   const count = rows === undefined ? rowEnd - rowStart : (rows.shape[0] as number);
-  const textures: Record<string, Sampled> = {words: {texture: words.texture}};
+  const textures: Record<string, Sampled> = {words};
   const ints: Record<string, number> = {
     row_start: rowStart,
     row_count: count,
@@ -114,7 +114,7 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
     textures.rows = chosen;
     ints.rows_width = chosen.width;
   }
-  const variant = {shift: words.shift, chosen: rows !== undefined};
+  const variant = {folding: words, chosen: rows !== undefined};
   const draw = rendersFloat32() ? onDevice : throughHost;
   const result = draw(webgl, layout, variant, textures, ints, [count, layout.inDim]);
   chosen?.free();

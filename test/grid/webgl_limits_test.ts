@@ -4,7 +4,6 @@ import {checkContext, type WebglBackend} from '../../kernels/webgl/backend.js';
 import {ANSWERS, compareAnswers} from '../../kernels/webgl/check.js';
 import {DeviceError, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
-import {layoutWords} from '../support/plain_words.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {describeWebgl, withFlags} from '../support/webgl.js';
 import {buildWeight, type NamedWeight, randomX, type Structure} from './layouts.js';
@@ -45,31 +44,6 @@ describeWebgl('limits', () => {
       });
     });
   }
-
-  it('reads words back from a folded texture', async () => {
-    await withFlags({WEBGL_MAX_TEXTURE_SIZE: 16}, async () => {
-      const words = Int32Array.from({length: 1000}, (_, i) => Math.imul(i + 1, 0x9e3779b1));
-      const weight = QuantizedWeight.fromWords({...layoutWords(4), outDim: 250}, words.slice());
-      const row = weight.dequantizeRows([249]);
-      const codes = Float32Array.from({length: 32}, (_, i) => ((words[996 + (i >> 3)] as number) >>> (4 * (i & 7))) & 15);
-      expect(await row.data()).toEqual(codes);
-      expect(await weight.words.data()).toEqual(words);
-      row.dispose();
-      weight.dispose();
-    });
-  });
-
-  it('refuses a weight over the largest texture with both numbers, and leaves it whole', async () => {
-    const words = new Int32Array(20000).fill(7);
-    const weight = QuantizedWeight.fromWords(layoutWords(20000), words.slice());
-    await withFlags({WEBGL_MAX_TEXTURE_SIZE: 64}, async () => {
-      const x = tf.zeros([1, 160000]);
-      expect(() => ops.quantizedMatMul(x, weight)).toThrowError(DeviceError, /at most 16384 words.*64 x 64.*20000 words/s);
-      x.dispose();
-    });
-    expect(await weight.words.data()).toEqual(words);
-    weight.dispose();
-  });
 
   describe('16-bit float textures', () => {
     const flags = {WEBGL_RENDER_FLOAT32_ENABLED: false};
