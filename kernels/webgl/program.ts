@@ -1,7 +1,7 @@
 /** Our own shader programs: compiled once a backend, run with integer uniforms and textures of any kind. */
 import type {TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
-import type {GpgpuProgram, WebglBackend} from './backend.js';
+import {type GpgpuProgram, lineShift, rendersFloat32, type WebglBackend} from './backend.js';
 import {remember} from './memo.js';
 
 /** A fragment shader and the uniforms that its layout fixes. */
@@ -92,6 +92,36 @@ export interface Dense extends Sampled {
 export function denseTexture(backend: WebglBackend, info: TensorInfo): Dense {
   const {texture, texShape} = backend.texData.get(info.dataId);
   return {info, texture: (texture as {texture: WebGLTexture}).texture, width: Math.ceil((texShape as [number, number])[1] / 2)};
+}
+
+/** Numbers, four a texel, `width` texels a line. */
+export interface Numbers extends Sampled {
+  readonly width: number;
+  free(): void;
+}
+
+/**
+ * A tensor's values as float32. tf.js's own textures hold 16 bits where float32 cannot be rendered; one can still be sampled,
+ * so values that the host has (small ones: row numbers, scales) go into a float32 texture of ours there.
+ */
+export function numbersTexture(backend: WebglBackend, tensor: TensorInfo): Numbers {
+  const {values} = backend.texData.get(tensor.dataId);
+  if (rendersFloat32() || values === null || values === undefined) {
+    const {info, texture, width} = denseTexture(backend, backend.decode(tensor.dataId));
+    return {texture, width, free: () => backend.disposeIntermediateTensorInfo(info)};
+  }
+  const {gl} = backend.gpgpu;
+  const texels = Math.ceil(values.length / 4);
+  const width = Math.min(2 ** lineShift(), texels);
+  const height = Math.ceil(texels / width);
+  const texture = gl.createTexture() as WebGLTexture;
+  const floats = new Float32Array(width * height * 4);
+  floats.set(values);
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, width, height);
+  gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, gl.FLOAT, floats);
+  return {texture, width, free: () => gl.deleteTexture(texture)};
 }
 
 /** A tensor on the GPU, packed, contents undefined: what a shader is to draw. The caller owns it. */

@@ -5,9 +5,9 @@ import {type QuantizeAttrs, scaleCount, scaleShape} from '../input_quantization.
 import {checkContext, lineShift, rendersFloat32, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
 import {remember} from './memo.js';
-import {type Dense, denseTexture, packedTensor, run, type Shader, tensorTarget} from './program.js';
+import {type Dense, denseTexture, numbersTexture, packedTensor, run, type Shader, tensorTarget} from './program.js';
 import {amaxShader, dynamicShader, roundShader, scalesShader, staticShader} from './quantize_shaders.js';
-import {acquire, release, type Scratch} from './scratch.js';
+import {acquire, readWords, release, type Scratch} from './scratch.js';
 
 const shaders = new Map<string, Shader>();
 
@@ -87,11 +87,11 @@ function dynamicScales(backend: WebglBackend, {attrs, sizes, count, dense}: Prob
 }
 
 function staticScales(backend: WebglBackend, {sizes, count}: Problem, scale: TensorInfo): Scratch {
-  const given = denseTexture(backend, backend.decode(scale.dataId));
+  const given = numbersTexture(backend, scale);
   const scales = entries(backend, count);
   const ints = {...sizes, given_width: given.width, given_count: scale.shape.reduce((a, b) => a * b, 1)};
   run(backend, remember(shaders, 'static', staticShader), {given}, ints, scales);
-  backend.disposeIntermediateTensorInfo(given.info);
+  given.free();
   return scales;
 }
 
@@ -108,11 +108,18 @@ function rounded(backend: WebglBackend, {attrs, sizes, dense}: Problem, scales: 
   return out;
 }
 
-function scaleTensor(backend: WebglBackend, {attrs, sizes}: Problem, scales: Scratch): TensorInfo {
+function scaleTensor(backend: WebglBackend, {attrs, sizes, count}: Problem, scales: Scratch): TensorInfo {
   const shape = scaleShape(attrs.granularity, sizes.rows, sizes.columns, attrs.block);
+  if (!rendersFloat32()) return backend.makeTensorInfo(shape, 'float32', hostScales(backend, scales, count));
   const out = packedTensor(backend, shape);
   const [rows, columns] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] ?? 1];
   const ints = {rows, columns, scales_width: scales.width};
   run(backend, remember(shaders, 'scales', scalesShader), {scales: layered(scales)}, ints, tensorTarget(backend, out.dataId));
   return out;
+}
+
+/** A scale is often below what 16 bits hold (1e-5 has 7 of 11 bits, 1e-8 none): it stays on the host until used. */
+function hostScales(backend: WebglBackend, scales: Scratch, count: number): Float32Array {
+  const bits = readWords(backend, scales);
+  return new Float32Array(Uint32Array.from({length: count}, (_, e) => bits[4 * e] as number).buffer);
 }

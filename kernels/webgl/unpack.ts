@@ -11,7 +11,7 @@ import {exactArithmetic} from './glsl/exact.js';
 import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
 import {remember} from './memo.js';
-import {denseTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
+import {type Numbers, numbersTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
 import {acquire, readWords, release} from './scratch.js';
 import {wordsTexture} from './words_texture.js';
 
@@ -121,34 +121,12 @@ export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   return result;
 };
 
-/** Row numbers, four a texel. */
-interface Rows extends Sampled {
-  readonly width: number;
-  free(): void;
-}
-
 /** Throws ArgumentError for a row outside the weight where the numbers are on the host; elsewhere it unpacks as NaN. */
-function rowsTexture(backend: WebglBackend, rows: TensorInfo, outDim: number): Rows {
+function rowsTexture(backend: WebglBackend, rows: TensorInfo, outDim: number): Numbers {
   const {values} = backend.texData.get(rows.dataId);
   const bad = values?.findIndex((n) => n < 0 || n >= outDim) ?? -1;
   if (bad >= 0) throw rowOutside(bad, outDim);
-  if (rendersFloat32() || values === null || values === undefined) {
-    const dense = denseTexture(backend, backend.decode(rows.dataId));
-    return {texture: dense.texture, width: dense.width, free: () => backend.disposeIntermediateTensorInfo(dense.info)};
-  }
-  // Where tf.js's textures hold 16 bits, numbers above 2048 would change: a float32 texture can be read, if not drawn.
-  const {gl} = backend.gpgpu;
-  const texels = Math.ceil(values.length / 4);
-  const width = Math.min(2 ** lineShift(), texels);
-  const height = Math.ceil(texels / width);
-  const texture = gl.createTexture() as WebGLTexture;
-  const floats = new Float32Array(width * height * 4);
-  floats.set(values);
-  gl.bindTexture(gl.TEXTURE_2D, texture);
-  for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
-  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, width, height);
-  gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, gl.FLOAT, floats);
-  return {texture, width, free: () => gl.deleteTexture(texture)};
+  return numbersTexture(backend, rows);
 }
 
 type Draw = (
