@@ -1,16 +1,13 @@
 /**
- * WGSL arithmetic that rounds as IEEE 754 does, on any device: shaders may flush subnormals, fuse a product with a sum, and
- * divide to 2.5 units in the last place. Unpacking is bit-exact, so it goes through these; products of matrices do not.
+ * WGSL arithmetic that rounds as IEEE 754 does, on any device: shaders may flush subnormals, fuse a product with a sum, assume that
+ * nothing is NaN or infinite, and divide to 2.5 units in the last place. Numbers are passed as bits: a subnormal float may be flushed by being
+ * looked at. Unpacking and rounding x are bit-exact, so they go through these; products of matrices do not.
  */
-
-/** The value of a product or sum, so that a compiler cannot fuse or reorder it: `params.nothing` is 0, which it cannot know. */
-const OPAQUE = `fn opaque_value(value: f32) -> f32 { return bitcast<f32>(bitcast<u32>(value) ^ params.nothing); }
-`;
 
 /**
  * sign | (m + rest / 2^24) * 2^(exponent - 23), rounded to nearest even. m in [2^23, 2^24), rest in [0, 2^24).
  */
-const PACK = `fn pack_float(sign: u32, exponent: i32, m: u32, rest: u32) -> f32 {
+const PACK = `fn pack_float(sign: u32, exponent: i32, m: u32, rest: u32) -> u32 {
   var mantissa = m;
   var low = rest;
   if (exponent < -126) {
@@ -30,7 +27,7 @@ const PACK = `fn pack_float(sign: u32, exponent: i32, m: u32, rest: u32) -> f32 
   // Rounding up to the next power of two carries into the exponent by itself.
   var bits = select(normal + mantissa - 0x800000u, mantissa, exponent < -126);
   bits = select(bits, 0x7f800000u, exponent > 127 || bits > 0x7f800000u);
-  return bitcast<f32>(bits | sign);
+  return bits | sign;
 }
 struct Unpacked { exponent: i32, mantissa: u32 }
 // A finite number that is not 0, as mantissa * 2^(exponent - 23) with the mantissa in [2^23, 2^24).
@@ -43,16 +40,22 @@ fn unpack_float(bits: u32) -> Unpacked {
 }
 `;
 
-const MULTIPLY = `fn exact_multiply(a: f32, b: f32) -> f32 {
-  let p = bitcast<u32>(a);
-  let q = bitcast<u32>(b);
-  let ea = (p >> 23u) & 255u;
-  let eb = (q >> 23u) & 255u;
-  let nothing = (p & 0x7fffffffu) == 0u || (q & 0x7fffffffu) == 0u;
-  if (nothing || ea == 255u || eb == 255u || (ea != 0u && eb != 0u && ea + eb >= 130u)) { return opaque_value(a * b); }
+/** The compiler cannot fuse or reorder the product, as it cannot know that `params.nothing` is 0. */
+const MULTIPLY = `fn multiply_bits(p: u32, q: u32) -> u32 {
+  let sign = (p ^ q) & 0x80000000u;
+  let a = p & 0x7fffffffu;
+  let b = q & 0x7fffffffu;
+  let ea = a >> 23u;
+  let eb = b >> 23u;
+  if (ea != 0u && eb != 0u && ea + eb >= 130u && ea + eb < 381u && max(ea, eb) < 255u) {
+    return bitcast<u32>(bitcast<f32>(p) * bitcast<f32>(q)) ^ params.nothing;
+  }
+  if (max(a, b) > 0x7f800000u) { return 0x7fc00000u; }
+  if (min(a, b) == 0u) { return select(sign, 0x7fc00000u, max(a, b) == 0x7f800000u); }
+  if (max(a, b) == 0x7f800000u) { return sign | 0x7f800000u; }
   // A subnormal factor or product: in integers. 24 x 24 bits, by halves of 12.
-  let u = unpack_float(p);
-  let v = unpack_float(q);
+  let u = unpack_float(a);
+  let v = unpack_float(b);
   let ah = u.mantissa >> 12u;
   let al = u.mantissa & 0xfffu;
   let bh = v.mantissa >> 12u;
@@ -67,18 +70,20 @@ const MULTIPLY = `fn exact_multiply(a: f32, b: f32) -> f32 {
     low = (low << 1u) & 0xffffffu;
     exponent -= 1;
   }
-  return pack_float((p ^ q) & 0x80000000u, exponent, high, low);
+  return pack_float(sign, exponent, high, low);
 }
+fn exact_multiply(a: f32, b: f32) -> f32 { return bitcast<f32>(multiply_bits(bitcast<u32>(a), bitcast<u32>(b))); }
 `;
 
-const DIVIDE = `fn exact_divide(a: f32, b: f32) -> f32 {
-  let p = bitcast<u32>(a);
-  let q = bitcast<u32>(b);
-  if ((p & 0x7fffffffu) == 0u || (q & 0x7fffffffu) == 0u || ((p >> 23u) & 255u) == 255u || ((q >> 23u) & 255u) == 255u) {
-    return opaque_value(a / b);
-  }
-  let u = unpack_float(p);
-  let v = unpack_float(q);
+const DIVIDE = `fn divide_bits(p: u32, q: u32) -> u32 {
+  let sign = (p ^ q) & 0x80000000u;
+  let a = p & 0x7fffffffu;
+  let b = q & 0x7fffffffu;
+  if (max(a, b) > 0x7f800000u || (a == b && (a == 0u || a == 0x7f800000u))) { return 0x7fc00000u; }
+  if (a == 0u || b == 0x7f800000u) { return sign; }
+  if (b == 0u || a == 0x7f800000u) { return sign | 0x7f800000u; }
+  let u = unpack_float(a);
+  let v = unpack_float(b);
   var m = u.mantissa;
   var exponent = u.exponent - v.exponent;
   if (m < v.mantissa) { m <<= 1u; exponent -= 1; }
@@ -91,9 +96,10 @@ const DIVIDE = `fn exact_divide(a: f32, b: f32) -> f32 {
     remainder = next - digit * v.mantissa;
     quotient = (quotient << 8u) | digit;
   }
-  return pack_float((p ^ q) & 0x80000000u, exponent, quotient >> 1u, ((quotient & 1u) << 23u) | u32(remainder != 0u));
+  return pack_float(sign, exponent, quotient >> 1u, ((quotient & 1u) << 23u) | u32(remainder != 0u));
 }
+fn exact_divide(a: f32, b: f32) -> f32 { return bitcast<f32>(divide_bits(bitcast<u32>(a), bitcast<u32>(b))); }
 `;
 
-/** opaque_value, exact_multiply and exact_divide; the shader's uniforms must hold `nothing`, set to 0. */
-export const EXACT = OPAQUE + PACK + MULTIPLY + DIVIDE;
+/** multiply_bits and divide_bits, and the same of floats, exact_multiply and exact_divide; the uniforms must hold `nothing`, set to 0. */
+export const EXACT = PACK + MULTIPLY + DIVIDE;

@@ -5,17 +5,20 @@
 import type {TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
 import type {WebGPUVariant} from '../choose.js';
+import {quantizeRows} from '../cpu/quantize.js';
 import {RowReader} from '../cpu/row.js';
+import {type QuantizeAttrs, quantizeAttrs} from '../input_quantization.js';
 import {grid, type WeightLayout} from '../layout.js';
 import {allocateWords, packCodes, packZeros, partsOf} from '../words.js';
 import {profileOf, type WebGPUBackendLike} from './backend.js';
 import {healthOf} from './health.js';
 import {recordProduct} from './matmul.js';
 import {planFor} from './plan.js';
+import {recordQuantize} from './quantize.js';
 import {bufferOf} from './record.js';
 import {recordUnpack} from './unpack.js';
 
-export type CheckedKernel = WebGPUVariant | 'unpack';
+export type CheckedKernel = WebGPUVariant | 'unpack' | 'quantize';
 
 const OUT = 12;
 const IN = 96;
@@ -92,7 +95,14 @@ export function verifyOnce(backend: WebGPUBackendLike, kernel: CheckedKernel): v
   healthOf(backend).check(verify(backend, kernel));
 }
 
+/** Rows with a scale of 1, a third of the numbers ties. */
+const ROUNDING: QuantizeAttrs = quantizeAttrs({dtype: 'float8_e4m3fn', origin: 'dynamic', granularity: 'colwise'}, false);
+const ROUNDED = Float32Array.from({length: ROWS * IN}, (_, i) =>
+  i % IN === 0 ? 448 : i % 3 === 0 ? (17 + 2 * (i % 8)) * 2 ** -(i % 7) : Math.sin(i),
+);
+
 function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void> {
+  if (kernel === 'quantize') return verifyRounding(backend);
   const {layout, words, x, unpacked, product} = ask();
   const expected = kernel === 'unpack' ? unpacked : product;
   const tensors: TensorInfo[] = [];
@@ -118,13 +128,24 @@ function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void
   });
 }
 
+function verifyRounding(backend: WebGPUBackendLike): Promise<void> {
+  const x = backend.makeTensorInfo([ROWS, IN], 'float32', ROUNDED.slice());
+  const outputs = recordQuantize(backend, x, undefined, ROUNDING);
+  const answer = backend.getBufferData(bufferOf(backend, outputs[0]));
+  for (const t of [x, ...outputs]) backend.disposeData(t.dataId);
+  return answer.then((bytes) => {
+    const wrong = firstDifference(new Int32Array(bytes), quantizeRows(ROUNDED, null, ROWS, IN, ROUNDING).out);
+    if (wrong !== null) throw wrongAnswer('quantize', wrong);
+  });
+}
+
 interface Difference {
   readonly at: number;
   readonly got: number;
   readonly expected: number;
 }
 
-function firstDifference(got: Float32Array, expected: Float32Array): Difference | null {
+function firstDifference(got: ArrayLike<number>, expected: ArrayLike<number>): Difference | null {
   for (let i = 0; i < expected.length; i++) {
     if (got[i] !== expected[i]) return {at: i, got: got[i] as number, expected: expected[i] as number};
   }

@@ -4,11 +4,13 @@ import {DeviceError} from '../../src/errors.js';
 import type {WebGPUBackendLike} from './backend.js';
 import {healthOf} from './health.js';
 
-/** What a shader binds, in order: the output, inputs read only, then the uniforms. */
+/** What a shader binds, in order: outputs, inputs read only, then the uniforms. */
 export interface Shader {
   readonly label: string;
   readonly code: string;
-  /** Storage buffers read, after the output at binding 0 and before the uniforms. */
+  /** Storage buffers written, from binding 0. Default 1. */
+  readonly outputs?: number;
+  /** Storage buffers read, after the outputs and before the uniforms. */
   readonly inputs: number;
 }
 
@@ -39,7 +41,11 @@ function cacheOf(device: GPUDevice): Map<string, Pipeline> {
 const textOf = (shader: Shader) => (transform === null ? shader.code : transform(shader));
 
 function describe(device: GPUDevice, shader: Shader, code: string) {
-  const types: GPUBufferBindingType[] = ['storage', ...Array<GPUBufferBindingType>(shader.inputs).fill('read-only-storage'), 'uniform'];
+  const types: GPUBufferBindingType[] = [
+    ...Array<GPUBufferBindingType>(shader.outputs ?? 1).fill('storage'),
+    ...Array<GPUBufferBindingType>(shader.inputs).fill('read-only-storage'),
+    'uniform',
+  ];
   const layout = device.createBindGroupLayout({
     label: shader.label,
     entries: types.map((type, binding) => ({binding, visibility: 4 /* GPUShaderStage.COMPUTE */, buffer: {type}})),
@@ -111,7 +117,7 @@ export function bufferOf(backend: WebGPUBackendLike, info: TensorInfo): GPUBuffe
 const UNIFORM_COPY = 0x40 | 0x8; // GPUBufferUsage.UNIFORM | COPY_DST
 
 /**
- * Appends one dispatch. `bindings`: output first, then the shader's inputs. `tensors`: all that the bindings belong to; tf.js
+ * Appends one dispatch. `bindings`: outputs first, then the shader's inputs. `tensors`: all that the bindings belong to; tf.js
  * keeps their buffers until the commands are submitted, also where they are disposed before.
  */
 export function record(

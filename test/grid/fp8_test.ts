@@ -5,7 +5,7 @@ import {RowReader} from '../../kernels/cpu/row.js';
 import {type InputQuantization, type InputType, quantizeAttrs, scaleShape} from '../../kernels/input_quantization.js';
 import {partsOf} from '../../kernels/words.js';
 import {openCheckpoint, ops, QuantizedWeight} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 import {readFixture} from '../support/files.js';
 import {loadCase, readTensors} from '../support/fixtures.js';
@@ -163,5 +163,5 @@ describe('fp8 activations', () => {
         tf.dispose([x, y]);
       });
     }
-  });
+  }, BACKENDS_AND_WEBGPU);
 });

@@ -7,7 +7,7 @@ import {partsOf} from '../../kernels/words.js';
 import {formatNamed} from '../../src/formats/format.js';
 import {FORMATS} from '../../src/formats/index.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 import {readTensors} from '../support/fixtures.js';
 import {buildWeight, randomX} from './layouts.js';
@@ -137,5 +137,5 @@ describe("MAX's rounding of x", () => {
       w.dispose();
       tf.dispose([xt, y]);
     });
-  });
+  }, BACKENDS_AND_WEBGPU);
 });
