@@ -4,6 +4,7 @@ import type {Linear} from 'tfjs-linear';
 import type {HeadBody, Heads, KeyValueCache, Past} from './cache.js';
 import type {LlamaConfig} from './config.js';
 import type {RotaryEmbedding, Rotation} from './rope.js';
+import {ask, type Steps} from './steps.js';
 
 /** q, k and v as one stacked layer where their layouts allow it, else the three. */
 export type QkvProjection = readonly [Linear] | readonly [Linear, Linear, Linear];
@@ -35,11 +36,12 @@ export class Attention {
     private readonly layer: number,
   ) {}
 
-  /** x [M, H] -> [M, H]; the cache gains M positions of this layer. Call it inside a tidy. */
-  forward(x: tf.Tensor2D, positions: Positions, cache: KeyValueCache): tf.Tensor2D {
+  /** x [M, H] -> [M, H]; the cache gains M positions of this layer. The positions' tensors are the caller's to hold. */
+  *steps(x: tf.Tensor2D, positions: Positions, cache: KeyValueCache): Steps {
     const {headCount: heads, keyHeadCount: keyHeads, headDim: dim} = this.config;
     const count = x.shape[0];
-    const outputs = this.qkv.map((layer) => layer.forward(x));
+    const outputs: tf.Tensor[] = [];
+    for (const layer of this.qkv) outputs.push(yield ask(layer, x, outputs));
     const all = heads + 2 * keyHeads;
     const qkv = tf.reshape(outputs.length === 1 ? (outputs[0] as tf.Tensor) : tf.concat(outputs, 1), [count, all, dim]) as tf.Tensor3D;
     // v is turned along and its turned rows are not used: that costs less than cutting it off first.
@@ -48,7 +50,7 @@ export class Attention {
     const k = byKeyHead(tf.slice(turned, [0, heads, 0], [count, keyHeads, dim]), count, keyHeads, dim);
     const v = byKeyHead(tf.slice(qkv, [0, heads + keyHeads, 0], [count, keyHeads, dim]), count, keyHeads, dim);
     const mixed = attend(q, cache.append(this.layer, {k, v}), positions.mask);
-    return this.output.forward(byPosition(mixed, count, heads, dim)) as tf.Tensor2D;
+    return yield ask(this.output, byPosition(mixed, count, heads, dim));
   }
 
   dispose(): void {

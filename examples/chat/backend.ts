@@ -1,6 +1,6 @@
 /** Chooses and starts a tf.js backend. */
 import * as tf from '@tensorflow/tfjs';
-import {ArgumentError, DeviceError, didYouMean} from 'tfjs-linear';
+import {ArgumentError, DeviceError, didYouMean, ShardManager} from 'tfjs-linear';
 
 /** What registers each backend; those that `@tensorflow/tfjs` brings need nothing. */
 const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -50,6 +50,28 @@ export async function startBackend(name?: string): Promise<string> {
     throw new DeviceError({where: `backend '${name}'`, expected: 'a backend with kernels of tfjs-linear', received: 'one without'});
   }
   return name;
+}
+
+/**
+ * Starts several devices and makes one current: 'webgpu:0', 'webgpu:1' are devices of their own, 'worker:0' a thread.
+ * @returns what is worth knowing of them, in sentences
+ * Throws as `startBackend`.
+ */
+export async function startDevices(names: readonly string[], current: string): Promise<readonly string[]> {
+  const plain = names.map((name) => (/^worker:\d+$/.test(name) ? 'wasm' : name.replace(/^webgpu:\d+$/, 'webgpu')));
+  const unknown = plain.findIndex((name) => !(name in REGISTER));
+  if (unknown >= 0) {
+    throw new ArgumentError({
+      where: 'devices',
+      expected: `names among ${BACKEND_NAMES.join(', ')}, webgpu:0, worker:0 ...`,
+      received: `'${names[unknown]}'.${didYouMean(names[unknown] as string, BACKEND_NAMES)}`,
+    });
+  }
+  for (const name of new Set(plain)) await REGISTER[name]?.();
+  const manager = await ShardManager.create({devices: names});
+  await tf.setBackend(current);
+  await tf.ready();
+  return manager.report().notes;
 }
 
 async function start(name: string): Promise<boolean> {

@@ -50,7 +50,7 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
     ended,
   });
   const next = async (input: readonly number[]): Promise<Float32Array> => {
-    const logits = model.forward(input, cache);
+    const logits = await model.forwardAsync(input, cache);
     try {
       return (await logits.data()) as Float32Array;
     } finally {
@@ -60,7 +60,7 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
   try {
     let read = 0;
     for (; read + PREFILL_POSITIONS < promptIds.length; read += PREFILL_POSITIONS) {
-      model.read(promptIds.slice(read, read + PREFILL_POSITIONS), cache);
+      await model.read(promptIds.slice(read, read + PREFILL_POSITIONS), cache);
       await nextTurn();
       if (signal?.aborted) return finish(new Float32Array(), 'stopped');
     }

@@ -1,6 +1,6 @@
 /** Builds the model from a checkpoint: every tensor in it is used, or loading stops. */
 import type * as tf from '@tensorflow/tfjs';
-import {type Checkpoint, type Linear, UnusedTensorError} from 'tfjs-linear';
+import {type Checkpoint, DistributedMLP, type Linear, listDevices, type MLP, ShardedLinear, UnusedTensorError} from 'tfjs-linear';
 import {Attention, type QkvProjection} from './attention.js';
 import {configOf, type LlamaConfig} from './config.js';
 import {type Block, Llama, type WeightBytes} from './model.js';
@@ -12,6 +12,8 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /** 'none': activations stay float32 even where the checkpoint says that they are rounded to 8 bits. Default: as the checkpoint says. */
   inputQuantization?: 'none';
+  /** Several: every matrix is spread over them, by rows; an MLP's down projection by columns. The rest is on the current backend. */
+  devices?: readonly string[];
 }
 
 /** Throws what `openCheckpoint`'s layers throw, and UnusedTensorError for a tensor that the model has no place for; nothing stays allocated then. */
@@ -33,6 +35,7 @@ class Loader {
   private readonly names: Names;
   private readonly made: Disposable[] = [];
   private bytes: WeightBytes = {weightBytes: 0, float32Bytes: 0};
+  private readonly devices = new Map<string, number>();
 
   constructor(
     private readonly checkpoint: Checkpoint,
@@ -40,6 +43,7 @@ class Loader {
     private readonly given: LoadOptions,
   ) {
     this.names = NAMES[checkpoint.container];
+    for (const name of given.devices ?? []) this.devices.set(name, 0);
   }
 
   async load(): Promise<Llama> {
@@ -51,7 +55,10 @@ class Loader {
     for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i, rope));
     const norm = await this.norm(names.norm);
     const head = config.tiedEmbedding ? null : await this.linear(names.head);
-    return new Llama({config, embedding, blocks, norm, head, rope}, this.bytes);
+    const isAwaited = listDevices().some(({name, isSynchronous}) => this.devices.has(name) && !isSynchronous);
+    const devices = [...this.devices].map(([name, bytes]) => ({name, bytes}));
+    const parts = {config, embedding, blocks, norm, head, rope, isAwaited};
+    return new Llama(parts, devices.length === 0 ? this.bytes : {...this.bytes, devices});
   }
 
   dispose(): void {
@@ -65,7 +72,7 @@ class Loader {
     const output = await this.linear(names.output(layer));
     const mlpNorm = await this.norm(names.mlpNorm(layer));
     const mlp = this.keep(await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...given}));
-    this.count(mlp.byteLength, mlp.countParams());
+    this.countLayer(mlp);
     return {attentionNorm, attention: new Attention(config, rope, qkv, output, layer), mlpNorm, mlp};
   }
 
@@ -86,7 +93,7 @@ class Loader {
   }
 
   private counted(layer: Linear): Linear {
-    this.count(layer.byteLength, layer.countParams());
+    this.countLayer(layer);
     return this.keep(layer);
   }
 
@@ -130,6 +137,12 @@ class Loader {
       received: `also ${unused.slice(0, 3).join(', ')}${unused.length > 3 ? ` and ${unused.length - 3} more` : ''}`,
       why: 'This decoder has no place for them.',
     });
+  }
+
+  private countLayer(layer: Linear | MLP): void {
+    this.count(layer.byteLength, layer.countParams());
+    if (!(layer instanceof ShardedLinear || layer instanceof DistributedMLP)) return;
+    for (const {device, byteLength} of layer.places) this.devices.set(device, (this.devices.get(device) ?? 0) + byteLength);
   }
 
   private count(bytes: number, parameters: number): void {

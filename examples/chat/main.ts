@@ -1,6 +1,6 @@
 /** npm run demo: a language model answers in the terminal, from weights that stay packed. */
 import {openCheckpoint, TfjsLinearError} from 'tfjs-linear';
-import {startBackend} from './backend.js';
+import {startBackend, startDevices} from './backend.js';
 import {StreamingText} from './detokenizer.js';
 import {type Generated, generate} from './generate.js';
 import {loadLlama} from './load.js';
@@ -25,7 +25,7 @@ async function main(args: readonly string[]): Promise<number> {
   process.once('SIGINT', () => stop.abort(new Error('stopped by Ctrl-C')));
   const progress = progressOnStderr();
   try {
-    const backend = await startBackend(options.backend);
+    const backend = await start(options);
     const {model, tokenizer} = await load(options, progress, stop.signal);
     try {
       await answer(model, tokenizer, backend, options, stop.signal);
@@ -38,6 +38,14 @@ async function main(args: readonly string[]): Promise<number> {
     progress.stop();
   }
   return stop.signal.aborted ? INTERRUPTED : 0;
+}
+
+/** Name of the backend for what is not a matrix. */
+async function start({backend, devices}: ChatOptions): Promise<string> {
+  if (backend === undefined || (devices === undefined && !backend.includes(':'))) return startBackend(backend);
+  const notes = await startDevices(devices ?? [backend], backend);
+  for (const note of notes) process.stderr.write(`${note}\n`);
+  return backend;
 }
 
 async function load(options: ChatOptions, progress: Progress, signal: AbortSignal): Promise<{model: Llama; tokenizer: ChatTokenizer}> {
@@ -54,7 +62,8 @@ async function load(options: ChatOptions, progress: Progress, signal: AbortSigna
   });
   try {
     const tokenizer = await tokenizerOf(checkpoint);
-    return {model: await loadLlama(checkpoint, {signal}), tokenizer};
+    const spread = options.devices === undefined ? {} : {devices: options.devices};
+    return {model: await loadLlama(checkpoint, {signal, ...spread}), tokenizer};
   } finally {
     await checkpoint.close();
     progress.stop();

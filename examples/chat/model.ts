@@ -6,6 +6,7 @@ import {KeyValueCache} from './cache.js';
 import type {LlamaConfig} from './config.js';
 import type {RmsNorm} from './norm.js';
 import type {RotaryEmbedding} from './rope.js';
+import {ask, holding, runSteps, runStepsAsync, type Steps} from './steps.js';
 
 export interface Block {
   readonly attentionNorm: RmsNorm;
@@ -22,12 +23,16 @@ export interface LlamaParts {
   readonly norm: RmsNorm;
   readonly head: Linear | null;
   readonly rope: RotaryEmbedding;
+  /** Some layer lies on a device that has to be awaited: only the `Async` methods work. */
+  readonly isAwaited: boolean;
 }
 
 /** Bytes of the weights, as resident and as float32. */
 export interface WeightBytes {
   readonly weightBytes: number;
   readonly float32Bytes: number;
+  /** Of weightBytes, those on each device, where there are several. */
+  readonly devices?: readonly {readonly name: string; readonly bytes: number}[];
 }
 
 /** Positions of a prompt computed at once: bounds the memory of attention scores, G * PREFILL_POSITIONS * T floats a head of k. */
@@ -49,17 +54,18 @@ export class Llama {
   }
 
   /** Reads token ids after those the cache holds. At most PREFILL_POSITIONS ids a call keep memory bounded. */
-  read(ids: readonly number[], cache: KeyValueCache): void {
-    this.hidden(ids, cache).dispose();
+  async read(ids: readonly number[], cache: KeyValueCache): Promise<void> {
+    (await this.run(this.hidden(ids, cache))).dispose();
   }
 
-  /** As `read`, and returns the logits of the position after the last: [1, V], which the caller disposes. */
+  /** As `read`, and returns the logits of the position after the last: [1, V], which the caller disposes. Needs layers that answer at once. */
   forward(ids: readonly number[], cache: KeyValueCache): tf.Tensor2D {
-    return tf.tidy(() => {
-      const x = this.hidden(ids, cache);
-      const last = ids.length === 1 ? x : tf.slice(x, [ids.length - 1, 0], [1, this.config.hiddenDim]);
-      return (this.parts.head ?? this.parts.embedding).forward(this.parts.norm.forward(last)) as tf.Tensor2D;
-    });
+    return runSteps(this.logits(ids, cache)) as tf.Tensor2D;
+  }
+
+  /** As `forward`, for layers on any devices. */
+  async forwardAsync(ids: readonly number[], cache: KeyValueCache): Promise<tf.Tensor2D> {
+    return (await this.run(this.logits(ids, cache))) as tf.Tensor2D;
   }
 
   dispose(): void {
@@ -68,27 +74,37 @@ export class Llama {
     for (const part of [embedding, norm, head, rope]) part?.dispose();
   }
 
+  private async run(steps: Steps): Promise<tf.Tensor> {
+    return this.parts.isAwaited ? runStepsAsync(steps) : runSteps(steps);
+  }
+
+  private *logits(ids: readonly number[], cache: KeyValueCache): Steps {
+    const {head, embedding, norm} = this.parts;
+    const x = yield* this.hidden(ids, cache);
+    const last = ids.length === 1 ? x : tf.slice(x, [ids.length - 1, 0], [1, this.config.hiddenDim]);
+    return yield ask(head ?? embedding, norm.forward(last as tf.Tensor2D));
+  }
+
   /** The residual stream after the last block, [M, H]. */
-  private hidden(ids: readonly number[], cache: KeyValueCache): tf.Tensor2D {
+  private *hidden(ids: readonly number[], cache: KeyValueCache): Steps {
     const {embedding, blocks, rope} = this.parts;
-    return tf.tidy(() => {
-      const positions: Positions = {
-        rotation: rope.at(cache.length, ids.length),
-        mask: ids.length === 1 ? null : causalMask(cache.length, ids.length),
-      };
-      let x = embedding.weight.dequantizeRows(ids) as tf.Tensor2D;
-      for (const block of blocks) x = runBlock(block, x, positions, cache);
-      cache.advance(ids.length);
-      return x;
-    });
+    const first = yield {layer: embedding, input: {rows: ids}, held: []};
+    const rotation = rope.at(cache.length, ids.length);
+    const positions: Positions = {rotation, mask: ids.length === 1 ? null : causalMask(cache.length, ids.length)};
+    const shared = [rotation.cos, rotation.sin, positions.mask].filter((t) => t !== null);
+    const x = yield* holding(shared, through(blocks, first as tf.Tensor2D, positions, cache));
+    cache.advance(ids.length);
+    return x;
   }
 }
 
-function runBlock(block: Block, x: tf.Tensor2D, positions: Positions, cache: KeyValueCache): tf.Tensor2D {
-  return tf.tidy(() => {
-    const attended = tf.add(x, block.attention.forward(block.attentionNorm.forward(x), positions, cache)) as tf.Tensor2D;
-    return tf.add(attended, block.mlp.forward(block.mlpNorm.forward(attended))) as tf.Tensor2D;
-  });
+function* through(blocks: readonly Block[], first: tf.Tensor2D, positions: Positions, cache: KeyValueCache): Steps {
+  let x: tf.Tensor = first;
+  for (const {attentionNorm, attention, mlpNorm, mlp} of blocks) {
+    const attended = tf.add(x, yield* holding([x], attention.steps(attentionNorm.forward(x as tf.Tensor2D), positions, cache)));
+    x = tf.add(attended, yield ask(mlp, mlpNorm.forward(attended as tf.Tensor2D), [attended]));
+  }
+  return x;
 }
 
 export function disposeBlock({attentionNorm, attention, mlpNorm, mlp}: Block): void {

@@ -1,10 +1,12 @@
 /** The demo's command line. */
 import {parseArgs} from 'node:util';
-import {ArgumentError, didYouMean, UnsupportedError} from 'tfjs-linear';
+import {ArgumentError, didYouMean} from 'tfjs-linear';
 
 export interface ChatOptions {
   readonly model: string | undefined;
   readonly backend: string | undefined;
+  /** Several devices that every matrix is spread over; undefined: one backend. */
+  readonly devices: readonly string[] | undefined;
   readonly prompt: string;
   readonly raw: boolean;
   readonly maxTokens: number;
@@ -19,7 +21,8 @@ export const USAGE = `npm run demo -- [options]
   --model M         a folder, a .gguf or .safetensors file, a URL, or a Hugging Face repository (owner/name, or owner/name/file.gguf);
                     default SmolLM2-135M-Instruct, fetched once into a cache folder (TFJS_LINEAR_CACHE, or ~/.cache/tfjs-linear)
   --backend B       a tf.js backend: wasm (default, where it loads), cpu, ...
-  --devices D       where the layers run; one backend for now
+  --devices A,B     spread every matrix over these: wasm,cpu  webgpu:0,webgpu:1  wasm,webgpu  wasm,worker:0 ...
+                    the first (or --backend, one of them) has what is not a matrix
   --prompt P        default: What is the capital of France?
   --raw             continue the prompt as it is: no chat template, no stop at the end of a text
   --max-tokens N    default 256
@@ -45,7 +48,7 @@ const FLAGS = {
 
 type Flag = keyof typeof FLAGS;
 
-/** Throws ArgumentError for an option that is unknown, misses its value or is out of range, UnsupportedError for several devices. */
+/** Throws ArgumentError for an option that is unknown, misses its value or is out of range. */
 export function parseOptions(args: readonly string[]): ChatOptions {
   const texts = new Map<Flag, string>();
   const switches = new Set<Flag>();
@@ -80,7 +83,7 @@ export function parseOptions(args: readonly string[]): ChatOptions {
   }
   return {
     model: texts.get('model'),
-    backend: backendOf(texts.get('backend'), texts.get('devices')),
+    ...placesOf(texts.get('backend'), texts.get('devices')),
     prompt: texts.get('prompt') ?? 'What is the capital of France?',
     raw: switches.has('raw'),
     maxTokens: number(texts, 'max-tokens', 256, {least: 1, whole: true}),
@@ -92,21 +95,15 @@ export function parseOptions(args: readonly string[]): ChatOptions {
   };
 }
 
-function backendOf(backend: string | undefined, devices: string | undefined): string | undefined {
-  if (devices === undefined) return backend;
+function placesOf(backend: string | undefined, devices: string | undefined): Pick<ChatOptions, 'backend' | 'devices'> {
+  if (devices === undefined) return {backend, devices: undefined};
   const names = devices.split(',').map((name) => name.trim());
-  if (names.length > 1 || names[0] === '') {
-    throw new UnsupportedError({
-      where: '--devices',
-      expected: 'one backend',
-      received: devices,
-      why: 'Layers are not sharded over devices yet.',
-    });
+  if (names.includes(''))
+    throw new ArgumentError({where: '--devices', expected: 'names with commas between them', received: `'${devices}'`});
+  if (backend !== undefined && !names.includes(backend)) {
+    throw new ArgumentError({where: '--devices', expected: `a list with the backend of --backend, ${backend}`, received: devices});
   }
-  if (backend !== undefined && backend !== names[0]) {
-    throw new ArgumentError({where: '--devices', expected: `the backend of --backend, ${backend}`, received: devices});
-  }
-  return names[0];
+  return {backend: backend ?? names[0], devices: names.length > 1 ? names : undefined};
 }
 
 function number(texts: ReadonlyMap<Flag, string>, flag: Flag, fallback: number, {least, whole}: {least: number; whole: boolean}): number {

@@ -7,12 +7,13 @@ export function speeds({promptTokens, prefillSeconds, decodeSteps, decodeSeconds
   return {prefill: promptTokens / prefillSeconds, decode: decodeSteps === 0 ? 0 : decodeSteps / decodeSeconds};
 }
 
-export function closingLine({weightBytes, float32Bytes}: WeightBytes, result: Generated, backend: string): string {
+export function closingLine({weightBytes, float32Bytes, devices = []}: WeightBytes, result: Generated, backend: string): string {
   const {prefill, decode} = speeds(result);
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const ratio = (float32Bytes / weightBytes).toFixed(1);
   return [
     `weights ${mebibytes(weightBytes)} resident (float32: ${mebibytes(float32Bytes)}, ${ratio}x)`,
+    ...devices.map(({name, bytes}) => `${name} holds ${mebibytes(bytes)}`),
     `prompt ${result.promptTokens} tokens at ${prefill.toFixed(0)}/s`,
     `${result.ids.length} new ones${decode === 0 ? '' : ` at ${decode.toFixed(1)}/s`} (${result.ended})`,
     `backend ${backend}`,

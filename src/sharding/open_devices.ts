@@ -6,9 +6,10 @@ import {DeviceError} from '../errors.js';
 import {isStarted} from './transfer.js';
 import {startWorker} from './workers.js';
 
-/** Starts every backend, and opens webgpu devices that are not registered. The current backend stays. Throws DeviceError. */
+/** Starts every backend, and opens webgpu devices that are not registered. The current backend stays (the first device where there is none yet). Throws DeviceError. */
 export async function openDevices(names: readonly string[], webgpu: Omit<WebGPUDeviceOptions, 'name'>): Promise<void> {
-  const before = tf.getBackend();
+  // Nothing is current before a program has set a backend: then the first device is.
+  const before = (tf.getBackend() as string | undefined) ?? (names[0] as string);
   try {
     for (const name of new Set(names)) {
       if (/^webgpu(:\d+)?$/.test(name) && !registeredBackends().includes(name)) {

@@ -3,15 +3,16 @@ import * as tf from '@tensorflow/tfjs';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {type Range, sliceWords} from '../../kernels/slice.js';
+import {DeviceRef, onDevice} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {DenseWeight} from '../layers/dense_weight.js';
+import {localDevice} from './device.js';
+import {type Flow, gatherEach, runAsync, runSync} from './flow.js';
 import type {LocalShard} from './local_shard.js';
 import {putTogether} from './pieces.js';
 import {type HostRecord, joinRecords} from './record.js';
-import {indicesOf} from './split.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
-import {copyTo} from './transfer.js';
 
 /** A weight and where its parts lie. */
 export interface ShardPlace {
@@ -55,27 +56,29 @@ export class ShardedWeight {
 
   /** float32 [N, K] on the current backend, rows and columns as in the file. Throws DeviceError where a device has to be awaited. */
   dequantize(): tf.Tensor2D {
-    return tf.tidy(() => {
-      const home = tf.getBackend();
-      const {axis} = this.strategy;
-      if (axis === null) return copyTo((this.shards[0] as LocalShard).unpack(), home) as tf.Tensor2D;
-      const parts = this.shards.map((shard) => copyTo(shard.unpack(), home));
-      const ranges = this.cuts.map((cut) => (axis === 0 ? cut.rows : cut.columns));
-      return putTogether(parts, ranges, axis) as tf.Tensor2D;
-    });
+    return runSync(() => this.wholeFlow(tf.getBackend())) as tf.Tensor2D;
+  }
+
+  /** As `dequantize`, for every device. */
+  async dequantizeAsync(): Promise<tf.Tensor2D> {
+    const home = tf.getBackend();
+    return (await runAsync(() => this.wholeFlow(home))) as tf.Tensor2D;
   }
 
   /**
    * Chosen rows as float32 on the current backend: indices [...] -> [..., K]. Each row is read on the device that holds it: an embedding
-   * lookup on a head that is spread. Throws ArgumentError for an index outside [0, N).
+   * lookup on a head that is spread. Throws ArgumentError for an index outside [0, N), DeviceError where a device has to be awaited.
    */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
-    const shape = indices instanceof tf.Tensor ? indices.shape : [indices.length];
-    const rows = indices instanceof tf.Tensor ? Array.from(indices.dataSync()) : [...indices];
-    const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= this.outDim);
-    if (bad !== undefined)
-      throw new ArgumentError({where: 'dequantizeRows', expected: `row indices in [0, ${this.outDim})`, received: String(bad)});
-    return tf.tidy(() => tf.reshape(rows.length === 0 ? tf.zeros([0, this.inDim]) : this.rowsOf(rows), [...shape, this.inDim]));
+    const rows = this.checkRows(indices instanceof tf.Tensor ? indices.dataSync() : indices);
+    return runSync(() => this.rowsFlow(rows, shapeOf(indices), tf.getBackend()));
+  }
+
+  /** As `dequantizeRows`, for every device. */
+  async dequantizeRowsAsync(indices: tf.Tensor | readonly number[]): Promise<tf.Tensor> {
+    const home = tf.getBackend();
+    const rows = this.checkRows(indices instanceof tf.Tensor ? await indices.data() : indices);
+    return runAsync(() => this.rowsFlow(rows, shapeOf(indices), home));
   }
 
   /** A part as a weight of its own on the current backend, in the file's row and column order; dispose it. */
@@ -100,30 +103,76 @@ export class ShardedWeight {
     return {layout, words: joinRecords(layout, this.cuts, records)};
   }
 
-  private rowsOf(rows: readonly number[]): tf.Tensor {
-    const home = tf.getBackend();
+  private checkRows(indices: ArrayLike<number>): number[] {
+    const rows = Array.from(indices);
+    const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= this.outDim);
+    if (bad === undefined) return rows;
+    throw new ArgumentError({where: 'dequantizeRows', expected: `row indices in [0, ${this.outDim})`, received: String(bad)});
+  }
+
+  private *wholeFlow(home: string): Flow<tf.Tensor> {
     const {axis} = this.strategy;
-    if (axis === null) return copyTo((this.shards[0] as LocalShard).unpackRows(rows), home);
+    if (axis === null) return (yield* this.gathered([0], (shard) => shard.unpack(), home))[0] as tf.Tensor;
+    const all = this.shards.map((_, i) => i);
+    const parts = yield* this.gathered(all, (shard) => shard.unpack(), home);
+    const ranges = this.cuts.map((cut) => (axis === 0 ? cut.rows : cut.columns));
+    return onDevice(new DeviceRef(home), () => putTogether(parts, ranges, axis));
+  }
+
+  /** Rows as [..., K] for indices of a shape [...]. */
+  private *rowsFlow(rows: readonly number[], shape: readonly number[], home: string): Flow<tf.Tensor> {
+    const here = new DeviceRef(home);
+    const values = rows.length === 0 ? onDevice(here, () => tf.zeros([0, this.inDim])) : yield* this.matrixFlow(rows, home);
+    return onDevice(here, () => tf.reshape(values, [...shape, this.inDim]));
+  }
+
+  /** [rows, K] */
+  private *matrixFlow(rows: readonly number[], home: string): Flow<tf.Tensor> {
+    const {axis} = this.strategy;
+    if (axis === null) return (yield* this.gathered([0], (shard) => shard.unpackRows(rows), home))[0] as tf.Tensor;
     if (axis === 1) {
-      const parts = this.shards.map((shard) => copyTo(shard.unpackRows(rows), home));
-      return putTogether(
-        parts,
-        this.cuts.map((cut) => cut.columns),
-        1,
-      );
+      const all = this.shards.map((_, i) => i);
+      const parts = yield* this.gathered(all, (shard) => shard.unpackRows(rows), home);
+      const ranges = this.cuts.map((cut) => cut.columns);
+      return onDevice(new DeviceRef(home), () => putTogether(parts, ranges, 1));
     }
     // Shard by shard, then back into the order asked for.
-    const places: number[] = [];
-    const parts: tf.Tensor[] = [];
-    this.shards.forEach((shard, i) => {
-      const local = new Map(indicesOf((this.cuts[i] as Cut).rows).map((row, at) => [row, at]));
-      const mine = rows.flatMap((row, at) => (local.has(row) ? [at] : []));
-      if (mine.length === 0) return;
-      places.push(...mine);
-      parts.push(copyTo(shard.unpackRows(mine.map((at) => local.get(rows[at] as number) as number)), home));
+    const asked = this.cuts.flatMap((cut, i) => {
+      const local = rows.map((row) => placeIn(cut.rows, row));
+      const places = local.flatMap((own, at) => (own < 0 ? [] : [at]));
+      return places.length === 0 ? [] : [{i, places, own: places.map((at) => local[at] as number)}];
     });
+    const own = new Map(asked.map((part) => [part.i, part.own]));
+    const parts = yield* this.gathered([...own.keys()], (shard, i) => shard.unpackRows(own.get(i) as number[]), home);
     const back = new Int32Array(rows.length);
-    places.forEach((at, i) => (back[at] = i));
-    return tf.gather(parts.length === 1 ? (parts[0] as tf.Tensor) : tf.concat(parts, 0), tf.tensor1d(back, 'int32'));
+    asked.flatMap(({places}) => places).forEach((at, i) => (back[at] = i));
+    return onDevice(new DeviceRef(home), () =>
+      tf.gather(parts.length === 1 ? (parts[0] as tf.Tensor) : tf.concat(parts, 0), tf.tensor1d(back, 'int32')),
+    );
   }
+
+  /** What some shards read, on `home`. */
+  private *gathered(asked: readonly number[], read: (shard: LocalShard, i: number) => tf.Tensor, home: string): Flow<tf.Tensor[]> {
+    const shards = asked.map((i) => this.shards[i] as LocalShard);
+    const devices = shards.map(({config}) => localDevice(config.device as DeviceRef));
+    return yield* gatherEach(
+      devices,
+      shards.map((shard, at) => read(shard, asked[at] as number)),
+      home,
+    );
+  }
+}
+
+function shapeOf(indices: tf.Tensor | readonly number[]): readonly number[] {
+  return indices instanceof tf.Tensor ? indices.shape : [indices.length];
+}
+
+/** Place of a row among those of some ranges, one after the other; -1 where none has it. */
+function placeIn(ranges: readonly Range[], row: number): number {
+  let before = 0;
+  for (const [begin, end] of ranges) {
+    if (row >= begin && row < end) return before + row - begin;
+    before += end - begin;
+  }
+  return -1;
 }

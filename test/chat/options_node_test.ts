@@ -1,4 +1,4 @@
-import {ArgumentError, UnsupportedError} from 'tfjs-linear';
+import {ArgumentError} from 'tfjs-linear';
 import {parseOptions} from '../../examples/chat/options.js';
 
 describe('options of the demo', () => {
@@ -6,6 +6,7 @@ describe('options of the demo', () => {
     expect(parseOptions([])).toEqual({
       model: undefined,
       backend: undefined,
+      devices: undefined,
       prompt: 'What is the capital of France?',
       raw: false,
       maxTokens: 256,
@@ -43,7 +44,18 @@ describe('options of the demo', () => {
     expect(parseOptions(['--devices', 'cpu']).backend).toBe('cpu');
     expect(parseOptions(['--devices', 'cpu', '--backend', 'cpu']).backend).toBe('cpu');
     expect(() => parseOptions(['--devices', 'cpu', '--backend', 'wasm'])).toThrowError(ArgumentError, /--devices/);
-    expect(() => parseOptions(['--devices', 'wasm,cpu'])).toThrowError(UnsupportedError, /wasm,cpu/);
+  });
+
+  it('may name several devices, the first or --backend for the rest of the model', () => {
+    const places = (...args: string[]) => {
+      const {backend, devices} = parseOptions(args);
+      return [backend, devices];
+    };
+    expect(places('--devices', 'cpu')).toEqual(['cpu', undefined]);
+    expect(places('--devices', 'wasm, cpu')).toEqual(['wasm', ['wasm', 'cpu']]);
+    expect(places('--devices', 'webgpu:0,webgpu:1', '--backend', 'webgpu:1')).toEqual(['webgpu:1', ['webgpu:0', 'webgpu:1']]);
+    expect(() => parseOptions(['--devices', 'wasm,cpu', '--backend', 'webgl'])).toThrowError(ArgumentError, /--devices.*webgl/);
+    expect(() => parseOptions(['--devices', 'wasm,'])).toThrowError(ArgumentError, /--devices/);
   });
 
   const refused: [string[], RegExp][] = [

@@ -89,6 +89,29 @@ describe('SmolLM2-135M-Instruct in GPTQ', () => {
   });
 });
 
+describe('the demo over several devices', () => {
+  // A software GPU is slow: fewer tokens.
+  for (const [devices, tokens] of [
+    ['wasm,worker:0', 24],
+    ['wasm,webgpu', 3],
+  ] as const) {
+    it(`${devices} answers as one device does, each holding its half`, async () => {
+      await needsShared();
+      const folder = await sharedSource(MODEL);
+      const {prompt, greedy_24} = JSON.parse(new TextDecoder().decode(await readShared(`${MODEL}/reference.json`))).float32.prompts[0];
+      const args = ['--model', folder, '--raw', '--max-tokens', String(tokens), '--json', '--prompt', prompt, '--devices', devices];
+      const {stdout, status} = await runDemo(args);
+      expect(status).toBe(0);
+      const {ids, weightBytes, devices: held} = JSON.parse(stdout);
+      expect(ids).toEqual(greedy_24.slice(0, tokens));
+      expect(held.map(({name}: {name: string}) => name)).toEqual(devices.split(','));
+      const bytes: number[] = held.map((device: {bytes: number}) => device.bytes);
+      for (const own of bytes) expect(Math.abs(own / weightBytes - 0.5)).toBeLessThan(0.01);
+      expect(bytes.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(weightBytes);
+    });
+  }
+});
+
 function runDemo(args: readonly string[]): Promise<{stdout: string; status: number | null}> {
   const script = path.resolve('scripts/run.mjs');
   expect(existsSync(script)).toBe(true);

@@ -1,0 +1,89 @@
+/**
+ * A computation that asks layers for their results, written once. Layers on one device answer at once; those over devices that have to be
+ * awaited (webgpu beside another) cannot, and tf.tidy does not reach over an await: so what has to outlive a question is named with it.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type {Linear, MLP} from 'tfjs-linear';
+
+export interface Question {
+  /** Asked for layer(x); with `rows`, for these rows of its weight. */
+  readonly layer: Linear | MLP;
+  readonly input: tf.Tensor | {readonly rows: readonly number[]};
+  /** Tensors needed after the answer, which belong to whoever asked; all others are freed. */
+  readonly held: readonly tf.Tensor[];
+}
+
+/** Yields questions, gets tensors, returns one. */
+export type Steps = Generator<Question, tf.Tensor, tf.Tensor>;
+
+/** layer(x). */
+export function ask(layer: Linear | MLP, x: tf.Tensor, held: readonly tf.Tensor[] = []): Question {
+  return {layer, input: x, held};
+}
+
+/** The same steps, with tensors that outlive all of their questions. */
+export function* holding(held: readonly tf.Tensor[], steps: Steps): Steps {
+  let step = steps.next();
+  while (!step.done) step = steps.next(yield {...step.value, held: [...step.value.held, ...held]});
+  return step.value;
+}
+
+/** Every question answered at once. Nothing but the result is left. */
+export function runSteps(steps: Steps): tf.Tensor {
+  return tf.tidy(() => {
+    const live = new Live();
+    let step = live.next(steps);
+    while (!step.done) step = live.next(steps, answer(step.value));
+    return step.value;
+  });
+}
+
+/** As `runSteps`, awaiting each answer. */
+export async function runStepsAsync(steps: Steps): Promise<tf.Tensor> {
+  const live = new Live();
+  try {
+    let step = live.next(steps);
+    while (!step.done) step = live.next(steps, await answerAsync(step.value));
+    return step.value;
+  } catch (error) {
+    live.free();
+    throw error;
+  }
+}
+
+/** The tensors of the last question. */
+class Live {
+  private tensors: readonly tf.Tensor[] = [];
+
+  /** Goes on to the next question with an answer, and frees what that does not need. */
+  next(steps: Steps, answered?: tf.Tensor): IteratorResult<Question, tf.Tensor> {
+    const old = answered === undefined ? this.tensors : [...this.tensors, answered];
+    this.tensors = old;
+    let step!: IteratorResult<Question, tf.Tensor>;
+    const needed = tf.tidy(() => {
+      step = answered === undefined ? steps.next() : steps.next(answered);
+      return step.done ? [step.value] : tensorsOf(step.value);
+    });
+    for (const t of old) if (!needed.includes(t)) t.dispose();
+    this.tensors = needed;
+    return step;
+  }
+
+  free(): void {
+    tf.dispose([...this.tensors]);
+  }
+}
+
+function tensorsOf({input, held}: Question): tf.Tensor[] {
+  return 'rows' in input ? [...held] : [input, ...held];
+}
+
+function answer({layer, input}: Question): tf.Tensor {
+  return 'rows' in input ? (layer as Linear).weight.dequantizeRows(input.rows) : layer.forward(input);
+}
+
+async function answerAsync({layer, input}: Question): Promise<tf.Tensor> {
+  if (!('rows' in input)) return layer.forwardAsync(input);
+  const {weight} = layer as Linear;
+  return 'dequantizeRowsAsync' in weight ? weight.dequantizeRowsAsync(input.rows) : weight.dequantizeRows(input.rows);
+}
