@@ -100,8 +100,8 @@ export function weightScaleOf(config: Float8Config, layout: WeightLayout, words:
   return tf.tensor(values, config.weightScale.isTensor ? [] : [...level.grid.shape], 'float32');
 }
 
-/** How x is rounded under this config; a static scale is the caller's. */
-export function inputQuantizationOf(config: Float8Config, scale: tf.Tensor | null): InputQuantization {
+/** How x is rounded under this config, without a static scale: that is a weight. */
+export function inputQuantizationOf(config: Float8Config): InputQuantization {
   const {granularity, origin, activationScaleUb, blockSize} = config.inputScale;
   return {
     dtype: 'float8_e4m3fn',
@@ -109,7 +109,6 @@ export function inputQuantizationOf(config: Float8Config, scale: tf.Tensor | nul
     granularity,
     ...(blockSize === null ? {} : {block: blockSize}),
     ...(activationScaleUb === null ? {} : {scaleUb: activationScaleUb}),
-    ...(scale === null ? {} : {scale}),
   };
 }
 

@@ -8,8 +8,9 @@ import type {DType} from '../dtype.js';
 import {refuseShard, shardLinear, shardLinearAsync} from '../sharding/shard_linear.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
+import {inputQuantizationOf} from './float8.js';
 import {type LinearConfig, type LinearInit, resolveLinear} from './linear_config.js';
-import {type LayerWeight, LinearCore} from './linear_core.js';
+import {type CoreConfig, type LayerWeight, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
@@ -85,7 +86,7 @@ export class Linear extends tf.LayersModel {
     return this.core.config.float8;
   }
 
-  /** The static scale of x under a float8Config, [] or [K]; null where there is none. Owned by the layer. */
+  /** The static scale of x where it is a weight (of a float8Config, or given as a tensor), else null. Owned by the layer. */
   get inputScale(): tf.Tensor | null {
     return this.core.inputScale;
   }
@@ -213,7 +214,7 @@ export class Linear extends tf.LayersModel {
       hasBias: this.hasBias,
       clipWeight: this.clipWeight,
       inputPrecision: core.config.inputPrecision,
-      inputQuantization: core.config.inputQuantization,
+      ...inputArguments(core.config),
       float8Config: (core.config.float8?.toJSON() ?? null) as unknown as Float8ConfigFields | null,
       activation: this.activation,
       quantizationEncoding: core.config.encoding,
@@ -230,6 +231,15 @@ export class Linear extends tf.LayersModel {
   ): T {
     return new cls(fromSavedConfig(config));
   }
+}
+
+/** The arguments that say how x is rounded. A float8Config says so by itself: its own rounding comes back as null. */
+function inputArguments({float8, inputQuantization, scaleShape}: CoreConfig): Pick<LinearConfig, 'inputQuantization' | 'inputScaleShape'> {
+  const own = float8 === null ? null : inputQuantizationOf(float8);
+  const follows = own !== null && JSON.stringify(own) === JSON.stringify(inputQuantization);
+  if (follows) return {inputQuantization: null};
+  const scheme = float8 !== null && inputQuantization === null ? 'none' : inputQuantization;
+  return scaleShape === null ? {inputQuantization: scheme} : {inputQuantization: scheme, inputScaleShape: scaleShape};
 }
 
 tf.serialization.registerClass(Linear as unknown as tf.serialization.SerializableConstructor<Linear>);

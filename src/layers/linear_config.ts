@@ -1,4 +1,5 @@
 /** The arguments of Linear, and what they come to. */
+import type * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
@@ -8,6 +9,7 @@ import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {dense16Layout, emptyLayout} from './allocate.js';
 import {float8Layout} from './float8.js';
+import {resolveInput} from './input_scale.js';
 import type {CoreConfig, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {outputActivation} from './output_activation.js';
@@ -30,8 +32,13 @@ export interface LinearConfig {
   clipWeight?: number | null;
   /** 'auto' or 'float32'; see InputPrecision. */
   inputPrecision?: InputPrecision;
-  /** Rounding of x before the product, for packed weights. Default: 'none', or what float8Config says. */
+  /**
+   * Rounding of x before the product. Default: 'none', or what float8Config says. A static scale that is a tensor is copied and becomes a weight of
+   * the layer: state key `input_scale`.
+   */
   inputQuantization?: InputQuantization | 'none' | null;
+  /** Shape of the weight `input_scale` of a static inputQuantization, in place of the scale itself. Set by `getConfig`. */
+  inputScaleShape?: readonly number[] | null;
   /** 8-bit float weights and activations. State keys: weight, weight_scale, and input_scale where it is static. */
   float8Config?: Float8Config | Float8ConfigFields | null;
   /** A tf.js activation applied to y, as `activation` of `tf.layers.dense`: 'relu', 'softmax' ... Default none. */
@@ -51,7 +58,7 @@ export interface LinearConfig {
 export interface LinearInit {
   words?: Int32Array;
   bias?: Float32Array;
-  inputScale?: Float32Array;
+  inputScale?: Float32Array | tf.Tensor;
   view?: NonNullable<CoreConfig['view']>;
   /** In place of one weight on one device. */
   makeCore?: (config: CoreConfig) => LinearCore;
@@ -84,7 +91,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
   }
   const float8 = config.float8Config === undefined || config.float8Config === null ? null : asFloat8(config.float8Config);
   const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim);
-  const q = config.inputQuantization ?? null;
+  const input = resolveInput(config.inputQuantization ?? null, config.inputScaleShape ?? null, float8, inDim, name);
   const device = typeof config.device === 'string' ? new DeviceRef(config.device) : (config.device ?? null);
   return {
     name,
@@ -98,7 +105,9 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
       device,
       clipWeight: clip === 0 ? null : clip,
       inputPrecision: config.inputPrecision ?? 'auto',
-      inputQuantization: q === 'none' ? null : q,
+      inputQuantization: input.inputQuantization,
+      scaleShape: input.scaleShape,
+      ...(input.scale === null ? {} : {inputScale: input.scale}),
       float8,
       activation: outputActivation(config.activation, name),
       encoding: config.quantizationEncoding ?? null,

@@ -8,12 +8,15 @@ import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {Float8Config} from '../config/float8.js';
 import {type DeviceRef, onDevice} from '../device.js';
+import {roundInput} from '../sharding/round_input.js';
 import type {ShardedWeight} from '../sharding/sharded_weight.js';
+import {sameTensor} from '../sharding/transfer.js';
 import {denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
-import {inputQuantizationOf, inputScaleShape, weightScaleOf} from './float8.js';
+import {weightScaleOf} from './float8.js';
 import type {LayerOrigin} from './origin.js';
 import type {OutputActivation} from './output_activation.js';
+import {checkInput} from './shapes.js';
 
 export interface CoreConfig {
   name: string;
@@ -25,7 +28,11 @@ export interface CoreConfig {
   device: DeviceRef | null;
   clipWeight: number | null;
   inputPrecision: InputPrecision;
+  /** How x is rounded; with a `scaleShape` the scale is a variable, not here. */
   inputQuantization: InputQuantization | null;
+  /** Shape of the static scale of x where that is a weight of the layer, else null. */
+  scaleShape: readonly number[] | null;
+  /** What the weight's scales are, and the rounding of x unless another was given. */
   float8: Float8Config | null;
   activation: OutputActivation | null;
   /** The quantizationEncoding that `layout` was made for, or null. */
@@ -35,10 +42,10 @@ export interface CoreConfig {
   /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
   words?: Int32Array;
   bias?: Float32Array;
-  /** The static scale of x under a Float8Config; ones without. */
-  inputScale?: Float32Array;
+  /** Values of the scale; ones without. A tensor is copied. */
+  inputScale?: Float32Array | tf.Tensor;
   /** A window on what another layer owns, its rows from `begin`: this layer then has no variables. */
-  view?: {of: {readonly weight: LayerWeight; readonly bias: tf.Tensor1D | null}; begin: number};
+  view?: {of: {readonly weight: LayerWeight; readonly bias: tf.Tensor1D | null; readonly inputScale?: tf.Tensor | null}; begin: number};
   /** The weight lies on several devices: this layer then has no variables of its own. */
   spread?: ShardedWeight;
 }
@@ -71,7 +78,7 @@ export class LinearCore extends tf.layers.Layer {
   readonly config: CoreConfig;
   weight: LayerWeight;
   private readonly biasVariable: Variable | null;
-  private inputScaleVariable: Variable | null = null;
+  protected readonly inputScaleVariable: Variable | null;
   /** A view's copy of its rows of the bias, and the data it was cut from. */
   private cut: {bias: tf.Tensor1D; from: object} | null = null;
 
@@ -89,6 +96,8 @@ export class LinearCore extends tf.layers.Layer {
     } else {
       [this.weight, this.biasVariable] = onDevice(config.device, () => this.makeVariables());
     }
+    this.inputScaleVariable =
+      config.scaleShape === null || config.view !== undefined ? null : onDevice(config.device, () => this.makeScale());
     this.built = true;
     this.supportsMasking = true;
   }
@@ -99,9 +108,9 @@ export class LinearCore extends tf.layers.Layer {
     return this.config.view === undefined ? null : this.biasWindow();
   }
 
-  /** The static scale of x under a Float8Config, [] or [K]; null where there is none. Do not dispose. */
+  /** The static scale of x where it is a weight of the layer, else null. Do not dispose. */
   get inputScale(): tf.Tensor | null {
-    return this.inputScaleVariable?.read() ?? null;
+    return this.config.view?.of.inputScale ?? this.inputScaleVariable?.read() ?? null;
   }
 
   /** The weight's scales under a Float8Config as a new tensor; null without. */
@@ -114,8 +123,9 @@ export class LinearCore extends tf.layers.Layer {
 
   /** How x is rounded before the product; null: not at all. */
   get inputQuantization(): InputQuantization | null {
-    const {float8, inputQuantization} = this.config;
-    return float8 === null ? inputQuantization : inputQuantizationOf(float8, this.inputScale);
+    const {inputQuantization} = this.config;
+    const {inputScale} = this;
+    return inputQuantization === null || inputScale === null ? inputQuantization : {...inputQuantization, scale: inputScale};
   }
 
   get isView(): boolean {
@@ -159,13 +169,25 @@ export class LinearCore extends tf.layers.Layer {
   /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation. */
   product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
     return onDevice(this.config.device, () => {
-      if (this.config.clipWeight !== null) return tf.tidy(() => this.clipped(x, activation));
-      if (this.weight instanceof QuantizedWeight) {
+      if (this.weight instanceof QuantizedWeight && this.config.clipWeight === null) {
         const {inputPrecision} = this.config;
         return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision, inputQuantization: this.inputQuantization});
       }
-      return tf.tidy(() => denseMatMul(x, this.denseOperand(), this.bias, activation));
+      return tf.tidy(() =>
+        this.config.clipWeight === null
+          ? denseMatMul(this.rounded(x), this.denseOperand(), this.bias, activation)
+          : this.clipped(this.rounded(x), activation),
+      );
     });
+  }
+
+  /** x as inputQuantization has it; the kernels of packed weights do that themselves. */
+  private rounded(x: tf.Tensor): tf.Tensor {
+    const {inputQuantization} = this;
+    if (inputQuantization === null) return x;
+    const {outDim, inDim} = this.config;
+    checkInput(x, outDim, inDim);
+    return tf.reshape(roundInput(tf.reshape(x, [x.size / inDim, inDim]), inputQuantization), x.shape);
   }
 
   /** The dense weight, of a view its rows: cut at every call, as the owner's weight may train. */
@@ -230,8 +252,16 @@ export class LinearCore extends tf.layers.Layer {
     return this.addVariable('bias', [outDim], 'float32', true, () => (bias === undefined ? tf.zeros([outDim]) : tf.tensor1d(bias)));
   }
 
+  private makeScale(): Variable {
+    const {scaleShape, inputScale} = this.config;
+    const shape = [...(scaleShape as readonly number[])];
+    return this.addVariable('input_scale', shape, 'float32', false, () =>
+      inputScale === undefined ? tf.ones(shape) : inputScale instanceof tf.Tensor ? sameTensor(inputScale) : tf.tensor(inputScale, shape),
+    );
+  }
+
   private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
-    const {layout, inDim, outDim, hasBias, words, inputScale} = this.config;
+    const {layout, inDim, outDim, hasBias, words} = this.config;
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);
@@ -248,13 +278,7 @@ export class LinearCore extends tf.layers.Layer {
       );
       weight = new DenseWeight(variable.read() as tf.Tensor2D);
     }
-    const biasVariable = hasBias ? this.makeBias() : null;
-    const scaleShape = this.config.float8 === null ? null : inputScaleShape(this.config.float8, inDim, this.name);
-    if (scaleShape !== null) {
-      const make = () => (inputScale === undefined ? tf.ones(scaleShape) : tf.tensor(inputScale, scaleShape));
-      this.inputScaleVariable = this.addVariable('input_scale', scaleShape, 'float32', false, make);
-    }
-    return [weight, biasVariable];
+    return [weight, hasBias ? this.makeBias() : null];
   }
 
   /** Rows of the owner's bias, cut again where it has changed since. */

@@ -36,6 +36,7 @@ export function placeShards(config: CoreConfig, devices: readonly LocalDevice[],
           hasBias: config.hasBias && cut.bias !== 'none',
           // x comes rounded, y is activated where it is whole.
           inputQuantization: null,
+          scaleShape: null,
           float8: null,
           activation: null,
           origin: null,

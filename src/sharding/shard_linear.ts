@@ -128,6 +128,7 @@ export function shardParts(
   return strategy.cuts([layer.outDim, layer.inDim]).map((cut) => {
     const part = cutRecord(record, cut);
     const own = bias === null ? null : biasOf(bias, cut);
+    const scale = inputScale === null ? null : scaleOf(layer, inputScale, cut);
     return {
       config: {
         ...base,
@@ -136,8 +137,9 @@ export function shardParts(
         layout: base.layout === null ? null : part.layout,
         hasBias: layer.hasBias && cut.bias !== 'none',
         origin: null,
+        ...(scale === null ? {} : {inputScaleShape: scale.shape}),
       },
-      init: initOf({...part, bias: own, inputScale: inputScale === null ? null : scaleOf(inputScale, cut)}),
+      init: initOf({...part, bias: own, inputScale: scale?.values ?? null}),
     };
   });
 }
@@ -155,9 +157,19 @@ export function initOf({
   return {words, ...(bias === null ? {} : {bias}), ...(inputScale === null ? {} : {inputScale})};
 }
 
-/** A static scale of x: one number for all, or those of the shard's columns. */
-function scaleOf(scale: Float32Array, cut: Cut): Float32Array {
-  return scale.length === 1 ? scale : Float32Array.from(indicesOf(cut.columns), (k) => scale[k] as number);
+/** A static scale of x: that of the columns which the shard sees. Throws UnsupportedError where columns are cut and blocks of them share a scale. */
+function scaleOf(layer: Linear, values: Float32Array, cut: Cut): {values: Float32Array; shape: readonly number[]} {
+  const {shape} = layer.inputScale as tf.Tensor;
+  const columns = lengthOf(cut.columns);
+  const granularity = layer.inputQuantization?.granularity;
+  if (granularity === 'rowwise') return {values: Float32Array.from(indicesOf(cut.columns), (k) => values[k] as number), shape: [columns]};
+  if (granularity !== 'block' || columns === layer.inDim) return {values, shape};
+  throw new UnsupportedError({
+    where: `${layer.name}: shard`,
+    expected: 'rows cut, or a scale of x that does not belong to blocks of columns',
+    received: 'columns cut, and a static scale for each block',
+    remedy: 'Use ShardedLinear, which rounds x before it is cut.',
+  });
 }
 
 /** The record behind a weight whose words (or floats) are on the host. */

@@ -2,11 +2,10 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
-import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
-import {inputQuantizationOf, inputScaleShape, weightScaleOf} from '../layers/float8.js';
+import {weightScaleOf} from '../layers/float8.js';
 import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
 import type {LayerOrigin} from '../layers/origin.js';
 import {checkInput} from '../layers/shapes.js';
@@ -19,7 +18,7 @@ import {cutRecord} from './record.js';
 import {roundInput} from './round_input.js';
 import {ShardedWeight, type ShardPlace} from './sharded_weight.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
-import {backendNameOf, copyTo, sameTensor} from './transfer.js';
+import {backendNameOf, copyTo} from './transfer.js';
 
 /** How a weight is spread. */
 export interface ShardPlan {
@@ -38,7 +37,6 @@ export class ShardedCore extends LinearCore {
   readonly cuts: readonly Cut[];
   readonly shards: readonly LocalShard[];
   readonly shardedWeight: ShardedWeight;
-  private readonly staticScale: tf.LayerVariable | null;
 
   constructor(config: CoreConfig, plan: ShardPlan) {
     const {words: _words, bias: _bias, ...bare} = config;
@@ -51,10 +49,6 @@ export class ShardedCore extends LinearCore {
     this.shards = shards;
     this.shardedWeight = shardedWeight;
     this.listVariables();
-    const scaleShape = config.float8 === null ? null : inputScaleShape(config.float8, config.inDim, this.name);
-    const {inputScale} = config;
-    const make = (shape: number[]) => (inputScale === undefined ? tf.ones(shape) : tf.tensor(inputScale, shape));
-    this.staticScale = scaleShape === null ? null : this.addVariable('input_scale', scaleShape, 'float32', false, () => make(scaleShape));
   }
 
   /** The whole bias as a new tensor on the current backend, or null. */
@@ -71,15 +65,6 @@ export class ShardedCore extends LinearCore {
         0,
       ) as tf.Tensor1D;
     });
-  }
-
-  override get inputScale(): tf.Tensor | null {
-    return this.staticScale?.read() ?? null;
-  }
-
-  override get inputQuantization(): InputQuantization | null {
-    const {float8, inputQuantization} = this.config;
-    return float8 === null ? inputQuantization : inputQuantizationOf(float8, this.inputScale);
   }
 
   override weightScale(): tf.Tensor | null {
@@ -256,7 +241,7 @@ export class ShardedCore extends LinearCore {
 
   /** The shards' variables are this layer's: tf.js saves, trains and frees them with it. */
   private listVariables(): void {
-    const own = this.staticScale ?? null;
+    const own = this.inputScaleVariable;
     this.trainableWeights = this.shards.flatMap((shard) => shard.trainableWeights);
     this.nonTrainableWeights = [...this.shards.flatMap((shard) => shard.nonTrainableWeights), ...(own === null ? [] : [own])];
   }
@@ -267,9 +252,5 @@ export class ShardedCore extends LinearCore {
       const own = biasOf(values, this.cuts[i] as Cut);
       if (own !== null) onDevice(shard.config.device, () => tf.tidy(() => shard.setBias(tf.tensor1d(own))));
     });
-  }
-
-  override setInputScale(scale: tf.Tensor): void {
-    this.staticScale?.write(sameTensor(scale));
   }
 }

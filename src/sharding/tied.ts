@@ -45,6 +45,7 @@ export function tiedShards(
         name: `${config.name}_shard_${i}`,
         outDim: lengthOf(cut.rows),
         inputQuantization: null,
+        scaleShape: null,
         float8: null,
         activation: null,
         origin: null,
