@@ -21,6 +21,16 @@ async function registerWebgpu(): Promise<unknown> {
     // Referenced from here on: Dawn ends the process where its instance is collected.
     Object.defineProperty(globalThis, 'navigator', {value: {gpu: dawn.create([])}, configurable: true});
   }
+  const adapter = await globalThis.navigator?.gpu?.requestAdapter();
+  if (adapter === undefined || adapter === null) {
+    throw new DeviceError({
+      where: "backend 'webgpu'",
+      expected: 'WebGPU',
+      received: adapter === undefined ? 'no navigator.gpu' : 'no adapter: WebGPU is here, but no GPU that it may use',
+      why: 'A browser needs a secure page (https or localhost) and a GPU that it trusts; Node a Vulkan, Metal or Direct3D 12 driver.',
+      remedy: "Choose backend 'wasm', or another browser.",
+    });
+  }
   return import('@tensorflow/tfjs-backend-webgpu');
 }
 

@@ -1,7 +1,7 @@
 /** The chat in a page: the same model, tokenizer and sampler as in the terminal. */
 import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
 import {openCheckpoint, TfjsLinearError} from 'tfjs-linear';
-import {BACKEND_NAMES, startBackend} from '../backend.js';
+import {startBackend} from '../backend.js';
 import {StreamingText} from '../detokenizer.js';
 import {generate} from '../generate.js';
 import {repositoryUrl} from '../hub.js';
@@ -12,6 +12,8 @@ import {randomFrom} from '../sampler.js';
 import {type ChatTokenizer, tokenizerOf} from '../tokenizer.js';
 
 setWasmPaths('/tfjs-backend-wasm/');
+
+const BACKENDS = ['wasm', 'webgpu', 'webgl', 'cpu'];
 
 function element<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
@@ -57,6 +59,7 @@ async function load(signal: AbortSignal): Promise<Loaded> {
       if (event.total === null) return;
       progress.max = event.total;
       progress.value = event.loaded;
+      status.textContent = `loading: ${mebibytes(event.loaded)} of ${mebibytes(event.total)} MiB`;
     },
   });
   try {
@@ -95,10 +98,34 @@ async function respond(signal: AbortSignal): Promise<void> {
   status.textContent = closingLine(llama.bytes, result, backend.value);
 }
 
-for (const name of BACKEND_NAMES) backend.add(new Option(name));
+const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+
+/** What to show of a failure. Our own errors say all there is to say. */
+function describe(error: unknown): string {
+  if (error instanceof TfjsLinearError) return error.message;
+  return `Something went wrong in this page. ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
+}
+
+for (const name of BACKENDS) backend.add(new Option(name, name));
+void labelWebgpu();
+
+/** Says where webgpu is missing or runs on the CPU; a real GPU is the first choice. */
+async function labelWebgpu(): Promise<void> {
+  const option = backend.options[BACKENDS.indexOf('webgpu')] as HTMLOptionElement;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  if (adapter === null || adapter === undefined) option.text = 'webgpu (not here)';
+  else if (adapter.info.isFallbackAdapter) option.text = 'webgpu (in software)';
+  else if (!chosen) backend.value = 'webgpu';
+}
+
+let chosen = false;
+backend.addEventListener('change', () => {
+  chosen = true;
+});
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
+  chosen = true;
   const control = new AbortController();
   stop.onclick = () => control.abort();
   run.disabled = true;
@@ -107,8 +134,7 @@ form.addEventListener('submit', async (event) => {
     await respond(control.signal);
   } catch (error) {
     status.className = control.signal.aborted ? '' : 'error';
-    if (control.signal.aborted) status.textContent = 'stopped';
-    else status.textContent = error instanceof TfjsLinearError ? error.message : String(error);
+    status.textContent = control.signal.aborted ? 'stopped' : describe(error);
   } finally {
     progress.hidden = true;
     run.disabled = false;
