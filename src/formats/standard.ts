@@ -6,6 +6,7 @@ import type {Grid, Level, WeightLayout} from '../../kernels/layout.js';
 import {UnsupportedError} from '../errors.js';
 import type {InputScheme, Origin} from './format.js';
 import {DIVISORS, type StoredScalar} from './input_scheme.js';
+import {standardFloat} from './standard_float.js';
 import {dtypeOfLevel} from './tensors.js';
 
 /** A module's entry in `config_groups`, but for its targets. */
@@ -18,12 +19,19 @@ export interface SchemeEntry {
 
 export interface StandardLayout {
   readonly origin: Origin;
-  /** null: plain floats need no config. */
+  /** null: plain floats need no config, and `config` says it for others. */
   readonly entry: SchemeEntry | null;
+  /** The whole config of a file, where it is not compressed-tensors'. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+/** The scale tensor's shape and what compressed-tensors' config says of it. */
+export interface ScaleUse {
+  readonly shape: readonly number[];
+  readonly args: Readonly<Record<string, unknown>>;
 }
 
 const FLOAT_DTYPES: Readonly<Record<string, string>> = {float32: 'F32', float16: 'F16', bfloat16: 'BF16'};
-const FLOAT8: Readonly<Record<string, string>> = {float8_e4m3fn: 'F8_E4M3', float8_e5m2: 'F8_E5M2'};
 
 /** Throws UnsupportedError, with the reason, for a record that none of these layouts can hold. */
 export function standardLayout(layout: WeightLayout, input: InputScheme | null, where: string): StandardLayout {
@@ -39,23 +47,22 @@ export function standardLayout(layout: WeightLayout, input: InputScheme | null, 
   if (offsets.length > 0) throw refuse('codes with an offset');
   if (level === undefined) {
     const dtype = decode.kind === 'float' ? FLOAT_DTYPES[decode.type] : undefined;
-    if (dtype !== undefined && input === null && !layout.ordered) return {origin: {format: 'dense', details: {dtype}}, entry: null};
-    throw refuse('codes without a scale');
+    if (dtype === undefined || layout.ordered) throw refuse('codes without a scale');
+    if (input !== null) throw refuse('plain floats with a rounding of x, which no config has words for');
+    return {origin: {format: 'dense', details: {dtype}}, entry: null};
+  }
+  const use = scaleUse(level, layout);
+  if (use === null) throw refuse('scales cut inside a block, or by input column');
+  if (decode.kind === 'float') {
+    const found = layout.ordered ? null : standardFloat(layout, use, input, where);
+    if (found !== null) return found;
+    throw refuse(`${decode.type} codes with ${scalesInWords(layout)}${layout.ordered ? ', in an order of their own' : ''}`);
   }
   if (scales.length > 1) throw refuse('scales of two levels');
   if (level.divide) throw refuse('scales that divide');
   if (dtypeOfLevel(level.type) === undefined) throw refuse(`${level.type} scales`);
-  const inputs = input === null ? {args: null, scalar: null} : inputArgs(input, where);
-  const use = scaleUse(level, layout);
-  if (use === null) throw refuse('scales cut inside a block, or by input column');
+  const inputs = inputArgs(input, where);
   const bits = planes.reduce((a, b) => a + b, 0);
-  if (decode.kind === 'float') {
-    const dtype = FLOAT8[decode.type];
-    if (dtype === undefined || layout.ordered) throw refuse(`${decode.type} codes${layout.ordered ? ' in an order of their own' : ''}`);
-    const details = {dtype, scaleShape: use.shape, inputScale: inputs.scalar, zeroPoint: null, inputZeroPoint: null};
-    const weights = {num_bits: 8, type: 'float', symmetric: true, dynamic: false, ...use.args};
-    return {origin: {format: 'float-quantized', details}, entry: entryOf('float-quantized', weights, inputs.args)};
-  }
   if (decode.kind !== 'integer' || bits > 8 || zero.kind === 'none')
     throw refuse(`${decode.kind} codes of ${bits} bits, zero ${zero.kind}`);
   if (level.grid.rows !== 1 && level.grid.shape[0] !== 1) throw refuse('integers with scales over several rows');
@@ -71,12 +78,16 @@ export function standardLayout(layout: WeightLayout, input: InputScheme | null, 
   return {origin: {format: 'pack-quantized', details}, entry: entryOf('pack-quantized', weights, inputs.args)};
 }
 
-function entryOf(format: string, weights: Record<string, unknown>, input: Record<string, unknown> | null): SchemeEntry {
+function scalesInWords({scales}: WeightLayout): string {
+  return scales.map(({type, divide}) => `${type} scales${divide ? ' that divide' : ''}`).join(' under ');
+}
+
+export function entryOf(format: string, weights: Record<string, unknown>, input: Record<string, unknown> | null): SchemeEntry {
   return {format, weights, input_activations: input, output_activations: null};
 }
 
-/** The scale tensor's shape and what the config says of it. */
-function scaleUse({grid}: Level, layout: WeightLayout): {shape: readonly number[]; args: Record<string, unknown>} | null {
+/** null: no such tensor has them. */
+function scaleUse({grid}: Level, layout: WeightLayout): ScaleUse | null {
   const {outDim, inDim} = layout;
   const whole = (g: Grid) => g.columns >= inDim && g.shape[1] === 1;
   if (grid.rowPhase !== 0 || grid.columnPhase !== 0) return null;
@@ -87,7 +98,9 @@ function scaleUse({grid}: Level, layout: WeightLayout): {shape: readonly number[
   return {shape: grid.shape, args: {strategy: 'block', block_structure: [grid.rows, grid.columns]}};
 }
 
-function inputArgs(input: InputScheme, where: string): {args: Record<string, unknown>; scalar: StoredScalar | null} {
+/** `input_activations` of the config and the tensor of a static scale. Throws UnsupportedError for what the config has no words for. */
+export function inputArgs(input: InputScheme | null, where: string): {args: Record<string, unknown> | null; scalar: StoredScalar | null} {
+  if (input === null) return {args: null, scalar: null};
   const {dtype, origin, granularity, groupSize, scale, scaleUb, divisor, amaxFloor, globalScale} = input;
   const wanted: number | undefined = DIVISORS[dtype];
   // The op's own default for int8 is 127; compressed-tensors means 127.5.

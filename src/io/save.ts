@@ -1,8 +1,8 @@
 /** Layers to a safetensors file. */
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import type {WeightLayout} from '../../kernels/layout.js';
+import type {Level, WeightLayout} from '../../kernels/layout.js';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
@@ -15,13 +15,17 @@ import {DenseWeight} from '../layers/dense_weight.js';
 import {Linear} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
 import type {LayerOrigin, PartOrigin} from '../layers/origin.js';
+import {StackedLinear} from '../layers/stacked_linear.js';
 import {ShardedWeight} from '../sharding/sharded_weight.js';
 import {toFloat32} from './plain_floats.js';
 import type {SafetensorsDtype} from './safetensors_types.js';
 import {type SafetensorsTensor, writeSafetensors} from './safetensors_writer.js';
 import {type ConfigNeeds, configOfModules} from './save_config.js';
 
-/** Layers by the prefix that their tensors get: 'model.layers.0.mlp.up_proj'; an MLP by the prefix of its three projections. */
+/**
+ * Layers by the prefix that their tensors get: 'model.layers.0.mlp.up_proj'; an MLP or StackedLinear by the prefix of its projections
+ * ('model.layers.0.self_attn' of q_proj, k_proj and v_proj).
+ */
 export type SavedLayers = Readonly<Record<string, Linear | MLP>>;
 
 export interface SavedFile {
@@ -55,7 +59,9 @@ interface Values {
 
 /**
  * Layers as a safetensors file, each in the layout it was loaded from, byte for byte; floats as they are; layers that no file held so
- * (quantizeModel's, stacked ones) in compressed-tensors' layouts. gate and up of an MLP are apart again. The file is read back before it is returned.
+ * (quantizeModel's, stacked, cut or spread ones) in compressed-tensors' layouts, or plain fp8 files'. gate and up of an MLP are apart again, and a
+ * StackedLinear's projections; a layer spread over devices is whole again. What a layer does beside its weights (clipping, its activation) is no part
+ * of such a file. The file is read back before it is returned.
  * Reads weights at once: on a device that cannot, use saveSafetensorsAsync.
  * Throws UnsupportedError, with the reason, for a record that no safetensors layout holds (ggml's K-quants), or layers of different configs.
  *
@@ -86,18 +92,27 @@ export async function saveSafetensorsAsync(layers: SavedLayers): Promise<SavedFi
 interface Entry {
   readonly module: string;
   readonly layer: Linear;
-  /** gate and up of an MLP as one record: the modules it was. */
-  readonly halves: readonly string[] | null;
+  /** Modules whose rows are one record here (gate and up of an MLP, the projections of a StackedLinear), in order; null: the layer is one module. */
+  readonly pieces: readonly Piece[] | null;
+}
+
+interface Piece {
+  readonly module: string;
+  readonly rows: number;
 }
 
 function linearsOf(layers: SavedLayers): Entry[] {
   return Object.entries(layers).flatMap(([prefix, layer]): Entry[] => {
-    if (layer instanceof Linear) return [{module: prefix, layer, halves: null}];
+    if (layer instanceof StackedLinear && !layer.stacked) {
+      const pieces = layer.names.map((name, i) => ({module: `${prefix}.${name}`, rows: layer.outDims[i] as number}));
+      return [{module: prefix, layer, pieces}];
+    }
+    if (layer instanceof Linear) return [{module: prefix, layer, pieces: null}];
     if (layer instanceof MLP) {
-      const halves = [`${prefix}.gate_proj`, `${prefix}.up_proj`];
+      const pieces = ['gate_proj', 'up_proj'].map((child) => ({module: `${prefix}.${child}`, rows: layer.feedForwardLength}));
       return layer
         .projections()
-        .map(([child, l]) => ({module: `${prefix}.${child}`, layer: l, halves: l === layer.gateUp ? halves : null}));
+        .map(([child, l]) => ({module: `${prefix}.${child}`, layer: l, pieces: l === layer.gateUp ? pieces : null}));
     }
     const received = (layer as object | null)?.constructor?.name ?? String(layer);
     throw new ArgumentError({where: `saveSafetensors: '${prefix}'`, expected: 'a Linear or an MLP', received});
@@ -106,27 +121,19 @@ function linearsOf(layers: SavedLayers): Entry[] {
 
 function valuesOf(layer: Linear): Values {
   const {weight, inputScale} = layer;
-  const own = ownBias(layer);
   const scale = inputScale === null ? null : (inputScale.dataSync()[0] as number);
-  const rest = {bias: own === null ? null : Float32Array.from(own.dataSync()), inputScale: scale};
-  own?.dispose();
+  const rest = {bias: layer.bias === null ? null : Float32Array.from(layer.bias.dataSync()), inputScale: scale};
   if (weight instanceof ShardedWeight) return {...weight.toRecord(), ...rest};
   return {...recordOf(weight, (weight instanceof DenseWeight ? weight.tensor : weight.words).dataSync()), ...rest};
 }
 
 async function valuesOfAsync(layer: Linear): Promise<Values> {
   const {weight, inputScale} = layer;
-  const own = ownBias(layer);
+  const {bias} = layer;
   const scale = inputScale === null ? null : ((await inputScale.data())[0] as number);
-  const rest = {bias: own === null ? null : Float32Array.from(await own.data()), inputScale: scale};
-  own?.dispose();
+  const rest = {bias: bias === null ? null : Float32Array.from(await bias.data()), inputScale: scale};
   if (weight instanceof ShardedWeight) return {...(await weight.toRecordAsync()), ...rest};
   return {...recordOf(weight, await (weight instanceof DenseWeight ? weight.tensor : weight.words).data()), ...rest};
-}
-
-/** A handle of ours: a layer over several devices puts its bias together at every reading. */
-function ownBias(layer: Linear): tf.Tensor | null {
-  return layer.hasBias ? tf.tidy(() => tf.clone(layer.bias as tf.Tensor)) : null;
 }
 
 /** A window of rows becomes a record of its own. */
@@ -139,15 +146,19 @@ function recordOf(weight: DenseWeight | QuantizedWeight, data: tf.TypedArray): {
 }
 
 function partsOf(entries: readonly (Entry & {values: Values})[]): Part[] {
-  return entries.flatMap(({module, layer, halves, values}): Part[] => {
+  return entries.flatMap(({module, layer, pieces, values}): Part[] => {
     const {origin} = layer;
     const {layout, words, bias} = values;
     const only = origin?.parts.length === 1 && origin.parts[0]?.rows === layout.outDim ? origin.parts[0] : null;
-    const input = schemeOfLayer(layer, values.inputScale);
+    const input = schemeOfLayer(layer, values.inputScale, module);
     const whole: Part = {module, layout, words, bias, origin: only, quantization: origin?.quantization ?? null, input};
-    if (halves === null) return [whole];
-    const rows = layout.outDim / 2;
-    return halves.map((half, i) => rowsOf(whole, origin, half, i * rows, rows, i));
+    if (pieces === null) return [whole];
+    let begin = 0;
+    return pieces.map((piece, i) => {
+      const part = rowsOf(whole, origin, piece.module, begin, piece.rows, i);
+      begin += piece.rows;
+      return part;
+    });
   });
 }
 
@@ -159,7 +170,7 @@ function rowsOf(whole: Part, origin: LayerOrigin | null, module: string, begin: 
 }
 
 /** How x is rounded, in the words of a checkpoint. */
-function schemeOfLayer(layer: Linear, inputScale: number | null): InputScheme | null {
+function schemeOfLayer(layer: Linear, inputScale: number | null, module: string): InputScheme | null {
   const q: InputQuantization | null = layer.inputQuantization;
   if (q === null) return null;
   const {granularity, block, scale, ...rest} = q;
@@ -167,9 +178,11 @@ function schemeOfLayer(layer: Linear, inputScale: number | null): InputScheme | 
   const value = typeof scale === 'number' ? scale : inputScale;
   if (name === null || (typeof scale === 'object' && scale.size !== 1)) {
     throw new UnsupportedError({
-      where: `${layer.name}: rounding of x`,
-      expected: 'a scale by tensor, token or group',
-      received: granularity,
+      where: `saveSafetensors: '${module}': rounding of x`,
+      expected: 'scales by tensor, token or group, a static one of one number',
+      received: `${layer.inputQuantization?.origin} ${granularity}`,
+      why: 'No layout has tensors for others.',
+      remedy: 'Save the layer as a tf.js model (layer.save).',
     });
   }
   return {
@@ -205,7 +218,7 @@ function loweredOf(part: Part): {lowered: Lowered; needs: ConfigNeeds} {
   }
   const standard = standardLayout(layout, input, `saveSafetensors: '${module}'`);
   const lowered = {layout, words, bias: biasTensor(part.bias, 'F32'), inputScheme: null, origin: standard.origin};
-  return {lowered, needs: {module, came: undefined, entry: standard.entry}};
+  return {lowered, needs: {module, came: standard.config, entry: standard.entry}};
 }
 
 /** In the file's own dtype where that has the numbers: a bias may have been trained since. */
@@ -225,13 +238,24 @@ function readBack(part: Part, tensors: ReadonlyMap<string, FileTensor>, quantiza
   const format = findFormat(FORMATS, module);
   format.validate(module);
   const {layout, words} = format.lower(module);
-  if (same(layout, part.layout) && words.length === part.words.length && words.every((w, i) => w === part.words[i])) return;
+  if (same(plainGrids(layout), plainGrids(part.layout)) && words.length === part.words.length && words.every((w, i) => w === part.words[i]))
+    return;
   throw new UnsupportedError({
     where: `saveSafetensors: '${part.module}'`,
     expected: 'a record that reads back as it was',
     received: `one that '${format.name}' reads back otherwise`,
     remedy: 'Save the layer as a tf.js model (layer.save).',
   });
+}
+
+/** A grid of a cut may still say how large its blocks were in the whole. */
+function plainGrids(layout: WeightLayout): WeightLayout {
+  const {outDim, inDim} = layout;
+  const level = (l: Level): Level => ({
+    ...l,
+    grid: {...l.grid, rows: Math.min(l.grid.rows, outDim), columns: Math.min(l.grid.columns, inDim)},
+  });
+  return {...layout, scales: layout.scales.map(level), offsets: layout.offsets.map(level)};
 }
 
 function same(a: unknown, b: unknown): boolean {

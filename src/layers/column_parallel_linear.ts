@@ -74,7 +74,7 @@ export class ColumnParallelLinear extends ShardedLinear {
   override stateDict(): Record<string, tf.Tensor> {
     if (!this.isTied) return super.stateDict();
     const {bias} = this;
-    return bias === null ? {} : {[`${this.keyPrefix}bias`]: bias};
+    return bias === null ? {} : {[`${this.keyPrefix}bias`]: tf.clone(bias)};
   }
 
   override prepareState(dict: StateDict, strict: boolean): PreparedState {

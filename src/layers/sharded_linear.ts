@@ -62,7 +62,7 @@ export class ShardedLinear extends Linear {
     return this.spread.shardedWeight;
   }
 
-  /** [N] float32 as a new tensor on the current backend, the caller's to dispose; null without a bias. */
+  /** [N] float32 on the current backend, or null. Owned by the layer. */
   override get bias(): tf.Tensor1D | null {
     return this.spread.bias;
   }
@@ -109,7 +109,7 @@ export class ShardedLinear extends Linear {
     const dict: Record<string, tf.Tensor> = {[`${this.keyPrefix}weight`]: this.spread.weightTensor()};
     if (this.inputScale !== null) dict[`${this.keyPrefix}input_scale`] = tf.clone(this.inputScale);
     const {bias} = this;
-    if (bias !== null) dict[`${this.keyPrefix}bias`] = bias;
+    if (bias !== null) dict[`${this.keyPrefix}bias`] = tf.clone(bias);
     return dict;
   }
 

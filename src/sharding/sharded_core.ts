@@ -37,6 +37,8 @@ export class ShardedCore extends LinearCore {
   readonly cuts: readonly Cut[];
   readonly shards: readonly LocalShard[];
   readonly shardedWeight: ShardedWeight;
+  /** The bias put together, and what it was made of. */
+  private whole: {bias: tf.Tensor1D; from: readonly (object | undefined)[]; home: string} | null = null;
 
   constructor(config: CoreConfig, plan: ShardPlan) {
     const {words: _words, bias: _bias, ...bare} = config;
@@ -51,20 +53,28 @@ export class ShardedCore extends LinearCore {
     this.listVariables();
   }
 
-  /** The whole bias as a new tensor on the current backend, or null. */
+  /** The whole bias on the current backend, or null. Put together again where a shard's has changed; do not dispose. */
   override get bias(): tf.Tensor1D | null {
     if (!this.config.hasBias) return null;
-    return tf.tidy(() => {
-      const home = tf.getBackend();
-      const first = this.shards[0]?.bias;
-      if (this.plan.strategy.axis !== 0) return copyTo(first as tf.Tensor, home) as tf.Tensor1D;
-      const parts = this.shards.map((shard) => copyTo(shard.bias as tf.Tensor, home));
-      return putTogether(
-        parts,
-        this.cuts.map((cut) => cut.rows),
-        0,
-      ) as tf.Tensor1D;
-    });
+    const home = tf.getBackend();
+    const from = this.shards.map((shard) => shard.bias?.dataId);
+    const known = this.whole?.home === home && !this.whole.bias.isDisposed && this.whole.from.every((id, i) => id === from[i]);
+    if (!known) {
+      const bias = tf.keep(tf.tidy(() => this.gatherBias(home)));
+      this.whole?.bias.dispose();
+      this.whole = {bias, from, home};
+    }
+    return (this.whole as NonNullable<typeof this.whole>).bias;
+  }
+
+  private gatherBias(home: string): tf.Tensor1D {
+    if (this.plan.strategy.axis !== 0) return copyTo(this.shards[0]?.bias as tf.Tensor, home) as tf.Tensor1D;
+    const parts = this.shards.map((shard) => copyTo(shard.bias as tf.Tensor, home));
+    return putTogether(
+      parts,
+      this.cuts.map((cut) => cut.rows),
+      0,
+    ) as tf.Tensor1D;
   }
 
   override weightScale(): tf.Tensor | null {
@@ -78,7 +88,11 @@ export class ShardedCore extends LinearCore {
 
   override dispose(): ReturnType<tf.layers.Layer['dispose']> {
     const result = super.dispose();
-    if (result.refCountAfterDispose === 0) for (const shard of this.shards) shard.releaseView();
+    if (result.refCountAfterDispose === 0) {
+      for (const shard of this.shards) shard.releaseView();
+      this.whole?.bias.dispose();
+      this.whole = null;
+    }
     return result;
   }
 

@@ -26,6 +26,22 @@ beforeAll(async () => {
 });
 
 describe('ShardedLinear: state', () => {
+  it('puts its bias together once, and again when that has changed', async () => {
+    for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2)]) {
+      const layer = new ShardedLinear({inDim: 4, outDim: 3, hasBias: true, devices: ['cpu', 'wasm'], strategy});
+      const first = layer.bias as tf.Tensor;
+      const {numTensors} = tf.memory();
+      for (let i = 0; i < 3; i++) expect(layer.bias).toBe(first as tf.Tensor1D);
+      expect(tf.memory().numTensors).toBe(numTensors);
+      const state = {weight: tf.zeros([3, 4]), bias: tf.tensor1d([1, 2, 3])};
+      layer.loadStateDict(state);
+      expect(Array.from(await (layer.bias as tf.Tensor).data())).toEqual([1, 2, 3]);
+      expect(first.isDisposed).toBeTrue();
+      tf.dispose(state);
+      layer.dispose();
+    }
+  });
+
   it('has the state of the unsharded layer, both ways', async () => {
     for (const name of ['gptq_b4_g64_asym_act_v2', 'gguf_q4_k', 'dense_f32_bias']) {
       const c = caseNamed(name);

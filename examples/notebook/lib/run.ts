@@ -1,6 +1,6 @@
 /** One layer on several backends, and spread over them: times and errors against float64 sums of the unpacked weight. */
 import * as tf from '@tensorflow/tfjs';
-import {type Checkpoint, type Linear, ShardedLinear, type ShardingStrategy} from 'tfjs-linear';
+import {type Checkpoint, type Linear, type ShardedLinear, type ShardingStrategy} from 'tfjs-linear';
 import {breathe, onBackend} from './queue.js';
 import {relativeError, type Unpacked} from './record.js';
 import type {TaskControl} from './task.js';
@@ -62,8 +62,6 @@ async function valuesOf(layer: Linear, x: tf.Tensor): Promise<Float32Array> {
   if (bias !== null) {
     const b = await bias.data();
     for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) - (b[i % b.length] as number);
-    // A layer on one device gives its own tensor, a spread one a new one.
-    if (layer instanceof ShardedLinear) bias.dispose();
   }
   return values;
 }
