@@ -47,19 +47,22 @@ const tfjsFromGlobal = {
   },
 };
 
-/** TypeScript `source` (or an entry file) → one ES module for Node; packages stay imports. */
-export function bundleForNode({entry, source, outfile}) {
+/** TypeScript `source` (or an entry file) → one ES module for Node, and beside it the program of its GPU threads; packages stay imports. */
+export async function bundleForNode({entry, source, outfile}) {
   const input =
     source === undefined ? {entryPoints: [entry]} : {stdin: {contents: source, resolveDir: ROOT, sourcefile: 'entry.ts', loader: 'ts'}};
-  return esbuild.build({
+  const options = {
     ...COMMON,
-    ...input,
-    outfile,
     platform: 'node',
     format: 'esm',
     packages: 'external',
     alias: {'tfjs-linear/node': './src/node.ts', 'tfjs-linear': './src/index.ts'},
-  });
+  };
+  const worker = path.join(path.dirname(outfile), 'gpu_worker.js');
+  await Promise.all([
+    esbuild.build({...options, ...input, outfile}),
+    esbuild.build({...options, entryPoints: ['src/sharding/gpu_worker.ts'], outfile: worker}),
+  ]);
 }
 
 /** The same for a page: one script, or one ES module, with every package in it. */

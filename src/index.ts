@@ -74,6 +74,7 @@ export type {QuantizeMode} from './quantize/round.js';
 export type {Balance} from './sharding/balance.js';
 export {allGather, allGatherAsync, allReduceSum, allReduceSumAsync, broadcast, broadcastAsync} from './sharding/collectives.js';
 export {type AdapterInfo, type DeviceInfo, listDevices} from './sharding/list_devices.js';
+export type {OpenWebGPUOptions} from './sharding/open_devices.js';
 export {
   type DeviceReport,
   type ManageOptions,

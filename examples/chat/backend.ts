@@ -77,7 +77,9 @@ export async function startDevices(names: readonly string[], current: string): P
       received: `'${names[unknown]}'.${didYouMean(names[unknown] as string, BACKEND_NAMES)}`,
     });
   }
-  for (const name of new Set(plain)) await REGISTER[name]?.();
+  // In Node each webgpu device is opened in a thread, which imports what it needs.
+  const own = typeof process === 'undefined' ? plain : plain.filter((name) => name !== 'webgpu');
+  for (const name of new Set(own)) await REGISTER[name]?.();
   const manager = await ShardManager.create({devices: names});
   await tf.setBackend(current);
   await tf.ready();

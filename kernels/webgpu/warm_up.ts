@@ -27,7 +27,8 @@ export interface WarmUpOptions {
 /** Whether a backend is one of ours or tf.js's on WebGPU. */
 function webGPUBackend(name: string): WebGPUBackendLike | null {
   const backend = name.split(':')[0] === 'webgpu' ? tf.findBackend(name) : null;
-  return backend === null || backend === undefined ? null : asWebGPU(backend);
+  // A device in another thread compiles there.
+  return backend === null || backend === undefined || !('tensorMap' in backend) ? null : asWebGPU(backend);
 }
 
 /**

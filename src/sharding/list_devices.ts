@@ -39,7 +39,7 @@ interface GPUBackend {
 /** A wasm heap's addresses are 32 bits. */
 const WASM_BYTES = 2 ** 32;
 
-const GPU_LIMITS = [
+export const GPU_LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
   'maxComputeWorkgroupStorageSize',

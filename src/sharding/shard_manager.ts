@@ -1,5 +1,4 @@
 /** ShardManager: which devices there are, how much each gets, who holds what, and what happens when one is gone. */
-import type {WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, DeviceError} from '../errors.js';
 import type {DistributedMLP} from '../layers/distributed_mlp.js';
@@ -9,7 +8,7 @@ import {ShardedLinear, type SpreadOptions} from '../layers/sharded_linear.js';
 import {type Balance, type BalanceOptions, sharesFor} from './balance.js';
 import {localDevice} from './device.js';
 import {type DeviceInfo, listDevices} from './list_devices.js';
-import {openDevices} from './open_devices.js';
+import {type OpenWebGPUOptions, openDevices} from './open_devices.js';
 import {type Placement, placementsOf} from './placement.js';
 import {ShardingStrategy} from './strategy.js';
 
@@ -19,7 +18,7 @@ export interface ShardManagerOptions extends BalanceOptions {
   /** Default 'even'. */
   balance?: Balance;
   /** For webgpu devices that the manager opens: which adapter (`powerPreference`), limits, tf.js's class in a bundle. */
-  webgpu?: Omit<WebGPUDeviceOptions, 'name'>;
+  webgpu?: OpenWebGPUOptions;
 }
 
 export interface ManageOptions {

@@ -26,9 +26,11 @@ export function isStarted(backendName: string): boolean {
   return instance !== undefined && !(instance instanceof Promise);
 }
 
-/** false: results can only be awaited, as a page's GPU device answers between two tasks. */
+/** false: results can only be awaited, as a GPU device answers between two tasks of its thread. */
 export function readsSynchronously(backendName: string): boolean {
-  return !backendName.startsWith('webgpu');
+  if (!backendName.startsWith('webgpu')) return true;
+  // A device in a thread of its own.
+  return (internals().registry[backendName] as {isSynchronous?: boolean} | undefined)?.isSynchronous === true;
 }
 
 /** Throws DeviceError where a copy to another backend would have to wait for the device that holds `t`. */
