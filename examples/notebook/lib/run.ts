@@ -1,6 +1,6 @@
 /** One layer on several backends, and spread over them: times and errors against float64 sums of the unpacked weight. */
 import * as tf from '@tensorflow/tfjs';
-import {type Checkpoint, type Linear, type ShardedLinear, type ShardingStrategy} from 'tfjs-linear';
+import type {Checkpoint, Linear, ShardedLinear, ShardingStrategy} from 'tfjs-linear';
 import {breathe, onBackend} from './queue.js';
 import {relativeError, type Unpacked} from './record.js';
 import type {TaskControl} from './task.js';
