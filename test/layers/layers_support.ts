@@ -99,3 +99,12 @@ export function setSeededWeights<M extends tf.LayersModel>(model: M, seed = 1): 
   tf.dispose(values);
   return model;
 }
+
+/** The layer inside a sequential model inside a functional one, beside tf.js's own layers. */
+export function around(layer: tf.LayersModel, width: number): tf.LayersModel {
+  const input = tf.input({shape: [width]});
+  const before = tf.layers.dropout({rate: 0.5}).apply(input) as tf.SymbolicTensor;
+  const inner = tf.sequential({layers: [layer, tf.layers.dense({units: 3, kernelInitializer: 'randomUniform'})]});
+  const y = inner.apply(before) as tf.SymbolicTensor;
+  return tf.model({inputs: input, outputs: tf.layers.reLU().apply(y) as tf.SymbolicTensor});
+}

@@ -1,19 +1,10 @@
 /** save -> tf.loadLayersModel -> the same bits: every class and kind of weight, alone and deep inside a larger model, on every backend. */
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import {CASES} from '../grid/cases.js';
 import {onEachBackend} from '../support/backends.js';
 import {describeWebGPU} from '../support/webgpu.js';
 import {SAMPLES, type Sample} from './every_class.js';
-import {packedLayer, randomTensor, saveAndLoad, take} from './layers_support.js';
-
-/** The layer inside a sequential model inside a functional one, beside tf.js's own layers. */
-function around(layer: tf.LayersModel, width: number): tf.LayersModel {
-  const input = tf.input({shape: [width]});
-  const before = tf.layers.dropout({rate: 0.5}).apply(input) as tf.SymbolicTensor;
-  const inner = tf.sequential({layers: [layer, tf.layers.dense({units: 3, kernelInitializer: 'randomUniform'})]});
-  const y = inner.apply(before) as tf.SymbolicTensor;
-  return tf.model({inputs: input, outputs: tf.layers.reLU().apply(y) as tf.SymbolicTensor});
-}
+import {around, packedLayer, randomTensor, saveAndLoad, take} from './layers_support.js';
 
 async function expectSame(model: tf.LayersModel, width: number, nested: boolean): Promise<void> {
   const loaded = await saveAndLoad(model);

@@ -1,18 +1,15 @@
-/** Saving in a browser: IndexedDB, and files that are downloaded and picked again. The same bits come back, for every class and type of weight. */
+/** Where tf.js saves to: IndexedDB and downloads in a browser, files in Node. The same bits come back, for every class and kind of weight. */
 import * as tf from '@tensorflow/tfjs';
-import {DType, Linear, MLP, openCheckpoint, quantizeModel} from '../../src/index.js';
+import {DType, Linear, openCheckpoint, quantizeModel} from '../../src/index.js';
 import {caseNamed} from '../grid/cases.js';
-import {packedLayer, randomTensor, saveAndLoad, take} from '../layers/layers_support.js';
 import {filesOf} from '../support/checkpoints.js';
 import {IN_BROWSER} from '../support/environment.js';
+import {SAMPLES} from './every_class.js';
+import {around, randomTensor, saveAndLoad, take} from './layers_support.js';
 
 interface Made {
   readonly model: tf.LayersModel;
   readonly width: number;
-}
-
-async function packed(name: string): Promise<Made> {
-  return {model: await packedLayer(name), width: caseNamed(name).inDim};
 }
 
 /** A model that holds a list of packed layers of several formats, nested (keras-team/keras#23321). */
@@ -28,13 +25,7 @@ async function larger(): Promise<Made> {
 }
 
 const MODELS: Readonly<Record<string, () => Promise<Made>>> = {
-  'a dense Linear': async () => ({model: new Linear({inDim: 5, outDim: 3, hasBias: true}), width: 5}),
-  'a float16 Linear': async () => ({model: new Linear({inDim: 5, outDim: 3, dtype: DType.float16}), width: 5}),
-  'a bfloat16 Linear': async () => ({model: new Linear({inDim: 5, outDim: 3, dtype: DType.bfloat16}), width: 5}),
-  'a GPTQLinear with act-order': () => packed('gptq_b4_g64_asym_act_v2'),
-  'a biased GPTQLinear': () => packed('gptq_b4_g128_sym_v1_bias'),
-  'a Linear of K-quant blocks': () => packed('gguf_q4_k'),
-  'an MLP': async () => ({model: new MLP({hiddenDim: 5, feedForwardLength: 7, hasBias: true}), width: 5}),
+  ...Object.fromEntries(SAMPLES.map(({name, make, width}) => [name, async () => ({model: around(await make(), width), width})])),
   'a larger model': larger,
 };
 
@@ -46,7 +37,7 @@ async function expectSame(loaded: tf.LayersModel, {model, width}: Made): Promise
   const x = randomTensor([2, width], 8);
   expect(await take(loaded.predict(x) as tf.Tensor)).toEqual(await take(model.predict(x) as tf.Tensor));
   x.dispose();
-  for (const m of [loaded, model]) m.dispose();
+  loaded.dispose();
 }
 
 /** What the browser would have downloaded. */
@@ -69,28 +60,47 @@ async function downloads(model: tf.LayersModel): Promise<File[]> {
   return Promise.all(clicked);
 }
 
-describe('saving to the places of a browser', () => {
+/** model.json and weights.bin in a folder, as `file://` of tfjs-node has them. */
+async function throughFolder(model: tf.LayersModel): Promise<tf.LayersModel> {
+  const [fs, os, path] = await Promise.all(['node:fs/promises', 'node:os', 'node:path'].map((name) => import(name)));
+  const folder: string = await fs.mkdtemp(path.join(os.tmpdir(), 'tfl-'));
+  try {
+    await model.save(
+      tf.io.withSaveHandler(async ({modelTopology, weightSpecs, weightData}) => {
+        const manifest = [{paths: ['weights.bin'], weights: weightSpecs}];
+        await fs.writeFile(path.join(folder, 'model.json'), JSON.stringify({modelTopology, weightsManifest: manifest}));
+        await fs.writeFile(path.join(folder, 'weights.bin'), new Uint8Array(weightData as ArrayBuffer));
+        return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+      }),
+    );
+    const read = async (name: string) => new File([await fs.readFile(path.join(folder, name))], name);
+    const {modelTopology, weightsManifest} = JSON.parse(await (await read('model.json')).text());
+    const weightData = await (await read('weights.bin')).arrayBuffer();
+    return await tf.loadLayersModel({load: async () => ({modelTopology, weightSpecs: weightsManifest[0].weights, weightData})});
+  } finally {
+    await fs.rm(folder, {recursive: true});
+  }
+}
+
+describe('saving to places', () => {
   for (const [name, make] of Object.entries(MODELS)) {
     if (IN_BROWSER) {
-      it(`${name}: IndexedDB`, async () => {
+      it(`${name}: IndexedDB and downloads`, async () => {
         const made = await make();
         const url = `indexeddb://${name}`;
         await made.model.save(url);
-        const loaded = await tf.loadLayersModel(url);
+        await expectSame(await tf.loadLayersModel(url), made);
         await tf.io.removeModel(url);
-        await expectSame(loaded, made);
-      });
-
-      it(`${name}: downloads`, async () => {
-        const made = await make();
         const files = await downloads(made.model);
         expect(files.map((file) => file.name)).toEqual(['model.json', 'model.weights.bin']);
         await expectSame(await tf.loadLayersModel(tf.io.browserFiles(files)), made);
+        made.model.dispose();
       });
     } else {
-      it(`${name}: a handler, in Node`, async () => {
+      it(`${name}: a folder`, async () => {
         const made = await make();
-        await expectSame(await saveAndLoad(made.model), made);
+        await expectSame(await throughFolder(made.model), made);
+        made.model.dispose();
       });
     }
   }
@@ -99,10 +109,11 @@ describe('saving to the places of a browser', () => {
     const c = caseNamed('gguf_q4_k');
     const checkpoint = await openCheckpoint((await filesOf(c)).files);
     const layer = await checkpoint.linear(c.module);
+    await checkpoint.close();
     const loaded = (await saveAndLoad(layer)) as Linear;
     expect(loaded.origin).toEqual(layer.origin);
     expect(loaded.origin?.parts[0]?.origin.format).toBe('gguf');
-    for (const l of [layer, loaded]) l.dispose();
-    await checkpoint.close();
+    layer.dispose();
+    loaded.dispose();
   });
 });
