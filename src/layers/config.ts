@@ -5,9 +5,37 @@
 import * as tf from '@tensorflow/tfjs';
 import {UnsupportedError} from '../errors.js';
 
-/** The config for `getConfig`: the constructor's arguments to read, and the same as JSON to load from. */
+/** A checkpoint's quantisation config can be long (hundreds of module names), and every projection of an MLP came with it. */
+const SHARED = 'quantization';
+
+interface Saved {
+  readonly config: Record<string, unknown>;
+  /** What stands under the key `quantization` anywhere inside, by its index there. */
+  readonly shared: readonly unknown[];
+}
+
+/**
+ * The config for `getConfig`: the constructor's arguments to read, and the same as JSON to load from. Where a record came from (`origin`) is in the
+ * JSON only, and a checkpoint's config in it once.
+ */
 export function toSavedConfig(config: object): tf.serialization.ConfigDict {
-  return {...config, saved: {name: JSON.stringify(config)}} as unknown as tf.serialization.ConfigDict;
+  const shared: unknown[] = [];
+  const places = new Map<string, number>();
+  const text = JSON.stringify(config, (key, value: unknown) => {
+    if (key !== SHARED || typeof value !== 'object' || value === null) return value;
+    const own = JSON.stringify(value);
+    const at = places.get(own) ?? shared.push(value) - 1;
+    places.set(own, at);
+    return at;
+  });
+  const saved = {name: JSON.stringify({config: JSON.parse(text), shared} satisfies Saved)};
+  return {...withoutOrigin(config), saved} as unknown as tf.serialization.ConfigDict;
+}
+
+function withoutOrigin(config: object): object {
+  const {origin: _origin, children, ...rest} = config as {origin?: unknown; children?: Readonly<Record<string, object>>};
+  if (children === undefined) return rest;
+  return {...rest, children: Object.fromEntries(Object.entries(children).map(([name, child]) => [name, withoutOrigin(child)]))};
 }
 
 /**
@@ -18,10 +46,13 @@ export function fromSavedConfig<T extends object>(config: tf.serialization.Confi
   const {saved, ...plain} = config;
   const text = (saved as {name?: unknown} | undefined)?.name;
   if (typeof text !== 'string') return plain as T;
-  const exact = JSON.parse(text) as Record<string, unknown>;
+  const {shared} = JSON.parse(text) as Saved;
+  const {config: exact} = JSON.parse(text, (key, value: unknown) =>
+    key === SHARED && typeof value === 'number' ? shared[value] : value,
+  ) as Saved;
+  const same = withoutOrigin(exact) as Record<string, unknown>;
   for (const [key, value] of Object.entries(plain)) {
-    const now = fileForm(value);
-    if (key !== 'customObjects' && now !== fileForm(exact[key])) exact[key] = value;
+    if (key !== 'customObjects' && fileForm(value) !== fileForm(same[key])) exact[key] = value;
   }
   return exact as T;
 }

@@ -1,9 +1,9 @@
 /** Saving to a handler and tf.loadLayersModel: the same class, config and bits, alone and inside other models. */
 import * as tf from '@tensorflow/tfjs';
-import {DType, GPTQLinear, Linear, MLP, type QuantizedWeight} from '../../src/index.js';
+import {DType, GPTQLinear, Linear, MLP, openCheckpoint, type QuantizedWeight, saveSafetensors} from '../../src/index.js';
 import {CASES} from '../grid/cases.js';
 import {onEachBackend} from '../support/backends.js';
-import {packedLayer, packedMLP, randomTensor, saveAndLoad, take} from './layers_support.js';
+import {mlpFiles, packedLayer, packedMLP, randomTensor, saveAndLoad, take} from './layers_support.js';
 
 async function expectSame(model: tf.LayersModel, shape: readonly number[]): Promise<tf.LayersModel> {
   const loaded = await saveAndLoad(model);
@@ -121,6 +121,23 @@ describe('saving', () => {
     x.dispose();
     mlp.dispose();
     loaded.dispose();
+  });
+
+  it('a file has the config of the checkpoint once a layer, and an MLP has it once', async () => {
+    const {files} = mlpFiles({bias: true});
+    const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as {quantization_config: Record<string, unknown>};
+    const marker = 'modules-that-stay';
+    config.quantization_config.modules_to_not_convert = [marker];
+    const checkpoint = await openCheckpoint({...files, 'config.json': new TextEncoder().encode(JSON.stringify(config))});
+    const [up, block] = [await checkpoint.linear('mlp.up_proj'), await checkpoint.mlp('mlp')];
+    for (const layer of [up, block]) {
+      expect(JSON.stringify(layer.toJSON()).split(marker).length - 1).toBe(1);
+      const loaded = (await saveAndLoad(layer)) as Linear | MLP;
+      expect(saveSafetensors({x: loaded})).toEqual(saveSafetensors({x: layer}));
+      layer.dispose();
+      loaded.dispose();
+    }
+    await checkpoint.close();
   });
 
   it('fromConfig: getConfig gives the arguments, and a changed one counts', () => {
