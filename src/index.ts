@@ -84,6 +84,7 @@ export {
 } from './sharding/shard_manager.js';
 export type {ShardedWeight, ShardPlace} from './sharding/sharded_weight.js';
 export {type Cut, Segment, ShardingStrategy, type SplitOptions, type StrategyConfig, type StrategyKind} from './sharding/strategy.js';
+export {startThreads, stopThreads, threadCount} from './sharding/threads.js';
 export {startWorkers} from './sharding/workers.js';
 
 /** The op functions; each registers as a tf.js kernel for every backend. */

@@ -7,6 +7,7 @@ import {sectionsOf, type WeightLayout} from '../layout.js';
 import {chooseWasm, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
 import {descriptorOf, X_EXPONENT_SHIFT} from './descriptor.js';
 import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
+import {workBytes} from './parallel.js';
 
 /** Rows of x prepared at a time: bounds scratch to about 1 MiB a thousand columns. */
 const SLAB = 128;
@@ -64,8 +65,6 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
   return out as unknown as TensorInfo;
 };
 
-const round32 = (n: number) => (n + 31) & ~31;
-
 /** false: x holds what 16-bit integers cannot. */
 function integers(job: Job, {variant, block}: WasmChoice): boolean {
   const {heap, layout, rows} = job;
@@ -77,13 +76,12 @@ function integers(job: Job, {variant, block}: WasmChoice): boolean {
   const fieldBytes = fields.length * 4 + 16;
   const xBytes = slab * k * 2;
   const levelBytes = slab * stride * 4;
-  const workBytes = 4 * k * 2 + round32(k) + 8 * stride * 4;
-  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes + k * 4);
+  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + k * 4);
   const a = base + fieldBytes;
   const steps = a + xBytes;
   const sums = steps + levelBytes;
   const work = sums + levelBytes;
-  const gathered = work + workBytes;
+  const gathered = work + workBytes(k);
   heap.write(base, fields);
   const n = job.end - job.begin;
   for (let first = 0; first < rows; first += slab) {
@@ -113,7 +111,7 @@ function oneByOne(job: Job, block: number): void {
   const {heap, layout, rows} = job;
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
-  const base = heap.scratch(fields.length * 4 + 16 + k * 4 + 2 * (k / block + 4) * 4 + 32);
+  const base = heap.scratch(fields.length * 4 + 16 + k * 4 + workBytes(k));
   const prepared = base + fields.length * 4 + 16;
   heap.write(base, fields);
   const small = layout.planes[0] === 8;
@@ -131,11 +129,10 @@ function floats(job: Job): void {
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
   const fieldBytes = fields.length * 4 + 16;
-  const workBytes = 4 * k * 4 + round32(k) + 64;
   const slab = Math.min(rows, SLAB);
-  const base = heap.scratch(fieldBytes + workBytes + (job.order === 0 ? 0 : slab * k * 4));
+  const base = heap.scratch(fieldBytes + workBytes(k) + (job.order === 0 ? 0 : slab * k * 4));
   const work = base + fieldBytes;
-  const gathered = work + workBytes;
+  const gathered = work + workBytes(k);
   heap.write(base, fields);
   const n = job.end - job.begin;
   for (let first = 0; first < rows; first += slab) {

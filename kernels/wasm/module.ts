@@ -141,6 +141,16 @@ export class WasmHeap {
     return address;
   }
 
+  /** Gives back what it took of the backend's memory. */
+  dispose(): void {
+    // A backend that tf.js has removed holds nothing any more.
+    const {wasm} = this.backend as {wasm: WasmBackend['wasm'] | null};
+    for (const address of [this.scratchAddress, ...this.tables.values()]) if (address !== 0) wasm?._free(address);
+    this.scratchAddress = 0;
+    this.scratchBytes = 0;
+    this.tables.clear();
+  }
+
   /** Copies 32-bit fields into the heap. Views are made anew: growth detaches old ones. */
   write(address: number, fields: Int32Array): void {
     new Int32Array(this.memory.buffer, address, fields.length).set(fields);
@@ -163,9 +173,11 @@ export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed:
 
 const heaps = new WeakMap<object, WasmHeap>();
 
-/** Gives a backend a heap of another kind than its own, before its first kernel. */
-export function useHeap(backend: object, heap: WasmHeap): void {
-  heaps.set(backend, heap);
+/** Gives a backend a heap of another kind than its own; null: its own again. What the one before took is free. */
+export function replaceHeap(backend: object, heap: WasmHeap | null): void {
+  heaps.get(backend)?.dispose();
+  if (heap === null) heaps.delete(backend);
+  else heaps.set(backend, heap);
 }
 
 /** The heap of a backend instance, made at first use. */
@@ -178,7 +190,8 @@ export function heapOf(backend: object): WasmHeap {
   return heap;
 }
 
-function findMemory(backend: WasmBackend): WebAssembly.Memory {
+/** The memory that a backend's tensors lie in. */
+export function findMemory(backend: WasmBackend): WebAssembly.Memory {
   const {wasmMemory, asm} = backend.wasm;
   if (wasmMemory !== undefined) return wasmMemory;
   const found = Object.values(asm ?? {}).find((v) => v instanceof WebAssembly.Memory);

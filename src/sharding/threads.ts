@@ -1,17 +1,132 @@
-/** Products of one device on several threads. Internal: what 'wasm' uses is for kernels/wasm to say. */
-import {useHeap} from '../../kernels/wasm/module.js';
-import {HeapBackend, NOTHING_PENDING} from './heap_backend.js';
-import {commonPool} from './pool.js';
-import {ThreadedHeap} from './threaded_heap.js';
+/** Products on several threads: one call turns them on for every layer on tf.js's wasm backend. */
+import {compiled, findMemory, replaceHeap, type WasmBackend} from '../../kernels/wasm/module.js';
+import {ArgumentError} from '../errors.js';
+import {inNode, nodeModule} from '../io/node_module.js';
+import {commonPool, WorkerPool} from './pool.js';
+import {sharedWasmBackend} from './shared_wasm.js';
+import {Team} from './team.js';
+import {LEAST_COSTS, type LeastCosts, ThreadedHeap} from './threaded_heap.js';
+import type {WorkerThread} from './worker_thread.js';
+
+const MOST_THREADS = 32;
+
+/** Threads where nobody says how many, at most: decoding a token is bound by memory, which few threads fill. */
+const DEFAULT_THREADS = 4;
+
+/** How long workers spin after a call: the steps of one token are closer together than that. */
+const SPIN_MS = 1;
+
+interface Running {
+  readonly backend: WasmBackend;
+  readonly team: Team;
+}
+
+let running: Running | null = null;
+
+/** Starts and stops one after the other. */
+let turn: Promise<unknown> = Promise.resolve();
 
 /**
- * Registers a device over a shared memory of its own, whose products `count` threads share, this one included: in Node, where tf.js's own wasm
- * memory is not shared. `leastProducts`: below this many multiplications this thread works alone.
+ * Every product on tf.js's wasm backend is shared by this many threads from now on, the calling one included; without a number by as many as there
+ * are cores, at most 4. Values are the same, bit for bit. Weights stay where they are: the memory of the backend is shared with workers (Node's
+ * worker threads, a page's Web Workers), in Node after copying it once into a memory that can be, so it is best called before weights are loaded.
+ * 1 is the same as `stopThreads()`.
+ * @returns the number of threads
+ * Throws DeviceError where threads cannot share memory (a page has to be cross-origin isolated) or tf.js's wasm backend is not there.
+ *
+ * ```js
+ * await tfl.startThreads(2); // 2
+ * const layer = new tfl.Linear({inDim: 4, outDim: 6, device: 'wasm'});
+ * layer.forward(tf.ones([2, 4])).shape; // [2, 6]
+ * await tfl.stopThreads();
+ * ```
  */
-export async function registerThreads(name: string, count: number, leastProducts?: number): Promise<void> {
+export async function startThreads(threads?: number): Promise<number> {
+  const count = threads ?? Math.min(DEFAULT_THREADS, await coreCount());
+  if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {
+    throw new ArgumentError({where: 'startThreads', expected: `a whole number from 1 to ${MOST_THREADS}`, received: String(threads)});
+  }
+  return startTeam({threads: count});
+}
+
+/**
+ * Products are made on the calling thread alone again. The workers have ended when the promise resolves.
+ *
+ * ```js
+ * await tfl.startThreads(2);
+ * await tfl.stopThreads();
+ * tfl.threadCount(); // 1
+ * ```
+ */
+export function stopThreads(): Promise<void> {
+  return inTurn(stop);
+}
+
+/**
+ * Threads that share products on tf.js's wasm backend now: 1 where none were started.
+ *
+ * ```js
+ * await tfl.startThreads(2);
+ * tfl.threadCount(); // 2
+ * await tfl.stopThreads();
+ * ```
+ */
+export function threadCount(): number {
+  return running === null ? 1 : running.team.threads.length + 1;
+}
+
+/** startThreads with what tests and trials change. */
+export function startTeam(options: {threads: number; spinMs?: number; least?: LeastCosts}): Promise<number> {
+  return inTurn(() => start(options.threads, options.spinMs ?? SPIN_MS, options.least ?? LEAST_COSTS));
+}
+
+function inTurn<T>(f: () => Promise<T>): Promise<T> {
+  const result = turn.then(f);
+  turn = result.catch(() => undefined);
+  return result;
+}
+
+async function start(count: number, spinMs: number, least: LeastCosts): Promise<number> {
+  await stop();
+  if (count === 1) return 1;
+  WorkerPool.assertSupported('startThreads');
+  const backend = await sharedWasmBackend();
   const pool = await commonPool();
-  while (pool.threads.length < count - 1) await pool.grow();
-  const owner = new HeapBackend(NOTHING_PENDING);
-  useHeap(owner.backend, new ThreadedHeap(owner.wasm, pool, pool.threads.slice(0, count - 1), owner.memory, leastProducts));
-  owner.register(name);
+  const workers: WorkerThread[] = [];
+  try {
+    for (let i = 1; i < count; i++) workers.push(await pool.grow());
+    const team = new Team(workers, spinMs);
+    pool.attach(compiled(true).module, findMemory(backend), workers, (worker) => team.dataFor(worker));
+    await team.ready();
+    const heap = new ThreadedHeap(backend);
+    replaceHeap(backend, heap);
+    running = {backend, team};
+    heap.use(team, least, () => {
+      if (running?.team === team) running = null;
+      void end(team);
+    });
+    return count;
+  } catch (error) {
+    await Promise.all(workers.map((worker) => pool.remove(worker)));
+    throw error;
+  }
+}
+
+async function stop(): Promise<void> {
+  if (running === null) return;
+  const {backend, team} = running;
+  running = null;
+  replaceHeap(backend, null);
+  await end(team);
+}
+
+async function end(team: Team): Promise<void> {
+  team.end();
+  const pool = await commonPool();
+  await Promise.all(team.threads.map((thread) => pool.remove(thread)));
+}
+
+async function coreCount(): Promise<number> {
+  if (inNode()) return (await nodeModule('node:os')).availableParallelism();
+  return globalThis.navigator.hardwareConcurrency;
 }

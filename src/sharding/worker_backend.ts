@@ -1,5 +1,5 @@
 /** A worker as a device: weights lie in a memory shared with one worker, and the worker computes the products while this thread goes on. */
-import {compiled, useHeap, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
+import {compiled, replaceHeap, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
 import {HeapBackend} from './heap_backend.js';
 import {codeOf, EXPORT_NAMES, type ExportName, type WorkerPool} from './pool.js';
 import type {WorkerThread} from './worker_thread.js';
@@ -16,9 +16,9 @@ class PostingHeap extends WasmHeap {
   ) {
     super(owner.wasm);
     const direct = this.exports;
-    const heap = pool.attach(compiled(true).module, owner.memory, direct, [thread]);
+    const heap = pool.attach(compiled(true).module, owner.memory, [thread]);
     const posted = EXPORT_NAMES.map((name): [string, (...args: number[]) => unknown] => {
-      if (!ANSWERING.includes(name)) return [name, (...args) => thread.post({code: codeOf(name), heap, args, parallel: null})];
+      if (!ANSWERING.includes(name)) return [name, (...args) => thread.post({code: codeOf(name), heap, args})];
       return [
         name,
         (...args) => {
@@ -45,6 +45,6 @@ export function registerWorker(name: string, pool: WorkerPool, thread: WorkerThr
     posted: () => thread.count,
     isDone: (posted) => thread.isDone(posted),
   });
-  useHeap(owner.backend, new PostingHeap(owner, pool, thread));
+  replaceHeap(owner.backend, new PostingHeap(owner, pool, thread));
   owner.register(name);
 }

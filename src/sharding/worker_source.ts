@@ -2,6 +2,7 @@
  * The program of a worker, as text: it has to start without a file, in Node and in pages. It waits for commands in shared memory, spinning 200
  * loads before it parks: longer spins cost more than they save as soon as cores are shared.
  */
+import {TEAM_SOURCE, type TeamData} from './team_source.js';
 
 /** Fields of a worker's control words. */
 export const CONTROL = {
@@ -19,8 +20,8 @@ export const CONTROL = {
 /** Slots of the ring of commands: a power of two. */
 export const SLOTS = 64;
 
-/** Numbers of one command: code, heap, count of arguments, the arguments; a parallel one has `PARALLEL` more before them. */
-export const WIDTH = 40;
+/** Numbers of one command: code, heap, count of arguments, the arguments. */
+export const WIDTH = 32;
 
 /** Places in a command. */
 export const COMMAND = {
@@ -28,36 +29,18 @@ export const COMMAND = {
   code: 0,
   heap: 1,
   count: 2,
-  /** -1: one call. Else the job whose counter the chunks come from. */
-  job: 3,
-  end: 4,
-  chunk: 5,
-  /** Which arguments are the first and the last row of a chunk, and the thread's own memory. */
-  beginAt: 6,
-  endAt: 7,
-  scratchAt: 8,
-  scratchStep: 9,
-  /** First row of the job, and which argument moves by how many bytes a row from there on. */
-  begin: 10,
-  moveAt: 11,
-  moveStep: 12,
-  args: 13,
+  args: 3,
 } as const;
 
 export const CODES = {
   /** Leave the commands for the messages, once. */
   listen: -1,
-  stop: -2,
 } as const;
 
 /** What a worker is given at its start. */
 export interface WorkerData {
   readonly control: SharedArrayBuffer;
   readonly commands: SharedArrayBuffer;
-  /** Two words a job: the next row, and rows done. */
-  readonly jobs: SharedArrayBuffer;
-  /** From 1; the calling thread is 0. */
-  readonly id: number;
   /** Names of exports by code. */
   readonly names: readonly string[];
 }
@@ -67,14 +50,16 @@ export interface HeapMessage {
   readonly heap: number;
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
+  /** The worker takes part in calls on this memory from now on, and does nothing else. null: it goes on with its commands. */
+  readonly team: TeamData | null;
 }
 
 const BODY = `
 const heaps = [];
-let control, commands, jobs, id, names;
+let control, commands, names;
 function begin(data) {
-  control = new Int32Array(data.control); commands = new Float64Array(data.commands); jobs = new Int32Array(data.jobs);
-  id = data.id; names = data.names;
+  control = new Int32Array(data.control); commands = new Float64Array(data.commands);
+  names = data.names;
   Atomics.store(control, ${CONTROL.ready}, 1); Atomics.notify(control, ${CONTROL.ready});
   serve();
 }
@@ -83,22 +68,7 @@ function attach({heap, module, memory}) {
 }
 function call(at) {
   const f = heaps[commands[at + ${COMMAND.heap}]][names[commands[at + ${COMMAND.code}]]];
-  const args = Array.from(commands.subarray(at + ${COMMAND.args}, at + ${COMMAND.args} + commands[at + ${COMMAND.count}]));
-  const job = commands[at + ${COMMAND.job}];
-  if (job < 0) { f(...args); return; }
-  const end = commands[at + ${COMMAND.end}], chunk = commands[at + ${COMMAND.chunk}];
-  const beginAt = commands[at + ${COMMAND.beginAt}], endAt = commands[at + ${COMMAND.endAt}], scratchAt = commands[at + ${COMMAND.scratchAt}];
-  if (scratchAt >= 0) args[scratchAt] += id * commands[at + ${COMMAND.scratchStep}];
-  const begin = commands[at + ${COMMAND.begin}], moveAt = commands[at + ${COMMAND.moveAt}], moveStep = commands[at + ${COMMAND.moveStep}], base = args[moveAt];
-  for (;;) {
-    const first = Atomics.add(jobs, 2 * job, chunk);
-    if (first >= end) return;
-    const last = Math.min(end, first + chunk);
-    args[beginAt] = first; args[endAt] = last;
-    if (moveAt >= 0) args[moveAt] = base + (first - begin) * moveStep;
-    f(...args);
-    Atomics.add(jobs, 2 * job + 1, last - first);
-  }
+  f(...commands.subarray(at + ${COMMAND.args}, at + ${COMMAND.args} + commands[at + ${COMMAND.count}]));
 }
 function serve() {
   for (;;) {
@@ -114,13 +84,17 @@ function serve() {
     Atomics.store(control, ${CONTROL.finished}, (finished + 1) | 0);
     Atomics.notify(control, ${CONTROL.finished});
     if (code === ${CODES.listen}) return;
-    if (code === ${CODES.stop}) { finish(); return; }
   }
 }
 function receive(message) {
   if ('control' in message) begin(message);
-  else { attach(message); serve(); }
+  else {
+    attach(message);
+    if (message.team === null) serve();
+    else join(message.team, heaps[message.heap], names);
+  }
 }
+${TEAM_SOURCE}
 `;
 
 /** The text for Node's worker_threads. */

@@ -5,41 +5,24 @@ import {CODES, COMMAND, CONTROL, type HeapMessage, NODE_SOURCE, PAGE_SOURCE, SLO
 
 interface Port {
   post(message: WorkerData | HeapMessage): void;
-  stop(): void;
+  /** Ends the worker at once. */
+  terminate(): Promise<unknown>;
+  /** What ended the worker, where it has ended by itself. Told by events: a thread that waits does not hear of it. */
+  readonly ended: () => string | null;
 }
 
-/** A call for a worker. `job` null: one call; else rows in chunks that all threads take from a counter. */
+/** A call for a worker. */
 export interface Command {
   readonly code: number;
   readonly heap: number;
   readonly args: readonly number[];
-  readonly parallel: Parallel | null;
-}
-
-export interface Parallel {
-  readonly job: number;
-  /** First row. */
-  readonly begin: number;
-  /** Past the last row. */
-  readonly end: number;
-  /** Rows of a chunk. */
-  readonly chunk: number;
-  /** Which arguments are the first and past the last row of a chunk. */
-  readonly beginAt: number;
-  readonly endAt: number;
-  /** Which argument is a thread's own memory, and bytes from one thread's to the next; -1: none. */
-  readonly scratchAt: number;
-  readonly scratchStep: number;
-  /** Which argument points at what belongs to the first row of a chunk, and its bytes a row; -1: none. */
-  readonly moveAt: number;
-  readonly moveStep: number;
 }
 
 /** A wait this long says that the worker is gone. */
 const PATIENCE_MS = 60_000;
 
 /** A page's main thread may not sleep. */
-const MAY_SLEEP = inNode() || typeof (globalThis as {window?: unknown}).window === 'undefined';
+export const MAY_SLEEP = inNode() || typeof (globalThis as {window?: unknown}).window === 'undefined';
 
 export class WorkerThread {
   private readonly control: Int32Array;
@@ -58,13 +41,13 @@ export class WorkerThread {
   }
 
   /** A started worker. Throws DeviceError where one cannot be had. */
-  static async start(id: number, names: readonly string[], jobs: SharedArrayBuffer): Promise<WorkerThread> {
+  static async start(id: number, names: readonly string[]): Promise<WorkerThread> {
     const control = new SharedArrayBuffer(CONTROL.length * 4);
     const commands = new SharedArrayBuffer(SLOTS * WIDTH * 8);
     const port = inNode() ? await nodePort() : pagePort();
     const thread = new WorkerThread(id, port, control, commands);
-    port.post({control, commands, jobs, id, names});
-    await thread.becomes(CONTROL.ready, 1);
+    port.post({control, commands, names});
+    await thread.becomes(thread.control, CONTROL.ready, 1);
     return thread;
   }
 
@@ -72,11 +55,11 @@ export class WorkerThread {
   attach(message: HeapMessage): void {
     // It sleeps on shared memory and hears no message until it is told to listen.
     this.port.post(message);
-    this.post({code: CODES.listen, heap: 0, args: [], parallel: null});
+    this.post({code: CODES.listen, heap: 0, args: []});
   }
 
   /** Appends a command; waits where the ring is full. */
-  post({code, heap, args, parallel}: Command): void {
+  post({code, heap, args}: Command): void {
     if (this.isStopped) throw this.gone('one that was stopped');
     if (this.posted - this.finished >= SLOTS) this.waitFor(this.posted - SLOTS + 1);
     const at = (this.posted & (SLOTS - 1)) * WIDTH;
@@ -84,18 +67,6 @@ export class WorkerThread {
     commands[at + COMMAND.code] = code;
     commands[at + COMMAND.heap] = heap;
     commands[at + COMMAND.count] = args.length;
-    commands[at + COMMAND.job] = parallel?.job ?? -1;
-    if (parallel !== null) {
-      commands[at + COMMAND.end] = parallel.end;
-      commands[at + COMMAND.chunk] = parallel.chunk;
-      commands[at + COMMAND.beginAt] = parallel.beginAt;
-      commands[at + COMMAND.endAt] = parallel.endAt;
-      commands[at + COMMAND.scratchAt] = parallel.scratchAt;
-      commands[at + COMMAND.scratchStep] = parallel.scratchStep;
-      commands[at + COMMAND.begin] = parallel.begin;
-      commands[at + COMMAND.moveAt] = parallel.moveAt;
-      commands[at + COMMAND.moveStep] = parallel.moveStep;
-    }
     commands.set(args, at + COMMAND.args);
     this.posted++;
     Atomics.store(this.control, CONTROL.posted, this.posted | 0);
@@ -113,8 +84,15 @@ export class WorkerThread {
 
   /** Until `count` commands are finished (default: all). Throws DeviceError where one failed. */
   waitFor(count = this.posted): void {
+    let since = 0;
     for (let spin = 0; this.finished < count; spin++) {
-      if (spin < 200 || !MAY_SLEEP) continue;
+      if (spin < 200) continue;
+      if (!MAY_SLEEP) {
+        if (spin % 1000 !== 0) continue;
+        since ||= performance.now();
+        if (performance.now() - since > PATIENCE_MS) throw this.gone('no answer');
+        continue;
+      }
       const now = Atomics.load(this.control, CONTROL.finished);
       if (this.finished < count && Atomics.wait(this.control, CONTROL.finished, now, PATIENCE_MS) === 'timed-out')
         throw this.gone('no answer');
@@ -124,16 +102,20 @@ export class WorkerThread {
 
   /** As waitFor, without holding up the thread. */
   async waitForAsync(count = this.posted): Promise<void> {
-    while (this.finished < count) await this.nextChange(CONTROL.finished, Atomics.load(this.control, CONTROL.finished));
+    for (;;) {
+      const now = Atomics.load(this.control, CONTROL.finished);
+      if (this.finished >= count) break;
+      const ended = this.port.ended();
+      if (ended !== null) throw this.gone(ended);
+      await nextChange(this.control, CONTROL.finished, now);
+    }
     this.assertWell();
   }
 
-  /** Ends the worker once it has done what was posted. */
-  stop(): void {
-    if (this.isStopped) return;
-    this.post({code: CODES.stop, heap: 0, args: [], parallel: null});
+  /** Ends the worker at once. */
+  async terminate(): Promise<void> {
     this.isStopped = true;
-    this.port.stop();
+    await this.port.terminate();
   }
 
   /** Commands finished. The shared word has 32 bits; the ring keeps it near `posted`. */
@@ -150,23 +132,31 @@ export class WorkerThread {
     return new DeviceError({where: `worker ${this.id}`, expected: 'a worker that answers', received});
   }
 
-  private async becomes(field: number, value: number): Promise<void> {
-    while (Atomics.load(this.control, field) !== value) await this.nextChange(field, Atomics.load(this.control, field));
+  /** Until a shared word has this value. Throws DeviceError where the worker has ended. */
+  async becomes(words: Int32Array, field: number, value: number): Promise<void> {
+    for (;;) {
+      const now = Atomics.load(words, field);
+      if (now === value) return;
+      const ended = this.port.ended();
+      if (ended !== null) throw this.gone(ended);
+      await nextChange(words, field, now);
+    }
   }
+}
 
-  private async nextChange(field: number, now: number): Promise<void> {
-    const waitAsync = (Atomics as {waitAsync?: WaitAsync}).waitAsync;
-    const waiting = waitAsync?.(this.control, field, now, 1000);
-    if (waiting === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    } else if (waiting.async) {
-      // Neither a sleeping worker nor such a promise keeps Node's process alive.
-      const alive = setInterval(() => undefined, 1000);
-      try {
-        await waiting.value;
-      } finally {
-        clearInterval(alive);
-      }
+/** Until a shared word is another than `now`, or a while has passed. */
+export async function nextChange(words: Int32Array, field: number, now: number): Promise<void> {
+  const waitAsync = (Atomics as {waitAsync?: WaitAsync}).waitAsync;
+  const waiting = waitAsync?.call(Atomics, words, field, now, 100);
+  if (waiting === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  } else if (waiting.async) {
+    // Neither a sleeping worker nor such a promise keeps Node's process alive.
+    const alive = setInterval(() => undefined, 1000);
+    try {
+      await waiting.value;
+    } finally {
+      clearInterval(alive);
     }
   }
 }
@@ -180,12 +170,29 @@ async function nodePort(): Promise<Port> {
   const worker = new Worker(NODE_SOURCE, {eval: true});
   // A process may end while its workers sleep.
   worker.unref();
-  return {post: (message) => worker.postMessage(message), stop: () => undefined};
+  let ended: string | null = null;
+  worker.on('error', (error) => {
+    ended ??= String(error);
+  });
+  worker.on('exit', () => {
+    ended ??= 'one that has ended';
+  });
+  return {post: (message) => worker.postMessage(message), terminate: () => worker.terminate(), ended: () => ended};
 }
 
 function pagePort(): Port {
   const url = URL.createObjectURL(new Blob([PAGE_SOURCE], {type: 'text/javascript'}));
   const worker = new Worker(url);
-  URL.revokeObjectURL(url);
-  return {post: (message) => worker.postMessage(message), stop: () => undefined};
+  let ended: string | null = null;
+  worker.onerror = ({message}) => {
+    ended ??= message ?? 'one that may not start here';
+  };
+  return {
+    post: (message) => worker.postMessage(message),
+    terminate: async () => {
+      worker.terminate();
+      URL.revokeObjectURL(url);
+    },
+    ended: () => ended,
+  };
 }

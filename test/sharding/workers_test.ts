@@ -1,4 +1,4 @@
-/** Workers: as devices of their own, and sharing the rows of one product with this thread. */
+/** Workers as devices of their own. */
 import * as tf from '@tensorflow/tfjs';
 import {RowReader} from '../../kernels/cpu/row.js';
 import {partsOf} from '../../kernels/words.js';
@@ -21,7 +21,6 @@ import {
 } from '../../src/index.js';
 import {commonPool} from '../../src/sharding/pool.js';
 import {SharedHeap} from '../../src/sharding/shared_heap.js';
-import {registerThreads} from '../../src/sharding/threads.js';
 import {caseNamed} from '../grid/cases.js';
 import {openLinear} from '../grid/check_case.js';
 import {type NamedWeight, randomWeights, randomX, seeded} from '../grid/layouts.js';
@@ -86,78 +85,62 @@ function product(x: Float32Array, {layout, words}: NamedWeight, m: number): Floa
   return y;
 }
 
-describe('devices made of threads', () => {
+describe('workers as devices', () => {
   beforeAll(async () => {
     await tf.setBackend('wasm');
     await tf.setBackend('cpu');
     await startWorkers(2);
-    await registerThreads('threads:test', 3, 0);
   });
 
-  for (const device of ['worker:0', 'threads:test']) {
-    it(`every layout on ${device}, one row and several`, async () => {
-      for (const named of randomWeights()) {
-        const {layout, words, name} = named;
-        const {outDim: n, inDim: k} = layout;
-        for (const m of [1, 5]) {
-          const x = randomX(m, k, 3);
-          const ref = new DeviceRef(device);
-          const weight = onDevice(ref, () => QuantizedWeight.fromWords(layout, words.slice()));
-          const [y, exact, whole] = onDevice(ref, () => {
-            const xs = tf.tensor2d(x, [m, k]);
-            const results = [
-              ops.quantizedMatMul(xs, weight, {activation: 'relu'}),
-              ops.quantizedMatMul(xs, weight, {inputPrecision: 'float32'}),
-              weight.dequantize(),
-            ];
-            xs.dispose();
-            return results;
-          }) as [tf.Tensor, tf.Tensor, tf.Tensor];
-          const expected = product(x, named, m);
-          const scale = Math.max(...expected.map(Math.abs));
-          // A few outputs can cancel: measured by the largest.
-          const error = (values: ArrayLike<number>, reference: ArrayLike<number>) =>
-            Math.max(...Array.from(values, (v, i) => Math.abs(v - (reference[i] as number)))) / scale;
-          expect(error(await exact.data(), expected))
-            .withContext(name)
-            .toBeLessThanOrEqual(1e-5);
-          expect(
-            error(
-              y.dataSync(),
-              expected.map((v) => Math.max(0, v)),
-            ),
-          )
-            .withContext(name)
-            .toBeLessThanOrEqual(1e-3);
-          const reader = new RowReader(layout, partsOf(layout, words));
-          const last = new Float32Array(k);
-          reader.read(n - 1, last);
-          expect(
-            whole
-              .dataSync()
-              .slice((n - 1) * k)
-              .map((v) => v + 0),
-          )
-            .withContext(name)
-            .toEqual(last.map((v) => v + 0));
-          tf.dispose([y, exact, whole]);
-          weight.dispose();
-        }
+  it('every layout, one row and several', async () => {
+    for (const named of randomWeights()) {
+      const {layout, words, name} = named;
+      const {outDim: n, inDim: k} = layout;
+      for (const m of [1, 5]) {
+        const x = randomX(m, k, 3);
+        const ref = new DeviceRef('worker:0');
+        const weight = onDevice(ref, () => QuantizedWeight.fromWords(layout, words.slice()));
+        const [y, exact, whole] = onDevice(ref, () => {
+          const xs = tf.tensor2d(x, [m, k]);
+          const results = [
+            ops.quantizedMatMul(xs, weight, {activation: 'relu'}),
+            ops.quantizedMatMul(xs, weight, {inputPrecision: 'float32'}),
+            weight.dequantize(),
+          ];
+          xs.dispose();
+          return results;
+        }) as [tf.Tensor, tf.Tensor, tf.Tensor];
+        const expected = product(x, named, m);
+        const scale = Math.max(...expected.map(Math.abs));
+        // A few outputs can cancel: measured by the largest.
+        const error = (values: ArrayLike<number>, reference: ArrayLike<number>) =>
+          Math.max(...Array.from(values, (v, i) => Math.abs(v - (reference[i] as number)))) / scale;
+        expect(error(await exact.data(), expected))
+          .withContext(name)
+          .toBeLessThanOrEqual(1e-5);
+        expect(
+          error(
+            y.dataSync(),
+            expected.map((v) => Math.max(0, v)),
+          ),
+        )
+          .withContext(name)
+          .toBeLessThanOrEqual(1e-3);
+        const reader = new RowReader(layout, partsOf(layout, words));
+        const last = new Float32Array(k);
+        reader.read(n - 1, last);
+        expect(
+          whole
+            .dataSync()
+            .slice((n - 1) * k)
+            .map((v) => v + 0),
+        )
+          .withContext(name)
+          .toEqual(last.map((v) => v + 0));
+        tf.dispose([y, exact, whole]);
+        weight.dispose();
       }
-    });
-  }
-
-  it('threads share the rows of many calls, each row once', () => {
-    const [m, n, k] = [3, 500, 64];
-    const random = randomX(n, k, 7);
-    const layer = new Linear({inDim: k, outDim: n, device: 'threads:test', hasBias: true});
-    const state = {weight: tf.tensor2d(random, [n, k]), bias: tf.tensor1d(randomX(1, n, 8))};
-    layer.loadStateDict(state);
-    const x = tf.tensor2d(randomX(m, k, 9), [m, k]);
-    const expected = numbers(tf.tidy(() => tf.add(tf.matMul(x, state.weight, false, true), state.bias)));
-    for (let call = 0; call < 200; call++) expect(rowErrors(numbers(layer.forward(x)), expected, n)).toBeLessThanOrEqual(1e-6);
-    tf.dispose([state, x]);
-    layer.dispose();
+    }
   });
 
   it('layers over workers are as on one device, at once and awaited', async () => {
@@ -225,7 +208,7 @@ describe('devices made of threads', () => {
     expect(rowErrors(numbers(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
     // A command on a memory that it never got.
     const {threads} = await commonPool();
-    threads[threads.length - 1]?.post({code: 0, heap: 99, args: [], parallel: null});
+    threads[threads.length - 1]?.post({code: 0, heap: 99, args: []});
     expect(() => spread.forward(x)).toThrowMatching((e) => e instanceof DeviceLostError && e.device === 'worker:2');
     await expectAsync(spread.forwardAsync(x)).toBeRejectedWithError(DeviceLostError);
     await manager.evict('worker:2');

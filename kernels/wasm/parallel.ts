@@ -1,0 +1,72 @@
+/** Which exports of the module can be called for some of their rows at a time, so that several threads share one call. */
+import type {WasmExports} from './module.js';
+
+export type ExportName = keyof WasmExports;
+
+/** How a call's rows are cut: places of the arguments that differ from part to part. */
+export interface Cut {
+  /** Arguments that are the first row and the row past the last; or, where rows begin at 0, the one that is their number. */
+  readonly rows: {readonly begin: number; readonly end: number} | {readonly count: number};
+  /** Addresses of what belongs to the first row, and their bytes a row. */
+  readonly moves: readonly {readonly at: number; readonly step: number}[];
+  /** Memory that a thread needs for itself: the argument, and how much; -1: none. */
+  readonly scratchAt: number;
+  readonly scratchBytes: number;
+  /** What a row costs, in 4-bit multiplications: some 16 of them take a nanosecond. */
+  readonly cost: number;
+}
+
+/** A call: its arguments, and K of the weight whose descriptor lies at an address. */
+export interface Call {
+  readonly args: readonly number[];
+  inDimAt(descriptor: number): number;
+}
+
+const at = ({args}: Call, i: number): number => args[i] as number;
+
+const DESCRIPTOR = 1;
+
+/** Products with a weight, by rows of the weight: each is a column of y. `rows`: the argument that is the number of rows of x; null: one. */
+function product(begin: number, y: number, scratch: number, rows: number | null) {
+  return (call: Call): Cut => {
+    const inDim = call.inDimAt(at(call, DESCRIPTOR));
+    return {
+      rows: {begin, end: begin + 1},
+      moves: [{at: y, step: 4}],
+      scratchAt: scratch,
+      scratchBytes: workBytes(inDim),
+      cost: inDim * (rows === null ? 1 : at(call, rows)),
+    };
+  };
+}
+
+/** Steps between products, by rows of x. `each`: cost of a number of the result. */
+function elementwise(count: number, width: number, each: number, moves: readonly {at: number; widths: number}[]) {
+  return (call: Call): Cut => {
+    const n = at(call, width);
+    return {rows: {count}, moves: moves.map((m) => ({at: m.at, step: 4 * m.widths * n})), scratchAt: -1, scratchBytes: 0, cost: each * n};
+  };
+}
+
+export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = {
+  gemv: product(7, 9, 10, null),
+  gemvBytes: product(7, 9, 10, null),
+  gemm: product(9, 11, 13, 6),
+  gemmFloats: product(4, 6, 8, 3),
+  gemvFloats: product(5, 7, 8, null),
+  gated: elementwise(1, 2, 50, [
+    {at: 0, widths: 2},
+    {at: 4, widths: 1},
+  ]),
+  rmsNorm: elementwise(2, 3, 16, [
+    {at: 0, widths: 1},
+    {at: 5, widths: 1},
+  ]),
+  finish: elementwise(2, 3, 32, [{at: 0, widths: 1}]),
+};
+
+/** What any of the products needs for itself: four rows as float32, one row of codes, eight runs of scales in blocks of 16. */
+export function workBytes(inDim: number): number {
+  const codes = (inDim + 31) & ~31;
+  return 16 * inDim + codes + 8 * 4 * (inDim / 16 + 8) + 256;
+}
