@@ -16,7 +16,7 @@ import {
   ShardingStrategy,
   UnsupportedError,
 } from '../../src/index.js';
-import {caseNamed} from '../grid/cases.js';
+import {CASES, caseNamed} from '../grid/cases.js';
 import {openLinear} from '../grid/check_case.js';
 import {randomX} from '../grid/layouts.js';
 import {firstDifference} from '../io/bytes_support.js';
@@ -24,7 +24,7 @@ import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 
 /** One of each kind of record: planes, groups, zeros, act-order, blocks, two levels, tables, rounded inputs, floats. */
-const FORMATS = [
+const KINDS = [
   'dense_f32_bias',
   'dense_bf16_bias',
   'gptq_b4_g32_asym_v1_bias',
@@ -45,6 +45,12 @@ const FORMATS = [
   'gguf_q6_k_n44_bias',
   'gguf_iq4_nl',
 ];
+
+/** And of every format that we read. */
+const OTHERS = CASES.filter(
+  ({format}, i) => CASES.findIndex((c) => c.format === format) === i && !KINDS.some((name) => caseNamed(name).format === format),
+);
+const FORMATS = [...KINDS, ...OTHERS.map(({name}) => name)];
 
 const MIXES = [
   ['cpu', 'wasm'],
@@ -67,6 +73,7 @@ function strategies(n: number, [rows, columns]: readonly [number, number]): Shar
     list.push(
       ShardingStrategy.headAwareColumnwise(n, columns / 4, 4),
       ShardingStrategy.segmented(n, 1, [Segment.even(columns / 4), Segment.even((3 * columns) / 4)]),
+      ShardingStrategy.gateUp(n, 1),
     );
   return list;
 }
