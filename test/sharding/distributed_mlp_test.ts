@@ -11,6 +11,7 @@ import {
   type MLPConfig,
   memory,
   openCheckpoint,
+  type ShardedLinear,
   ShardingStrategy,
   UnsupportedError,
   UnusedTensorError,
@@ -264,6 +265,27 @@ describe('DistributedMLP', () => {
     losses[0]?.forEach((loss, i) => expect(losses[1]?.[i]).toBeCloseTo(loss, 5));
     expect(losses[1]?.[3]).toBeLessThan(losses[1]?.[0] as number);
     tf.dispose([dict, x, y]);
+  });
+
+  it('is what an MLP over several devices computes', async () => {
+    const config = {hiddenDim: 4, feedForwardLength: 7, hasBias: true};
+    const whole = new MLP(config);
+    const spread = new MLP({...config, devices: ['cpu', 'wasm', 'cpu']});
+    const state = whole.stateDict();
+    spread.loadStateDict(state);
+    expect(spread.downProj.weight.shape).toEqual([4, 7]);
+    expect((spread.downProj as ShardedLinear).places.map(({columns}) => columns)).toEqual([[[0, 3]], [[3, 5]], [[5, 7]]]);
+    const x = tf.tensor2d(randomX(3, 4), [3, 4]);
+    const y = whole.forward(x);
+    const expected = y.dataSync();
+    const again = MLP.fromConfig(MLP as never, spread.getConfig()) as unknown as MLP;
+    again.loadStateDict(state);
+    const results = [spread.forward(x), await spread.forwardAsync(x), spread.predict(x), again.forward(x)];
+    for (const z of results) expect(rowErrors(z.dataSync(), expected, 4)).toBeLessThanOrEqual(1e-6);
+    tf.dispose([state, x, y, results]);
+    for (const l of [whole, spread, again]) l.dispose();
+    class Mine extends Linear {}
+    expect(() => new MLP({...config, devices: ['cpu', 'wasm'], linearCls: Mine})).toThrowError(UnsupportedError, /Mine/);
   });
 
   it('refuses what it cannot spread, and leaves nothing', () => {

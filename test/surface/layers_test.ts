@@ -11,6 +11,7 @@ import {
   mlp,
   QuantizationConfig,
   type QuantizedWeight,
+  type ShardedLinear,
   ShardingStrategy,
   Weight,
 } from '../../src/index.js';
@@ -204,9 +205,13 @@ describe('surface: MLP', () => {
     expect(await yOf(withState(layer, state), 2)).toEqual([0.5, 0.5]);
   });
   it('MLP: devices', () => {
-    const layer = new MLP({hiddenDim: 2, feedForwardLength: 1, devices: [new DeviceRef('cpu'), 'wasm']});
+    const layer = new MLP({hiddenDim: 2, feedForwardLength: 1, devices: [new DeviceRef('cpu')]});
     for (const l of [layer.gateProj, layer.upProj, layer.downProj]) expect(l.device?.backendName).toBe('cpu');
     layer.dispose();
+    const spread = new MLP({hiddenDim: 2, feedForwardLength: 3, devices: [new DeviceRef('cpu'), 'wasm']});
+    const places = [spread.gateProj, spread.upProj, spread.downProj].map((l) => (l as ShardedLinear).places.map(({device}) => device));
+    expect(places).toEqual([0, 1, 2].map(() => ['cpu', 'wasm']));
+    spread.dispose();
   });
 });
 
