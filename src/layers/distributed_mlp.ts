@@ -1,22 +1,19 @@
 /** DistributedMLP: gate and up by rows, down by columns, one part of F a device, partial outputs summed. */
 import * as tf from '@tensorflow/tfjs';
-import {DeviceRef, onDevice} from '../device.js';
+import type {DeviceRef} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
-import type {Held, LocalDevice} from '../sharding/device.js';
-import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from '../sharding/flow.js';
-import {type HostShard, LocalShard} from '../sharding/local_shard.js';
-import {putTogether} from '../sharding/pieces.js';
-import {emptyWords} from '../sharding/place.js';
-import {cutRecord} from '../sharding/record.js';
+import type {LocalDevice} from '../sharding/device.js';
+import {type Flow, runAsync, runSync, sendEach} from '../sharding/flow.js';
+import type {HostShard} from '../sharding/local_shard.js';
 import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
 import type {ShardedCore} from '../sharding/sharded_core.js';
 import type {ShardPlace} from '../sharding/sharded_weight.js';
-import type {Cut} from '../sharding/strategy.js';
-import {ShardingStrategy} from '../sharding/strategy.js';
+import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
-import {Linear, type LinearConfig, type LinearInit} from './linear.js';
-import {MLP, type MLPConfig, type MLPInit, type MLPParts} from './mlp.js';
-import {devicesOf, homeOf, overShards, ShardedLinear} from './sharded_linear.js';
+import {MLP, type MLPConfig, type MLPInit} from './mlp.js';
+import {coreOf, mlpFlow} from './mlp_flow.js';
+import {devicesOf, homeOf, type ShardedLinear} from './sharded_linear.js';
+import {checkSpreadClass, partsOver} from './spread_parts.js';
 
 /** Where an MLP is spread to, and how. */
 export interface DistributeOptions {
@@ -54,14 +51,7 @@ export class DistributedMLP extends MLP {
     const {shares = null, unit, home, ...rest} = config;
     const where = config.name ?? 'DistributedMLP';
     const devices = devicesOf(config.devices, where);
-    if (config.linearCls !== undefined && config.linearCls !== Linear && config.linearCls !== Linear.className) {
-      throw new UnsupportedError({
-        where: `${where}: linearCls`,
-        expected: 'Linear, which can be spread',
-        received: typeof config.linearCls === 'string' ? config.linearCls : config.linearCls.name,
-        remedy: 'Use MLP on one device.',
-      });
-    }
+    checkSpreadClass(config.linearCls, where);
     super(rest, init, partsOver(devices, shares, unit ?? (shares === null ? 1 : 32), homeOf(home)));
     this.distribution = {shares, home: homeOf(home), ...(unit === undefined ? {} : {unit})};
   }
@@ -102,16 +92,6 @@ export class DistributedMLP extends MLP {
     throw new UnsupportedError({where: this.name, expected: 'an MLP on one device', received: 'one that is spread already'});
   }
 
-  override forward(x: tf.Tensor): tf.Tensor {
-    return runSync(() => this.flow([x], this.home));
-  }
-
-  /** As `forward`, for devices that cannot be read synchronously. */
-  override async forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
-    const {home} = this;
-    return runAsync(() => this.flow([x], home));
-  }
-
   /** y [..., H] on every device. x [..., H] on any device, or one a device with the same numbers, as MAX has it. */
   forwardEach(x: tf.Tensor | readonly tf.Tensor[]): tf.Tensor[] {
     const xs = this.inputsOf(x);
@@ -128,72 +108,17 @@ export class DistributedMLP extends MLP {
     return toSavedConfig({...fromSavedConfig<MLPConfig>(super.getConfig()), ...this.distribution});
   }
 
-  private get home(): string {
-    return this.down.home;
-  }
-
   private get down(): ShardedCore {
-    return (this.downProj as ShardedLinear).spread;
+    return coreOf(this.downProj);
   }
 
   private *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
     const {devices} = this.down.plan;
-    const y = yield* this.flow(xs, (devices[0] as LocalDevice).name);
+    const y = yield* mlpFlow(this, xs, (devices[0] as LocalDevice).name);
     return (yield* sendEach(
       devices,
       devices.map(() => y),
     )) as tf.Tensor[];
-  }
-
-  private *flow(xs: readonly tf.Tensor[], home: string): Flow<tf.Tensor> {
-    const {down} = this;
-    const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
-    const asked = down.asked(home);
-    const devices = asked.map((i) => down.deviceAt(i));
-    const hs = yield* this.innerFlow(xs, asked, devices);
-    let y: tf.Tensor;
-    if (down.inputQuantization === null) {
-      const ys = inOrder(devices, (at) =>
-        (devices[at] as LocalDevice).run([down.shards[asked[at] as number] as LocalShard], [hs[at] as Held], {}),
-      );
-      const parts = yield* gatherEach(devices, ys, home);
-      y = onDevice(new DeviceRef(home), () => down.combine(parts, asked, null));
-    } else {
-      // The largest number of a row decides how all of it is rounded: the row has to be in one place for that.
-      const parts = yield* gatherEach(devices, hs, home);
-      const ranges = asked.map((i) => (down.cuts[i] as Cut).columns);
-      y = yield* down.flow([onDevice(new DeviceRef(home), () => putTogether(parts, ranges, 1))], home);
-    }
-    return onDevice(new DeviceRef(home), () => tf.reshape(y, [...lead, this.hiddenDim]));
-  }
-
-  /** act(gate) * up of each asked device, [M, its part of F], where it is. */
-  private *innerFlow(xs: readonly tf.Tensor[], asked: readonly number[], devices: readonly LocalDevice[]): Flow<Held[]> {
-    const cores = this.spreadProjections.slice(0, -1).map(([, core]) => core);
-    const plain = cores.every((core) => core.inputQuantization === null);
-    const [first] = cores as [ShardedCore];
-    const shared = plain ? first.inputs(xs) : null;
-    const held: Held[][] = [];
-    for (const core of cores) {
-      const inputs = shared ?? core.inputs(xs);
-      const sent =
-        plain && held.length > 0
-          ? (held[0] as Held[])
-          : yield* sendEach(
-              devices,
-              asked.map((i) => inputs[i] as tf.Tensor),
-            );
-      held.push(sent);
-    }
-    const after = {gated: this.activationFunction};
-    return inOrder(devices, (at) => {
-      const shards = cores.map((core) => core.shards[asked[at] as number] as LocalShard);
-      return (devices[at] as LocalDevice).run(
-        shards,
-        held.map((sent) => sent[at] as Held),
-        after,
-      );
-    });
   }
 
   private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
@@ -217,39 +142,6 @@ function fromValues(mlp: MLP, values: readonly HostValues[], options: Distribute
     }),
   );
   return new DistributedMLP({...config, ...options}, init);
-}
-
-/** Projections spread over the devices. */
-function partsOver(devices: readonly LocalDevice[], shares: readonly number[] | null, unit: number, home: string | null): MLPParts {
-  const n = devices.length;
-  const rows = ShardingStrategy.rowwise(n, {unit}).withShares(shares);
-  const strategies: Readonly<Record<string, ShardingStrategy>> = {
-    gate_proj: rows,
-    up_proj: rows,
-    gate_up: ShardingStrategy.gateUp(n, 0).withShares(shares, {unit}),
-    down_proj: ShardingStrategy.columnwise(n, {unit}).withShares(shares),
-  };
-  const refs = devices.map((device) => device.ref);
-  return {
-    make(child: string, {device: _device, ...config}: LinearConfig, init: LinearInit) {
-      return new ShardedLinear({...config, devices: refs, strategy: strategies[child] as ShardingStrategy, home}, init);
-    },
-    half(stacked: Linear, which: 0 | 1, name: string) {
-      const {spread} = stacked as ShardedLinear;
-      const {inDim, hasBias, inputPrecision, inputQuantization} = stacked;
-      const shards = spread.shards.map((shard, i) => {
-        const {words: _words, bias: _bias, ...config} = shard.config;
-        const own = config.outDim / 2;
-        return new LocalShard({...config, name: `${name}_shard_${i}`, outDim: own, view: {of: shard, begin: which * own}});
-      });
-      const outDim = stacked.outDim / 2;
-      const {layout} = spread.config;
-      const half =
-        layout === null ? null : cutRecord({layout, words: emptyWords(layout)}, {rows: [[0, outDim]], columns: [[0, inDim]]}).layout;
-      const config = {name, inDim, outDim, hasBias, layout: half, inputPrecision, inputQuantization};
-      return overShards(config, {devices, strategy: rows, home, shards});
-    },
-  };
 }
 
 tf.serialization.registerClass(DistributedMLP as unknown as tf.serialization.SerializableConstructor<DistributedMLP>);

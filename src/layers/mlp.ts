@@ -8,12 +8,17 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
+import {runAsync, runSync} from '../sharding/flow.js';
 import {checkMLPStrategy, shardMLP} from '../sharding/shard_mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
+import {GatedActivation} from './gated_activation.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
+import {coreOf, mlpFlow} from './mlp_flow.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
+import {ShardedLinear} from './sharded_linear.js';
+import {partsFor} from './spread_parts.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 
@@ -26,7 +31,7 @@ export interface MLPConfig {
   hiddenDim: number;
   /** F, the width inside. */
   feedForwardLength: number;
-  /** The first is used. Default: the current backend. */
+  /** Several: gate and up are spread over them by rows, down by columns, as in `DistributedMLP`. Default: the current backend. */
   devices?: readonly (DeviceRef | string)[];
   /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. A string: the name it is registered under. */
   linearCls?: LinearClass | string;
@@ -53,31 +58,6 @@ export interface MLPParts {
   half(stacked: Linear, which: 0 | 1, name: string): Linear;
 }
 
-/** Splits [.., 2F] into act(first half) * second half. */
-class GatedActivation extends tf.layers.Layer {
-  static className = 'TflGatedActivation';
-
-  constructor(private readonly activation: Activation) {
-    super({});
-  }
-
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    const [gate, up] =
-      Array.isArray(inputs) && inputs.length === 2 ? inputs : halves(Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs);
-    return tf.tidy(() => tf.mul(activateTensor(this.activation, gate as tf.Tensor), up as tf.Tensor));
-  }
-
-  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    if (Array.isArray(inputShape[0])) return inputShape[0] as tf.Shape;
-    const shape = inputShape as number[];
-    return [...shape.slice(0, -1), (shape[shape.length - 1] as number) / 2];
-  }
-}
-
-function halves(t: tf.Tensor): tf.Tensor[] {
-  return tf.split(t, 2, t.rank - 1);
-}
-
 /**
  * y = down(act(gate(x)) * up(x)), x [..., H] -> [..., H], any rank. State keys: gate_proj.weight, up_proj.weight, down_proj.weight and
  * their biases. Source: MAX `max.nn.linear.MLP`. Differs: any rank; clipping, biases and overrides of `linearCls` are never skipped.
@@ -100,7 +80,7 @@ export class MLP extends tf.LayersModel {
   private readonly config: MLPConfig;
   private strategyOfShards: ShardingStrategy | null = null;
 
-  constructor(config: MLPConfig, init: MLPInit = {}, parts: MLPParts | null = null) {
+  constructor(config: MLPConfig, init: MLPInit = {}, given: MLPParts | null = null) {
     const name = config.name ?? autoName('mlp');
     const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
@@ -111,6 +91,7 @@ export class MLP extends tf.LayersModel {
     }
     const cls =
       typeof config.linearCls === 'string' ? (registeredClass(config.linearCls, name) as LinearClass) : (config.linearCls ?? Linear);
+    const parts = given ?? partsFor(config, name);
     const base = {
       ...(config.dtype === undefined ? {} : {dtype: config.dtype}),
       quantizationEncoding: config.quantizationEncoding ?? null,
@@ -158,8 +139,9 @@ export class MLP extends tf.LayersModel {
     return shardMLP(this, this.strategyOfShards, devices);
   }
 
-  /** x [..., H] -> [..., H]. */
+  /** x [..., H] -> [..., H]. Throws DeviceError where it lies on several devices of which one has to be awaited. */
   forward(x: tf.Tensor): tf.Tensor {
+    if (this.isSpread) return runSync(() => mlpFlow(this, [x], this.home));
     return tf.tidy(() => {
       const act = this.activationFunction;
       const gated =
@@ -170,8 +152,20 @@ export class MLP extends tf.LayersModel {
     });
   }
 
+  /** As `forward`, for every device. */
   async forwardAsync(x: tf.Tensor): Promise<tf.Tensor> {
-    return this.forward(x);
+    if (!this.isSpread) return this.forward(x);
+    const {home} = this;
+    return runAsync(() => mlpFlow(this, [x], home));
+  }
+
+  private get isSpread(): boolean {
+    return this.downProj instanceof ShardedLinear;
+  }
+
+  /** Where results of a spread one lie. */
+  protected get home(): string {
+    return coreOf(this.downProj).home;
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
