@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import type {Range} from '../../kernels/slice.js';
+import {Float8Config} from '../config/float8.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {emptyWords} from '../sharding/place.js';
 import {cutRecord, type HostRecord, joinRecords} from '../sharding/record.js';
@@ -22,7 +23,8 @@ export interface StackedLinearConfig extends Omit<LinearConfig, 'outDim'> {
 
 /**
  * y = x . W^T + b with the rows of W those of several projections, one below the other.
- * Source: MAX `max.nn.linear.StackedLinear`. Differs: clipping in both modes; packed weights. Scales of whole tensors must agree: nothing is rounded anew.
+ * Source: MAX `max.nn.linear.StackedLinear`. Differs: clipping in both modes; packed weights; projections with a scale of the whole tensor keep
+ * their own (it is held for each row), so nothing is rounded anew. Static scales of x must agree: there is one x.
  * Throws ArgumentError where names and rows do not match, UnsupportedError for scales that one record cannot hold.
  *
  * ```js
@@ -51,7 +53,8 @@ export class StackedLinear extends Linear {
       });
     }
     for (const rows of outDims) checkDim(rows, 'outDims', where);
-    super({...rest, outDim: outDims.reduce((a, b) => a + b, 0)}, init);
+    const float8Config = stacked ? (rest.float8Config ?? null) : scaledByRow(rest.float8Config ?? null);
+    super({...rest, float8Config, outDim: outDims.reduce((a, b) => a + b, 0)}, init);
     this.outDims = [...outDims];
     this.names = [...names];
     this.stacked = stacked;
@@ -155,13 +158,21 @@ export class StackedLinear extends Linear {
     return tf.tensor1d(joinRecords(layout, cuts, records), 'int32');
   }
 
-  /** Rows' and blocks' scales one below the other; a scale of the tensor must be the same for all. */
+  /** Rows' and blocks' scales one below the other; a number stands for all rows of its projection. Scales of columns must be the same for all. */
   private joinedScales(parts: tf.Tensor[]): tf.Tensor {
     const {weightScale} = this.float8Config as NonNullable<typeof this.float8Config>;
+    if (weightScale.isRowwise) return tf.concat(parts.map((part, i) => this.scalesOfRows(part, i)));
     const rows = weightScale.blockSize?.[0] ?? 1;
     const whole = this.outDims.slice(0, -1).every((n) => n % rows === 0);
-    if (weightScale.isRowwise || (weightScale.isBlock && whole)) return tf.concat(parts, 0);
-    return this.sameNumber('weight_scale', parts);
+    return weightScale.isBlock && whole ? tf.concat(parts, 0) : this.sameNumber('weight_scale', parts);
+  }
+
+  /** [rows of projection i] */
+  private scalesOfRows(scale: tf.Tensor, i: number): tf.Tensor1D {
+    const rows = this.outDims[i] as number;
+    if (scale.size === 1) return tf.tile(tf.reshape(scale, [1]), [rows]);
+    checkShape(scale, scale.rank === 2 ? [rows, 1] : [rows], `${this.name}: ${this.names[i]}.weight_scale`);
+    return tf.reshape(scale, [rows]);
   }
 
   private sameNumber(key: string, parts: readonly tf.Tensor[]): tf.Tensor {
@@ -172,9 +183,20 @@ export class StackedLinear extends Linear {
       expected: 'the same scale for all projections',
       received: parts.map((part, i) => `${this.names[i]} ${Array.from(part.dataSync()).slice(0, 4)}`).join(', '),
       why: 'One record has one of them, and rounding the weights anew would change them.',
-      remedy: 'Use a row-wise weight scale, or one Linear a projection.',
+      remedy: 'Use one Linear a projection.',
     });
   }
+}
+
+/** A scale of the tensor is one for the rows of each projection. */
+function scaledByRow(given: LinearConfig['float8Config']): Float8Config | null {
+  if (given === undefined || given === null) return null;
+  const config = given instanceof Float8Config ? given : new Float8Config(given);
+  const {granularity, dtype} = config.weightScale;
+  if (granularity !== 'tensor') return config;
+  const {inputScale, mlpInFloat8, attnQkvInFloat8, embeddingOutputDtype, quantMethod} = config;
+  const weightScale = {granularity: 'rowwise', dtype} as const;
+  return new Float8Config({inputScale, weightScale, mlpInFloat8, attnQkvInFloat8, embeddingOutputDtype, quantMethod});
 }
 
 tf.serialization.registerClass(StackedLinear as unknown as tf.serialization.SerializableConstructor<StackedLinear>);

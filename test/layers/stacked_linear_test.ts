@@ -111,8 +111,8 @@ describe('StackedLinear', () => {
     for (const l of [half, again, packed, copy]) l.dispose();
   });
 
-  it('takes scales of rows from each, and one of the tensor only where all have the same', () => {
-    const float8 = (granularity: 'rowwise' | 'tensor') => ({
+  it('takes scales of rows and of whole tensors from each: the product is that of the projections', () => {
+    const float8 = (granularity: 'rowwise' | 'tensor' | 'colwise') => ({
       inputScale: {granularity: 'tensor' as const, origin: 'dynamic' as const},
       weightScale: {granularity},
     });
@@ -123,12 +123,35 @@ describe('StackedLinear', () => {
     const scale = layer.weightScale as tf.Tensor;
     expect(Array.from(scale.dataSync())).toEqual([1, 1, 1, 1, 2, 2, 3, 3]);
     const whole = new StackedLinear({inDim: 4, outDims: OUT, names: NAMES, float8Config: float8('tensor')});
-    const same = Object.fromEntries(NAMES.map((name) => [`${name}.weight_scale`, tf.scalar(2)]));
-    whole.loadStateDict({...codes, ...same});
-    const different = {...same, 'k_proj.weight_scale': tf.scalar(3)};
-    expect(() => whole.loadStateDict({...codes, ...different})).toThrowMatching(
+    const numbers = Object.fromEntries(NAMES.map((name, i) => [`${name}.weight_scale`, tf.scalar(i + 0.5)]));
+    whole.loadStateDict({...codes, ...numbers});
+    const x = tf.tensor2d(randomX(3, 4), [3, 4]);
+    const parts = NAMES.map((name, i) => {
+      const alone = new Linear({inDim: 4, outDim: OUT[i] as number, float8Config: float8('tensor')});
+      alone.loadStateDict({weight: codes[`${name}.weight`] as tf.Tensor, weight_scale: numbers[`${name}.weight_scale`] as tf.Tensor});
+      const y = alone.forward(x);
+      alone.dispose();
+      return y;
+    });
+    const [y, expected] = [whole.forward(x), tf.concat(parts, 1)];
+    expect(rowErrors(y.dataSync(), expected.dataSync(), 8)).toBeLessThanOrEqual(1e-6);
+    const again = StackedLinear.fromConfig(StackedLinear as never, whole.getConfig()) as unknown as StackedLinear;
+    again.loadStateDict({...codes, ...numbers});
+    const z = again.forward(x);
+    expect(z.dataSync()).toEqual(y.dataSync());
+    again.dispose();
+    const short = {...numbers, 'k_proj.weight_scale': tf.ones([3])};
+    expect(() => whole.loadStateDict({...codes, ...short})).toThrowError(ShapeError, /k_proj/);
+    // Scales of columns go through all projections.
+    const columns = new StackedLinear({inDim: 4, outDims: OUT, names: NAMES, float8Config: float8('colwise')});
+    const same = Object.fromEntries(NAMES.map((name) => [`${name}.weight_scale`, tf.ones([1, 4])]));
+    columns.loadStateDict({...codes, ...same});
+    const different = {...same, 'k_proj.weight_scale': tf.fill([1, 4], 3)};
+    expect(() => columns.loadStateDict({...codes, ...different})).toThrowMatching(
       (e) => e instanceof UnsupportedError && /k_proj 3/.test(e.message),
     );
+    columns.dispose();
+    tf.dispose([x, parts, y, expected, z, numbers, short]);
     tf.dispose([codes, scales, scale, same, different]);
     layer.dispose();
     whole.dispose();
