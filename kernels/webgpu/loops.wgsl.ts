@@ -1,7 +1,8 @@
 /** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the numbers aX_R. */
 import type {WeightLayout} from '../layout.js';
 import type {Chunking} from './chunk.js';
-import {loadWords, type Numbers, planeLocals} from './numbers.wgsl.js';
+import {NAN_FLAGS} from './float_numbers.wgsl.js';
+import {type Flagged, loadWords, type Numbers, planeLocals, type Words} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {stepsOf} from './step.wgsl.js';
 
@@ -29,11 +30,13 @@ export interface Walk {
 export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): Walk {
   // An offset in a weight of its own cancels before it is summed, as it does in the file's own decoder.
   const scaledFirst = layout.offsets.length > 0 || (shape.lanes === 1 && shape.xRows >= SCALED_FIRST);
-  const steps = stepsOf(layout, numbers, params);
-  const walker = new Walker(chunking, steps, shape, scaledFirst ? 'value' : 'number');
+  const steps = stepsOf(layout, numbers, params, true);
+  const {flagged} = numbers;
+  const walker = new Walker(chunking, steps, shape, scaledFirst ? 'value' : 'number', flagged);
   const loops = shape.lanes > 1 ? walker.strided() : scaledFirst ? walker.scaledFirst() : walker.scaledLast();
   const chunks = `let chunks = ${params.add('chunks', chunking.count)};`;
-  return {once: `${chunks} ${planeLocals(layout, params)} ${steps.once}`, row: steps.row, loops};
+  const row = (r: number, n: string) => `${steps.row(r, n)}${flagged === null ? '' : ` var nan${r} = 0u;`}`;
+  return {once: `${chunks} ${planeLocals(layout, params)} ${steps.once}`, row, loops: flagged === null ? loops : loops + walker.spoil()};
 }
 
 class Walker {
@@ -47,6 +50,7 @@ class Walker {
     private readonly shape: LoopShape,
     /** What is multiplied with x: scaled weights, or numbers whose sums are scaled. */
     private readonly kind: 'value' | 'number',
+    private readonly flagged: Flagged | null,
   ) {
     this.perChunk = chunking.columns / chunking.step;
     this.unit = longestRun(chunking.group);
@@ -63,13 +67,22 @@ class Walker {
     return `for (var g = 0u; g < chunks; g += ${this.unit}u) {
 ${this.declareB()}
 ${this.constants(`g * ${this.chunking.columns}u`)}
-let end = min(g + ${this.unit}u, chunks);
-for (var c = g; c < end; c++) {
-${this.loads()}
-${this.products(0)}
-}
+${this.unitOf('chunks')}
 ${this.addUp()}
 }`;
+  }
+
+  /** The chunks of the unit at chunk g. Where shaders run on a CPU, entering a loop costs as much as a chunk. */
+  private unitOf(end: string): string {
+    const chunk = `${this.loads()}\n${this.products(0)}`;
+    if (this.unit === 1) return `let c = g;\n${chunk}`;
+    return `let end = min(g + ${this.unit}u, ${end});\nfor (var c = g; c < end; c++) {\n${chunk}\n}`;
+  }
+
+  /** A row with a NaN among its codes has a sum that is NaN. Written so that no constant is NaN, which WGSL does not allow. */
+  spoil(): string {
+    const sum = (x: number, r: number) => `a${x}_${r} = bitcast<f32>(select(bitcast<u32>(a${x}_${r}), 0x7fc00000u, spoilt));`;
+    return this.eachR((r) => `\n{ let spoilt = (nan${r} & ${NAN_FLAGS}) != 0u; ${this.eachX((x) => sum(x, r))} }`);
   }
 
   /** Weights are scaled as they are decoded; sums of a run go to the total. */
@@ -84,11 +97,7 @@ ${range(this.perChunk).map(step).join('\n')}
 }`
         : `for (var g = first; g < last; g += ${this.unit}u) {
 ${this.constants(`g * ${this.chunking.columns}u`)}
-let end = min(g + ${this.unit}u, last);
-for (var c = g; c < end; c++) {
-${this.loads()}
-${this.products(0)}
-}
+${this.unitOf('last')}
 }`;
     return `for (var first = 0u; first < chunks; first += ${run}u) {
 ${this.declareB()}
@@ -139,8 +148,9 @@ ${this.addUp()}
     const words = this.loaded().map((l) => l.words);
     const lines: string[] = [];
     for (let i = s * perStep; i < (s + 1) * perStep; i++) {
-      const decoded = this.eachR((r) => `let d${r} = ${this.steps[this.kind](r, i, words[r] as (typeof words)[number])};`);
+      const decoded = this.eachR((r) => `let d${r} = ${this.steps[this.kind](r, i, words[r] as Words)};`);
       const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
+      if (this.flagged !== null) lines.push(this.eachR((r) => `nan${r} |= ${this.flagged?.flags(i, words[r] as Words)};`));
       lines.push(`{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} += dot(d${r}, v);`)} }`)} }`);
     }
     return lines.join('\n');

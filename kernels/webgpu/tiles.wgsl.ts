@@ -48,7 +48,7 @@ export function tilesShader(
 ): RowsSource {
   const inputs: InputName[] = ['codes', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
   const access = accessFunctions(layout, params);
-  const steps = stepsOf(layout, numbers, params);
+  const steps = stepsOf(layout, numbers, params, false);
   const locals = planeLocals(layout, params);
   const k = params.add('in_dim', layout.inDim);
   for (const name of ['row_start', 'row_end', 'window_start', 'window_rows', 'x_rows']) params.add(name, 0);

@@ -176,6 +176,39 @@ describeWebGPU('kernels', () => {
     });
   }
 
+  for (const type of ['float8_e4m3fn', 'float8_e4m3fnuz', 'float8_e5m2'] as const) {
+    it(`gives NaN for a row with one NaN of ${type}, wherever it stands, and for no other`, async () => {
+      const [n, k] = [20, 40];
+      const {layout} = buildWeight(type, {n, k, planes: [8], decode: {kind: 'float', type}}, 1);
+      const words = allocateWords(layout);
+      const nan = type === 'float8_e4m3fnuz' ? 0x80 : 0xff;
+      // The largest and the smallest numbers are near the codes of NaN.
+      const others =
+        type === 'float8_e4m3fnuz' ? [0x7f, 0xff, 0x81, 0x00] : type === 'float8_e5m2' ? [0x7b, 0xfb, 1, 0x80] : [0x7e, 0xfe, 1, 0x80];
+      const place = (row: number) => (row < 16 ? 2 * row + 5 : -1);
+      const codes = Uint32Array.from({length: n * k}, (_, i) =>
+        i % k === place(Math.floor(i / k)) ? nan : (others[(i * 7) % 4] as number),
+      );
+      packCodes(layout, partsOf(layout, words), codes);
+      const weight = QuantizedWeight.fromWords(layout, words);
+      for (const [variant, m] of [
+        ['gemv_thread', 1],
+        ['gemv_tree', 1],
+        ['gemm_registers', 6],
+        ['gemm_tiles', 2],
+      ] as const) {
+        const x = tf.fill([m, k], 0.5) as tf.Tensor2D;
+        const y = await withVariant(variant, async () => ops.quantizedMatMul(x, weight));
+        const got = [...(await floats(y))].map(Number.isNaN);
+        expect(got)
+          .withContext(variant)
+          .toEqual(Array.from({length: m * n}, (_, i) => i % n < 16));
+        tf.dispose([x, y]);
+      }
+      weight.dispose();
+    });
+  }
+
   it('knows every scale of e8m0, the subnormal one too', async () => {
     const named = buildWeight(
       'e8m0',
