@@ -4,6 +4,9 @@
 //   --filter    a regular expression over case names
 //   --quick     each backend's own choice of kernel only: minutes less where shaders run on a CPU
 //   --json      {rows: [{format, op, backend, where, variant, ok, declined, reason, maxError}]} on stdout, and nothing else
+//   --from      files of --json, by comma: shows their rows together and runs nothing. The whole takes minutes; parts of it can be run apart
+import fs from 'node:fs';
+import path from 'node:path';
 import {parseArgs} from 'node:util';
 import {runPrograms} from './bench_run.mjs';
 import {setup} from './setup.mjs';
@@ -15,14 +18,15 @@ const {values: options} = parseArgs({
     filter: {type: 'string'},
     quick: {type: 'boolean', default: false},
     json: {type: 'boolean', default: false},
+    from: {type: 'string'},
   },
 });
-setup();
 
 const DEFAULTS = {node: ['cpu', 'wasm', 'webgpu'], browser: ['cpu', 'wasm', 'webgl', 'webgpu']};
 
 /** 'cpu (node)' and so on, and the rows of each; what does not start is told and left out. */
 async function run() {
+  setup();
   const places = options.where === undefined ? Object.keys(DEFAULTS) : [options.where];
   const rows = [];
   const failures = [];
@@ -90,7 +94,18 @@ function markdown(head, lines) {
   return [show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n');
 }
 
-const {rows, failures} = await run();
+/** Rows of earlier runs. npm runs scripts in the package's folder and says in INIT_CWD where it was called. */
+function read(files) {
+  const rows = files.flatMap((file) => JSON.parse(fs.readFileSync(path.resolve(process.env.INIT_CWD ?? '', file), 'utf8')).rows);
+  return {rows, failures: []};
+}
+
+const published = ({case: name, format, op, backend, where, variant, ok, declined, reason, maxError}) => {
+  return {format, op, backend, where, variant, ok, declined, reason: name === undefined ? reason : `${name}: ${reason}`, maxError};
+};
+
+const {rows: found, failures} = options.from === undefined ? await run() : read(options.from.split(','));
+const rows = found.map(published);
 const wrong = rows.filter((row) => !row.ok && !row.declined);
 if (options.json) {
   console.log(JSON.stringify({rows}));
@@ -102,6 +117,6 @@ if (options.json) {
   console.log('\nCases that each kernel takes:\n');
   console.log(kernelTable(rows));
 }
-for (const row of wrong) console.error(`wrong: ${row.case}, ${row.op}, ${row.variant} on ${row.backend} (${row.where}): ${row.reason}`);
+for (const row of wrong) console.error(`wrong: ${row.op}, ${row.variant} on ${row.backend} (${row.where}): ${row.reason}`);
 for (const failure of failures) console.error(`not run: ${failure}`);
 process.exitCode = wrong.length > 0 || rows.length === 0 ? 1 : 0;
