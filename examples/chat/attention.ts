@@ -75,7 +75,7 @@ function byPosition(t: tf.Tensor3D, count: number, heads: number, dim: number): 
 /** softmax(q . k^T + mask) . v over all positions: q [key heads, G * M, D] -> the same shape. */
 function attend(q: tf.Tensor3D, past: Past, mask: tf.Tensor2D | null): tf.Tensor3D {
   const {body, tail} = past;
-  if (mask !== null) return attendMasked(q, body as readonly HeadBody[], mask);
+  if (mask !== null) return body === null ? attendTogether(q, tail as Heads, mask) : attendMasked(q, body, mask);
   const parts: tf.Tensor3D[] = [];
   if (body !== null)
     parts.push(
@@ -95,6 +95,28 @@ function attend(q: tf.Tensor3D, past: Past, mask: tf.Tensor2D | null): tf.Tensor
     2,
   ) as [tf.Tensor3D, tf.Tensor3D];
   return tf.add(overHeads(old, values), tf.matMul(recent, tail.v));
+}
+
+/** Scores held at once where all heads are multiplied together (64 MiB). */
+const SCORES = 2 ** 24;
+
+/** Several positions at once, as many heads together as `most` scores allow: q [key heads, G * M, D] -> the same shape. */
+export function attendTogether(q: tf.Tensor3D, {k, v}: Heads, mask: tf.Tensor2D, most = SCORES): tf.Tensor3D {
+  const [heads, rows] = q.shape;
+  const [count, total] = mask.shape;
+  const step = Math.max(1, Math.floor(most / (rows * total)));
+  const some = (t: tf.Tensor3D, head: number): tf.Tensor3D =>
+    step >= heads ? t : tf.slice(t, [head, 0, 0], [Math.min(step, heads - head), t.shape[1], t.shape[2]]);
+  const outputs: tf.Tensor3D[] = [];
+  for (let head = 0; head < heads; head += step) {
+    outputs.push(
+      tf.tidy((): tf.Tensor3D => {
+        const scores = tf.reshape(tf.matMul(some(q, head), some(k, head), false, true), [-1, count, total]);
+        return tf.matMul(tf.reshape(tf.softmax(tf.add(scores, mask)), [-1, rows, total]) as tf.Tensor3D, some(v, head));
+      }),
+    );
+  }
+  return outputs.length === 1 ? (outputs[0] as tf.Tensor3D) : tf.concat(outputs, 0);
 }
 
 /** Several positions at once, a head at a time so that the scores of one head are held: G * M * T floats. */

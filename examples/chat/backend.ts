@@ -53,6 +53,17 @@ export async function startBackend(name?: string): Promise<string> {
       received: `'${name}'.${didYouMean(name, BACKEND_NAMES)}`,
     });
   }
+  await REGISTER[name]?.();
+  if (tf.engine().registryFactory[name] === undefined) {
+    throw new DeviceError({
+      where: `backend '${name}'`,
+      expected: 'a backend that tf.js has here',
+      received: 'none of that name',
+      ...(name === 'webgl'
+        ? {why: 'WebGL needs a browser.', remedy: 'npm run demo:page serves the chat as a page; in Node use wasm or webgpu.'}
+        : {}),
+    });
+  }
   if (!(await start(name))) {
     throw new DeviceError({where: `backend '${name}'`, expected: 'a backend that starts here', received: 'one that does not'});
   }

@@ -5,6 +5,8 @@
  * - a body, one pair of matrices a head: what a prompt brought, and tails that have filled up. A body stays the same tensor for many tokens,
  *   which also lets the wasm backend keep its packed copy for its fast matmul (2-d, nothing transposed: hence k lies the other way);
  * - a tail that one position at a time is appended to, up to TAIL_POSITIONS: on average a token copies half of that.
+ *
+ * GPUs copy fast, and every op costs a dispatch there: on those a layer has a tail alone, of any length.
  */
 import * as tf from '@tensorflow/tfjs';
 
@@ -35,18 +37,23 @@ export class KeyValueCache {
   length = 0;
   private readonly layers: Past[];
 
-  constructor(layerCount: number) {
+  /** @param tailPositions where a tail is full; default as the current backend has it */
+  constructor(
+    layerCount: number,
+    private readonly tailPositions = /^webg(l|pu)/.test(tf.getBackend()) ? Number.POSITIVE_INFINITY : TAIL_POSITIONS,
+  ) {
     this.layers = Array.from({length: layerCount}, () => ({body: null, tail: null}));
   }
 
   /**
-   * Adds k and v [heads of k, M, D] of new positions to a layer and returns all it has: with M > 1 in the body alone. What is returned stays
+   * Adds k and v [heads of k, M, D] of new positions to a layer and returns all it has: with M > 1 in the body alone, or the tail alone. What is returned stays
    * the cache's. Call it inside a tidy, and `advance` once all layers have the positions.
    */
   append(layer: number, added: Heads): Past {
     const old = this.layers[layer] as Past;
     const joined = old.tail === null ? added : joinHeads(old.tail, added);
-    const full = added.k.shape[1] > 1 || joined.k.shape[1] > TAIL_POSITIONS;
+    const several = added.k.shape[1] > 1 && this.tailPositions !== Number.POSITIVE_INFINITY;
+    const full = several || joined.k.shape[1] > this.tailPositions;
     const next: Past = full ? {body: extendBody(old.body, joined), tail: null} : {body: old.body, tail: joined};
     this.layers[layer] = next;
     keep(next);
