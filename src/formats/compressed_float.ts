@@ -8,8 +8,8 @@ import {methodOf} from '../config/quantization.js';
 import {FLOAT8_DTYPES} from './byte_rows.js';
 import {compressedSchemeOf, scaleUseOf, tieOf, withBias} from './compressed_tensors.js';
 import {checkBias, matrixShape} from './dense.js';
-import {type Float8Weight, lowerFloat8, raiseFloat8, referenceFloat8} from './float8_weight.js';
-import {type Format, type Lowered, type ModuleHeader, need, refuseOthers} from './format.js';
+import {beginFloat8, type Float8Weight, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {type Format, type Lowered, type Lowering, lowerWhole, type ModuleHeader, need, refuseOthers} from './format.js';
 import {type StoredScalar, scalarOf, scalarTensor, schemeOf} from './input_scheme.js';
 import {scaleGrid} from './scale_grid.js';
 import {levelTypeOf, needDtype} from './tensors.js';
@@ -61,9 +61,17 @@ export const compressedFloat: Format = {
     headerOf(module);
   },
 
+  pieces(module) {
+    return float8Pieces(headerOf(module).weight);
+  },
+
   lower(module): Lowered {
+    return lowerWhole(compressedFloat.begin!(module), float8Codes(module));
+  },
+
+  begin(module): Lowering {
     const {weight, scheme} = headerOf(module);
-    const lowered = lowerFloat8(module, weight);
+    const {layout, words, add} = beginFloat8(module, weight);
     const inputScale = scalarOf(module, 'input_scale');
     const details: Details = {
       dtype: need(module, 'weight').dtype,
@@ -73,12 +81,9 @@ export const compressedFloat: Format = {
       inputZeroPoint: idleZeroPoint(module, 'input_zero_point'),
       ...tieOf(scheme),
     };
-    return {
-      ...lowered,
-      bias: module.tensors.get('bias') ?? null,
-      inputScheme: schemeOf(module.module, scheme?.input ?? null, inputScale?.value ?? null, NAME),
-      origin: {format: NAME, details: {...details}},
-    };
+    const bias = module.tensors.get('bias') ?? null;
+    const inputScheme = schemeOf(module.module, scheme?.input ?? null, inputScale?.value ?? null, NAME);
+    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
   },
 
   raise(lowered) {

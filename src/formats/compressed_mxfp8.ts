@@ -4,8 +4,8 @@
 import type {CompressedScheme} from '../config/compressed_groups.js';
 import {compressedSchemeOf, mayBeCompressed, scaleUseOf, tieOf, withBias} from './compressed_tensors.js';
 import {checkBias, matrixShape} from './dense.js';
-import {type Float8Weight, lowerFloat8, raiseFloat8, referenceFloat8} from './float8_weight.js';
-import {type Format, type Lowered, type ModuleHeader, need, refuseOthers} from './format.js';
+import {beginFloat8, type Float8Weight, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {type Format, type Lowered, type Lowering, lowerWhole, type ModuleHeader, need, refuseOthers} from './format.js';
 import {schemeOf} from './input_scheme.js';
 import {scaleGrid} from './scale_grid.js';
 import {needDtype} from './tensors.js';
@@ -39,15 +39,22 @@ export const compressedMxfp8: Format = {
     headerOf(module);
   },
 
+  pieces(module) {
+    return float8Pieces(headerOf(module).weight);
+  },
+
   lower(module): Lowered {
+    return lowerWhole(compressedMxfp8.begin!(module), float8Codes(module));
+  },
+
+  begin(module): Lowering {
     const {weight, scheme} = headerOf(module);
     const scale = need(module, 'weight_scale');
-    return {
-      ...lowerFloat8(module, weight),
-      bias: module.tensors.get('bias') ?? null,
-      inputScheme: schemeOf(module.module, scheme?.input ?? null, null, NAME),
-      origin: {format: NAME, details: {scaleDtype: scale.dtype, scaleShape: scale.shape, ...tieOf(scheme)}},
-    };
+    const {layout, words, add} = beginFloat8(module, weight);
+    const bias = module.tensors.get('bias') ?? null;
+    const inputScheme = schemeOf(module.module, scheme?.input ?? null, null, NAME);
+    const details = {scaleDtype: scale.dtype, scaleShape: scale.shape, ...tieOf(scheme)};
+    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details}})};
   },
 
   raise(lowered) {

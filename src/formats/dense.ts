@@ -6,7 +6,7 @@ import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords} from '../../kernels/words.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
-import {type FileTensor, type Format, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
+import {type FileTensor, type Format, lowerWhole, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
 
 const TYPES: Readonly<Record<string, FloatType>> = {F32: 'float32', F16: 'float16', BF16: 'bfloat16'};
 
@@ -98,19 +98,37 @@ export const dense: Format = {
     refuseOthers(module, dense.name, ['weight', 'bias']);
   },
 
+  pieces(module) {
+    const weight = need(module, 'weight');
+    return {tensor: 'weight', rowBytes: matrixShape(weight, `${module.module}.weight`)[1] * (weight.dtype === 'F32' ? 4 : 2)};
+  },
+
   lower(module) {
     dense.validate(module);
     const weight = need(module, 'weight');
-    const [outDim, inDim] = matrixShape(weight, `${module.module}.weight`);
-    const type = TYPES[weight.dtype] as FloatType;
-    const layout = layoutOf(outDim, inDim, type);
-    const rowBytes = inDim * (type === 'float32' ? 4 : 2);
-    checkBytes(weight, outDim * rowBytes, `${module.module}.weight`);
+    checkBytes(weight, (weight.shape[0] as number) * dense.pieces!(module)!.rowBytes, `${module.module}.weight`);
+    return lowerWhole(dense.begin!(module), weight.data);
+  },
+
+  begin(module) {
+    dense.validate(module);
+    const {dtype, shape} = need(module, 'weight');
+    const [outDim, inDim] = shape as readonly [number, number];
+    const layout = layoutOf(outDim, inDim, TYPES[dtype] as FloatType);
+    const {rowBytes} = dense.pieces!(module)!;
     const words = allocateWords(layout);
     const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-    copyRows(weight.data, rowBytes, bytes, sectionsOf(layout).rowWords * 4, outDim, rowBytes);
+    const stride = sectionsOf(layout).rowWords * 4;
     const bias = module.tensors.get('bias') ?? null;
-    return {layout, words, bias, inputScheme: null, origin: {format: dense.name, details: {dtype: weight.dtype}}};
+    let rows = 0;
+    return {
+      add(data) {
+        const count = data.length / rowBytes;
+        copyRows(data, rowBytes, bytes.subarray(rows * stride), stride, count, rowBytes);
+        rows += count;
+      },
+      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: dense.name, details: {dtype}}}),
+    };
   },
 
   raise({layout, words, bias, origin}) {

@@ -22,11 +22,29 @@ export interface Float8Weight {
   } | null;
 }
 
-/** Throws FileFormatError at a NaN code or a scale that is not finite. */
-export function lowerFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): {layout: WeightLayout; words: Int32Array} {
-  for (const [name, tensor] of module.tensors) needBytes(module.module, name, tensor);
+/** A record whose codes come in pieces. */
+export interface Float8Lowering {
+  readonly layout: WeightLayout;
+  readonly words: Int32Array;
+  /** The next rows. Throws FileFormatError at a NaN code. */
+  add(bytes: Uint8Array): void;
+}
+
+/** Which tensor comes in pieces. */
+export function float8Pieces({inDim}: Float8Weight): {tensor: string; rowBytes: number} {
+  return {tensor: 'weight', rowBytes: inDim};
+}
+
+/** The bytes of `weight`, all of which must be there. */
+export function float8Codes(module: Module): Uint8Array {
   const weight = need(module, 'weight');
-  refuseNaNCodes(`${module.module}.weight`, type, weight);
+  needBytes(module.module, 'weight', weight);
+  return weight.data;
+}
+
+/** Throws FileFormatError at a scale that is not finite. */
+export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): Float8Lowering {
+  for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);
   if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name));
   const layout: WeightLayout = {
     outDim,
@@ -41,9 +59,17 @@ export function lowerFloat8(module: Module, {outDim, inDim, type, scale}: Float8
   };
   const words = allocateWords(layout);
   const parts = partsOf(layout, words);
-  copyByteRows(layout, parts, weight.data, inDim, 'lower');
   if (scale !== null) (parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));
-  return {layout, words};
+  let rows = 0;
+  return {
+    layout,
+    words,
+    add(bytes) {
+      refuseNaNCodes(`${module.module}.weight`, type, inDim, bytes, rows);
+      copyByteRows(layout, parts, bytes, inDim, 'lower', rows);
+      rows += bytes.length / inDim;
+    },
+  };
 }
 
 /** `weight` with this dtype, and the scale tensor. */

@@ -64,6 +64,14 @@ export interface Lowered {
   readonly origin: Origin;
 }
 
+/** A lowering whose large tensor comes in pieces, in order: host memory then holds the record and a piece, not the record and the tensor. */
+export interface Lowering {
+  /** The next bytes of the tensor, whole rows of it, aligned as FileTensor's. They are the caller's again afterwards. Throws as `lower` does. */
+  add(bytes: Uint8Array): void;
+  /** The record, once every row has been added. */
+  finish(): Lowered;
+}
+
 export interface Origin {
   readonly format: string;
   readonly details: Readonly<Record<string, unknown>>;
@@ -78,6 +86,10 @@ export interface Format {
   validate(module: ModuleHeader): void;
   /** Bytes to record. Throws (with nothing allocated on a device) where the data is bad, such as NaN scales. */
   lower(module: Module): Lowered;
+  /** The large tensor that `begin` takes in pieces: its local name and the bytes of a row. null where this module must come whole. */
+  pieces?(module: ModuleHeader): {tensor: string; rowBytes: number} | null;
+  /** Starts the lowering of a module whose tensor of `pieces` comes in pieces: its data are empty here. Throws as `lower` does. */
+  begin?(module: Module): Lowering;
   /** Record to the module's tensors by local name: dtype, shape and bytes as they were read, or says in its docstring which differ. */
   raise(lowered: Lowered): ReadonlyMap<string, FileTensor>;
   /** QuantizationEncoding names that `allocate` knows ('Q4_0'), where the format has such. */
@@ -86,6 +98,12 @@ export interface Format {
   allocate?(encoding: string, outDim: number, inDim: number): WeightLayout | null;
   /** The weight [N, K] by plain loops straight from the file's layout: the oracle for `lower`. */
   reference(module: Module): Float32Array;
+}
+
+/** `lower` of a format that lowers in pieces: one piece. */
+export function lowerWhole(lowering: Lowering, data: Uint8Array): Lowered {
+  lowering.add(data);
+  return lowering.finish();
 }
 
 /** The tensor, or MissingError naming module and tensor. */

@@ -8,9 +8,8 @@
  *   ComfyUI: scale_weight [] multiplies; scale_input []
  */
 import {FileFormatError} from '../errors.js';
-import {lowerFloat8, raiseFloat8, referenceFloat8} from './float8_weight.js';
-import type {Format, InputScheme, Lowered, Module} from './format.js';
-import {need} from './format.js';
+import {beginFloat8, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {type Format, type InputScheme, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
 import {type Fp8Header, fp8Header, looksLikeFp8} from './fp8_header.js';
 import {type StoredScalar, scalarOf, scalarTensor} from './input_scheme.js';
 
@@ -66,10 +65,18 @@ export const fp8: Format = {
     fp8Header(module);
   },
 
+  pieces(module) {
+    return float8Pieces(fp8Header(module).weight);
+  },
+
   lower(module): Lowered {
+    return lowerWhole(fp8.begin!(module), float8Codes(module));
+  },
+
+  begin(module): Lowering {
     const header = fp8Header(module);
     const {weight, inputScale} = header;
-    const lowered = lowerFloat8(module, weight);
+    const {layout, words, add} = beginFloat8(module, weight);
     const scalar = inputScale === null ? null : scalarOf(module, inputScale);
     const upperBound = scalarOf(module, 'input_scale_ub');
     const details: Details = {
@@ -78,12 +85,9 @@ export const fp8: Format = {
       input: inputScale === null || scalar === null ? null : {name: inputScale, scalar},
       upperBound,
     };
-    return {
-      ...lowered,
-      bias: module.tensors.get('bias') ?? null,
-      inputScheme: inputSchemeOf(module, header, scalar, upperBound),
-      origin: {format: NAME, details: {...details}},
-    };
+    const inputScheme = inputSchemeOf(module, header, scalar, upperBound);
+    const bias = module.tensors.get('bias') ?? null;
+    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
   },
 
   raise({layout, words, bias, origin}) {

@@ -6,7 +6,7 @@ import {type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js
 import {allocateWords, type LevelView, type Parts, partsOf} from '../../kernels/words.js';
 import {FileFormatError, UnsupportedError} from '../errors.js';
 import {checkBias, checkBytes} from './dense.js';
-import {type FileTensor, type Format, type Module, need, refuseOthers} from './format.js';
+import {type FileTensor, type Format, lowerWhole, type Module, need, refuseOthers} from './format.js';
 import type {BlockType, CodePacking} from './gguf_blocks.js';
 import {checkRow, FLOATS, layoutOf, type Problem, problemOf} from './gguf_header.js';
 import {readStored, readSub, writeStored, writeSub} from './gguf_levels.js';
@@ -40,10 +40,17 @@ function eachBlock(layout: WeightLayout, type: BlockType, plane: number, visit: 
   }
 }
 
-function readCodes(view: DataView, type: BlockType, layout: WeightLayout, out: Uint32Array): void {
-  const {codes, elements} = type;
-  if (!isPlanes(codes)) eachBlock(layout, type, 0, (block, word) => codes.unpack(view, block, out, word));
-  else codes.forEach((plane, p) => eachBlock(layout, type, p, (block, word) => gatherPlane(view, block, plane, elements, out, word)));
+/** The codes of the rows in `view` into those from row `first` on. */
+function readCodes(view: DataView, type: BlockType, layout: WeightLayout, out: Uint32Array, first: number): void {
+  const {codes, elements, bytes} = type;
+  const {rowWords, planeStarts} = sectionsOf(layout);
+  const perRow = layout.inDim / elements;
+  const blocks = {rows: view.byteLength / (perRow * bytes), perRow, bytes, elements};
+  if (isPlanes(codes)) {
+    codes.forEach((plane, p) => gatherPlane(view, blocks, plane, out, first * rowWords + (planeStarts[p] as number), rowWords));
+    return;
+  }
+  eachBlock({...layout, outDim: blocks.rows}, type, 0, (block, word) => codes.unpack(view, block, out, first * rowWords + word));
 }
 
 function writeCodes(words: Uint32Array, type: BlockType, layout: WeightLayout, view: DataView): void {
@@ -56,15 +63,16 @@ function dataView(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function lowerBlocks(problem: Problem, weight: FileTensor, layout: WeightLayout, parts: Parts): void {
-  const {type, inDim, where} = problem;
-  const view = dataView(weight.data);
-  const perRow = inDim / type.elements;
+/** Blocks of the rows from `first` on. */
+function lowerBlocks({type, where}: Problem, data: Uint8Array, layout: WeightLayout, parts: Parts, first: number): void {
+  const view = dataView(data);
+  const perRow = layout.inDim / type.elements;
+  const from = {where, perRow, first: first * perRow};
   // Scales first: a bad one is found before the long loop.
-  readStored(view, type, type.scale, parts.scales[0] as LevelView, where, perRow);
-  if (type.offset !== undefined) readStored(view, type, type.offset, parts.offsets[0] as LevelView, where, perRow);
-  readSub(view, type, parts.scales[1] as LevelView, parts.offsets[1], where, perRow);
-  readCodes(view, type, layout, parts.codes);
+  readStored(view, type, type.scale, parts.scales[0] as LevelView, from);
+  if (type.offset !== undefined) readStored(view, type, type.offset, parts.offsets[0] as LevelView, from);
+  readSub(view, type, parts.scales[1] as LevelView, parts.offsets[1], from);
+  readCodes(view, type, layout, parts.codes, first);
 }
 
 /** Throws UnsupportedError where a cut went through a block: what is left of it has no place in the file's layout. */
@@ -106,19 +114,37 @@ export const gguf: Format = {
     refuseOthers(module, type.name, ['weight', 'bias', ...(type.tensorScale === true ? ['scale'] : [])]);
   },
 
+  pieces(module) {
+    const {type, inDim} = problemOf(module);
+    return {tensor: 'weight', rowBytes: (inDim / type.elements) * type.bytes};
+  },
+
   lower(module) {
     gguf.validate(module);
-    const problem = problemOf(module);
-    const {type, outDim, inDim, where, scaled} = problem;
+    const {type, outDim, inDim, where} = problemOf(module);
     const weight = need(module, 'weight');
     checkBytes(weight, (outDim * inDim * type.bytes) / type.elements, where);
+    return lowerWhole(gguf.begin!(module), weight.data);
+  },
+
+  begin(module) {
+    gguf.validate(module);
+    const problem = problemOf(module);
+    const {type, inDim, scaled} = problem;
     const layout = layoutOf(problem);
     const words = allocateWords(layout);
     const parts = partsOf(layout, words);
     if (scaled) (parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
-    lowerBlocks(problem, weight, layout, parts);
     const bias = module.tensors.get('bias') ?? null;
-    return {layout, words, bias, inputScheme: null, origin: {format: gguf.name, details: {type: type.name, scaled}}};
+    const rowBytes = (inDim / type.elements) * type.bytes;
+    let rows = 0;
+    return {
+      add(bytes) {
+        lowerBlocks(problem, bytes, layout, parts, rows);
+        rows += bytes.length / rowBytes;
+      },
+      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: gguf.name, details: {type: type.name, scaled}}}),
+    };
   },
 
   raise({layout, words, bias, origin}) {

@@ -18,43 +18,148 @@ export interface BlockPlane {
   readonly flip?: number;
 }
 
+/** Rows of blocks, one after the other from the beginning of a view. */
+export interface BlockRows {
+  readonly rows: number;
+  /** Blocks in a row. */
+  readonly perRow: number;
+  /** Bytes of a block. */
+  readonly bytes: number;
+  /** Weights in a block. */
+  readonly elements: number;
+}
+
 /**
- * Reads one plane of the block at byte `block` of `view`: `columns` codes into out[to ...], columns * width / 32 words.
+ * Reads one plane of all blocks: row n into out[to + n * rowWords ...]. Whole models go through here, so the widths that most types have are
+ * written out.
  */
-export function gatherPlane(view: DataView, block: number, plane: BlockPlane, columns: number, out: Uint32Array, to: number): void {
-  const {width, run} = plane;
-  const from = block + plane.at;
-  const words = (columns * width) >>> 5;
-  if (run === 1) {
-    const flip = plane.flip ?? 0;
-    for (let w = 0; w < words; w++) out[to + w] = view.getUint32(from + 4 * w, true) ^ flip;
-    return;
+export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, to: number, rowWords: number): void {
+  const read = readerOf(plane);
+  for (let n = 0, from = plane.at; n < blocks.rows; n++, from += blocks.perRow * blocks.bytes) {
+    read(view, from, blocks, plane, out, to + n * rowWords);
   }
-  // Four fields a step: they sit 8 bits apart in the file's word, and are moved side by side in two halvings.
+}
+
+type ReadRow = (view: DataView, from: number, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, at: number) => void;
+
+function readerOf({run, width}: BlockPlane): ReadRow {
+  if (run === 1) return copyWords;
+  if (width === 4) return run === 16 ? sixteenNibbles : nibbles;
+  return width === 2 ? crumbs : fields;
+}
+
+const copyWords: ReadRow = (view, from, {perRow, bytes, elements}, {width, flip = 0}, out, at) => {
+  const words = (elements * width) >>> 5;
+  let to = at;
+  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
+    let w = 0;
+    for (; w + 4 <= words; w += 4, to += 4) {
+      const from = block + 4 * w;
+      out[to] = view.getInt32(from, true) ^ flip;
+      out[to + 1] = view.getInt32(from + 4, true) ^ flip;
+      out[to + 2] = view.getInt32(from + 8, true) ^ flip;
+      out[to + 3] = view.getInt32(from + 12, true) ^ flip;
+    }
+    for (; w < words; w++) out[to++] = view.getInt32(block + 4 * w, true) ^ flip;
+  }
+};
+
+/** The fields of four bytes, 8 bits apart, moved side by side in two halvings: 16 bits of nibbles, 8 of crumbs. */
+const joinNibbles = (x: number): number => {
+  const pairs = (x | (x >>> 4)) & 0x00ff00ff;
+  return (pairs | (pairs >>> 8)) & 0xffff;
+};
+
+/** The lowest fields of 16 bytes, side by side. */
+const sixteenCrumbs = (a: number, b: number, c: number, d: number): number => {
+  const low = joinCrumbs(a & 0x03030303) | (joinCrumbs(b & 0x03030303) << 8);
+  return low | (joinCrumbs(c & 0x03030303) << 16) | (joinCrumbs(d & 0x03030303) << 24);
+};
+
+const joinCrumbs = (x: number): number => {
+  const pairs = (x | (x >>> 6)) & 0x000f000f;
+  return (pairs | (pairs >>> 12)) & 0xff;
+};
+
+/** Runs of 16 bytes, one a block: the types with blocks of 32. */
+const sixteenNibbles: ReadRow = (view, from, {perRow, bytes}, _plane, out, at) => {
+  let to = at;
+  for (let b = 0, block = from; b < perRow; b++, block += bytes, to += 4) {
+    const x = view.getInt32(block, true);
+    const y = view.getInt32(block + 4, true);
+    const z = view.getInt32(block + 8, true);
+    const w = view.getInt32(block + 12, true);
+    out[to] = joinNibbles(x & 0x0f0f0f0f) | (joinNibbles(y & 0x0f0f0f0f) << 16);
+    out[to + 1] = joinNibbles(z & 0x0f0f0f0f) | (joinNibbles(w & 0x0f0f0f0f) << 16);
+    out[to + 2] = joinNibbles((x >>> 4) & 0x0f0f0f0f) | (joinNibbles((y >>> 4) & 0x0f0f0f0f) << 16);
+    out[to + 3] = joinNibbles((z >>> 4) & 0x0f0f0f0f) | (joinNibbles((w >>> 4) & 0x0f0f0f0f) << 16);
+  }
+};
+
+const nibbles: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at) => {
+  const half = run >>> 3;
+  const span = elements >>> 1;
+  let to = at;
+  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
+    for (let start = block; start < block + span; start += run, to += 2 * half) {
+      for (let w = 0, l = start; w < half; w++, l += 8) {
+        const x = view.getInt32(l, true);
+        const y = view.getInt32(l + 4, true);
+        out[to + w] = joinNibbles(x & 0x0f0f0f0f) | (joinNibbles(y & 0x0f0f0f0f) << 16);
+        out[to + half + w] = joinNibbles((x >>> 4) & 0x0f0f0f0f) | (joinNibbles((y >>> 4) & 0x0f0f0f0f) << 16);
+      }
+    }
+  }
+};
+
+const crumbs: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at) => {
+  const quarter = run >>> 4;
+  const span = elements >>> 2;
+  let to = at;
+  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
+    for (let start = block; start < block + span; start += run, to += 4 * quarter) {
+      for (let w = 0, l = start; w < quarter; w++, l += 16) {
+        const x0 = view.getInt32(l, true);
+        const x1 = view.getInt32(l + 4, true);
+        const x2 = view.getInt32(l + 8, true);
+        const x3 = view.getInt32(l + 12, true);
+        out[to + w] = sixteenCrumbs(x0, x1, x2, x3);
+        out[to + quarter + w] = sixteenCrumbs(x0 >>> 2, x1 >>> 2, x2 >>> 2, x3 >>> 2);
+        out[to + 2 * quarter + w] = sixteenCrumbs(x0 >>> 4, x1 >>> 4, x2 >>> 4, x3 >>> 4);
+        out[to + 3 * quarter + w] = sixteenCrumbs(x0 >>> 6, x1 >>> 6, x2 >>> 6, x3 >>> 6);
+      }
+    }
+  }
+};
+
+/** Any width. */
+const fields: ReadRow = (view, from, {perRow, bytes, elements}, {width, run}, out, at) => {
   const field = Math.imul(0x01010101, (1 << width) - 1);
   const pairs = Math.imul(0x00010001, (1 << (2 * width)) - 1);
   const quad = (1 << (4 * width)) - 1;
   const near = 8 - width;
   const far = 16 - 2 * width;
-  const end = from + words * 4;
-  let at = to;
-  for (let start = from; start < end; start += run) {
-    for (let shift = 0; shift < 8; shift += width) {
-      for (let l = start; l < start + run; ) {
-        let word = 0;
-        for (let j = 0; j < 32; j += 4 * width, l += 4) {
-          let x = (view.getInt32(l, true) >>> shift) & field;
-          x = (x | (x >>> near)) & pairs;
-          x = (x | (x >>> far)) & quad;
-          word |= x << j;
+  const span = (elements * width) >>> 3;
+  let to = at;
+  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
+    for (let start = block; start < block + span; start += run) {
+      for (let shift = 0; shift < 8; shift += width) {
+        for (let l = start; l < start + run; ) {
+          let word = 0;
+          for (let j = 0; j < 32; j += 4 * width, l += 4) {
+            let x = (view.getInt32(l, true) >>> shift) & field;
+            x = (x | (x >>> near)) & pairs;
+            x = (x | (x >>> far)) & quad;
+            word |= x << j;
+          }
+          out[to++] = word;
         }
-        out[at++] = word;
       }
     }
   }
-}
+};
 
-/** The inverse of gatherPlane. The block's bytes must be zero before. */
+/** The inverse for the block at byte `block` of `view`, whose bytes must be zero before. */
 export function scatterPlane(words: Uint32Array, from: number, plane: BlockPlane, columns: number, view: DataView, block: number): void {
   const {width, run} = plane;
   const to = block + plane.at;

@@ -8,8 +8,8 @@ import {grid, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packZeros, partsOf, unpackZeros} from '../../kernels/words.js';
 import type {QuantizationConfig} from '../config/quantization.js';
 import {FileFormatError, UnsupportedError} from '../errors.js';
-import {type FileTensor, type Format, type Lowered, type Module, need} from './format.js';
-import {lowerCodes, raiseCodes} from './gptq_codes.js';
+import {type FileTensor, type Format, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
+import {lowerCodes, raiseCodes, rowsMove} from './gptq_codes.js';
 import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq} from './gptq_header.js';
 import {gptqZeros, storeZeros} from './gptq_zeros.js';
 import {groupingOf} from './grouping.js';
@@ -89,9 +89,21 @@ export const gptq: Format = {
     gptqHeader(module);
   },
 
+  pieces(module) {
+    const {bits, planar, outDim} = gptqHeader(module);
+    return rowsMove(bits) && !planar ? {tensor: 'qweight', rowBytes: outDim * 4} : null;
+  },
+
   lower(module): Lowered {
+    const qweight = need(module, 'qweight');
+    gptqHeader(module);
+    needBytes(module.module, 'qweight', qweight);
+    return lowerWhole(gptq.begin!(module), qweight.data);
+  },
+
+  begin(module): Lowering {
     const header = gptqHeader(module);
-    for (const [name, tensor] of module.tensors) needBytes(module.module, name, tensor);
+    for (const [name, tensor] of module.tensors) if (name !== 'qweight') needBytes(module.module, name, tensor);
     const scales = need(module, 'scales');
     refuseBadScales(module, 'scales', header.scaleType, scales);
     const {checkpointFormat, zeros} = gptqZeros(module, header);
@@ -101,7 +113,6 @@ export const gptq: Format = {
     const layout = layoutOf(header, grouping.order !== null, grouping.groupIndex !== null, constant);
     const words = allocateWords(layout);
     const parts = partsOf(layout, words);
-    lowerCodes(wordsOf(need(module, 'qweight')), layout, header.bits, header.planar, grouping.order, parts.codes);
     transpose(levelEntries(header.scaleType, scales), header.groups, header.outDim, parts.scales[0]!);
     if (typeof zeros !== 'number') {
       const byRow = new Uint8Array(zeros.length);
@@ -120,7 +131,15 @@ export const gptq: Format = {
       ...(header.matched.length > 1 ? {alsoMatched: header.matched.slice(1)} : {}),
     };
     const origin = {format: gptq.name, details: {...details}};
-    return {layout, words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin};
+    let rows = 0;
+    return {
+      add(bytes) {
+        const qweight = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
+        lowerCodes(qweight, layout, header, grouping.order, parts.codes, rows);
+        rows += qweight.length / header.outDim;
+      },
+      finish: () => ({layout, words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin}),
+    };
   },
 
   raise({layout, words, bias, origin}) {

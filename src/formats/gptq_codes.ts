@@ -1,6 +1,6 @@
 /** Codes between GPTQ's qweight [K * bits / 32, N] (packed along the inputs) and the record's rows. */
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
-import {transposeWords, untransposeWords} from './packing.js';
+import {PLANES, transposeWords, untransposeWords} from './packing.js';
 import {lowerStreams, raiseStreams} from './stream_codes.js';
 
 const TILE = 16; // columns of qweight in one cache line
@@ -21,40 +21,62 @@ function wordMoves(layout: WeightLayout, bits: number, planar: boolean): Int32Ar
   return destination;
 }
 
-/** Writes the codes section. `order` gives the file's column of each stored one, or null. */
+/** Whether rows of qweight can be lowered a few at a time: each word holds whole codes of one plane. */
+export function rowsMove(bits: number): boolean {
+  return (PLANES[bits] as readonly number[]).length === 1;
+}
+
+/**
+ * Writes the codes of rows `first` on of qweight, all of them unless `rowsMove`. `order` gives the file's column of each stored one, or null.
+ * The codes must be zero before.
+ */
 export function lowerCodes(
   qweight: Uint32Array,
   layout: WeightLayout,
-  bits: number,
-  planar: boolean,
+  {bits, planar}: {readonly bits: number; readonly planar: boolean},
   order: Int32Array | null,
   codes: Uint32Array,
+  first = 0,
 ): void {
   const {outDim, inDim} = layout;
   const {rowWords} = sectionsOf(layout);
   const rows = qweight.length / outDim;
   const moves = wordMoves(layout, bits, planar);
   if (order === null && moves !== 'mixed') {
-    transposeWords(qweight, rows, outDim, codes, rowWords, moves);
-    if ((inDim * bits) % 32 !== 0 && moves === null) clearPadding(codes, rowWords, outDim, (inDim * bits) % 32);
+    transposeWords(qweight, rows, outDim, codes, rowWords, moves, first);
+    if ((inDim * bits) % 32 !== 0 && moves === null && first + rows === rowWords)
+      clearPadding(codes, rowWords, outDim, (inDim * bits) % 32);
     return;
   }
   if (order !== null && moves === null) {
-    gatherCodes(qweight, outDim, bits, order, codes, rowWords);
+    scatterCodes(qweight, layout, bits, order, codes, first);
     return;
   }
   lowerStreams({words: qweight, step: 1, stride: outDim, bits, planar}, layout, order, codes);
 }
 
-/** One plane and an order: every stored word collects its codes from as many rows of qweight. */
-function gatherCodes(qweight: Uint32Array, outDim: number, bits: number, order: Int32Array, codes: Uint32Array, rowWords: number): void {
+/** One plane and an order: every code of rows `first` on of qweight goes to a word of its own. */
+function scatterCodes(
+  qweight: Uint32Array,
+  layout: WeightLayout,
+  bits: number,
+  order: Int32Array,
+  codes: Uint32Array,
+  first: number,
+): void {
+  const {outDim, inDim} = layout;
+  const {rowWords} = sectionsOf(layout);
   const perWord = 32 / bits;
   const mask = 2 ** bits - 1;
+  const rows = qweight.length / outDim;
+  const stored = new Int32Array(inDim);
+  for (let j = 0; j < inDim; j++) stored[order[j] as number] = j;
+  const end = Math.min(inDim, (first + rows) * perWord);
   for (let n0 = 0; n0 < outDim; n0 += TILE) {
     const n1 = Math.min(n0 + TILE, outDim);
-    for (let j = 0; j < order.length; j++) {
-      const column = order[j] as number;
-      const from = Math.floor(column / perWord) * outDim;
+    for (let column = first * perWord; column < end; column++) {
+      const j = stored[column] as number;
+      const from = (Math.floor(column / perWord) - first) * outDim;
       const down = (column % perWord) * bits;
       const up = (j % perWord) * bits;
       const to = Math.floor(j / perWord);

@@ -24,18 +24,29 @@ export function sleep(milliseconds: number, signal: AbortSignal | undefined): Pr
   return abortable(wait, signal).finally(() => clearTimeout(timer));
 }
 
-/** Runs `use` with a signal that is aborted as soon as either of the two is. */
-export async function withEither<T>(a: AbortSignal, b: AbortSignal | undefined, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  if (b === undefined) return use(a);
+/** A signal that is aborted as soon as either of the two is, until it is released. */
+export function eitherOf(a: AbortSignal, b: AbortSignal | undefined): {signal: AbortSignal; release(): void} {
+  if (b === undefined) return {signal: a, release: () => {}};
   const both = new AbortController();
   const onAbort = (event: Event): void => both.abort((event.target as AbortSignal).reason);
   for (const signal of [a, b]) {
     if (signal.aborted) both.abort(signal.reason);
     signal.addEventListener('abort', onAbort);
   }
+  return {
+    signal: both.signal,
+    release: () => {
+      for (const signal of [a, b]) signal.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** Runs `use` with such a signal. */
+export async function withEither<T>(a: AbortSignal, b: AbortSignal | undefined, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const either = eitherOf(a, b);
   try {
-    return await use(both.signal);
+    return await use(either.signal);
   } finally {
-    for (const signal of [a, b]) signal.removeEventListener('abort', onAbort);
+    either.release();
   }
 }

@@ -56,6 +56,9 @@ export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows' | 'str
   activationFunction?: Activation;
 }
 
+/** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
+const LARGE_BYTES = 2 ** 16;
+
 /** Local names of the projections in either naming. */
 const PROJECTIONS = {
   safetensors: {gate: 'gate_proj', up: 'up_proj', down: 'down_proj'},
@@ -75,6 +78,9 @@ const PROJECTIONS = {
  * ```
  */
 export class Checkpoint {
+  /** Filled at the first question. */
+  private readonly byModule = new Map<string, string[]>();
+
   private constructor(
     private readonly files: TensorFiles,
     /** Parsed config.json, or the GGUF metadata; null where there is none. */
@@ -197,21 +203,24 @@ export class Checkpoint {
     const header = this.moduleHeader(module);
     const format = findFormat(FORMATS, header);
     format.validate(header);
+    const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
+    const large = pieces !== null && this.info(`${module}.${pieces.tensor}`).byteLength >= LARGE_BYTES ? pieces : null;
     const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
       name,
-      {...t, data: await this.files.read(`${module}.${name}`, signal)},
+      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal)},
     ];
     const tensors = new Map(await Promise.all([...header.tensors].map(read)));
-    return format.lower({...header, tensors});
+    if (large === null || format.begin === undefined) return format.lower({...header, tensors});
+    const lowering = format.begin({...header, tensors});
+    for await (const piece of this.files.pieces(`${module}.${large.tensor}`, large.rowBytes, signal)) lowering.add(piece);
+    return lowering.finish();
   }
 
   private moduleHeader(module: string): ModuleHeader {
-    const prefix = `${module}.`;
     const tensors = new Map<string, TensorHeader>();
-    for (const name of this.names()) {
-      if (!name.startsWith(prefix)) continue;
+    for (const name of this.under(module)) {
       const {dtype, shape} = this.info(name);
-      tensors.set(name.slice(prefix.length), {dtype, shape});
+      tensors.set(name.slice(module.length + 1), {dtype, shape});
     }
     if (tensors.size === 0) {
       const modules = new Set(this.names().map((n) => n.slice(0, n.lastIndexOf('.'))));
@@ -222,6 +231,21 @@ export class Checkpoint {
       });
     }
     return {module, container: this.container, tensors, quantization: this.quantization};
+  }
+
+  /** Names that begin with the module's and a dot, in the file's order. */
+  private under(module: string): readonly string[] {
+    if (this.byModule.size === 0) {
+      for (const name of this.names()) {
+        for (let cut = name.indexOf('.'); cut !== -1; cut = name.indexOf('.', cut + 1)) {
+          const prefix = name.slice(0, cut);
+          const names = this.byModule.get(prefix);
+          if (names === undefined) this.byModule.set(prefix, [name]);
+          else names.push(name);
+        }
+      }
+    }
+    return this.byModule.get(module) ?? [];
   }
 
   private unpacked(name: string, tensor: FileTensor): tf.Tensor {

@@ -4,6 +4,17 @@ import {allocate} from './bytes.js';
 /** Large enough that the cost of a call is nothing, small enough that a progress bar moves. */
 const CHUNK_BYTES = 16 * 2 ** 20;
 
+/** Fills all of `target`, as far as the file goes. → bytes */
+export async function fillFrom(
+  readAt: (target: Uint8Array, position: number) => Promise<number>,
+  target: Uint8Array,
+  position: number,
+): Promise<number> {
+  let filled = 0;
+  for (let got = 1; got > 0 && filled < target.length; filled += got) got = await readAt(target.subarray(filled), position + filled);
+  return filled;
+}
+
 /** `readAt` fills the given part of the result from file position `position` and returns how many bytes there were, 0 at the end of the file. */
 export async function readChunked(
   name: string,

@@ -1,8 +1,9 @@
 /** Files on disk, in Node. */
 import type {FileHandle} from 'node:fs/promises';
 import {MissingError, SourceError} from '../errors.js';
-import {readChunked} from './chunked.js';
+import {fillFrom, readChunked} from './chunked.js';
 import {nodeModule} from './node_module.js';
+import {ReadAhead} from './read_ahead.js';
 import type {ByteSource, FileSet} from './source.js';
 
 /** A folder, or one file with the folder it lies in. Throws `SourceError` where there is neither. */
@@ -66,15 +67,19 @@ async function handleSource(name: string, handle: FileHandle, onClose: () => voi
       throw new SourceError({where: name, expected: `a readable file at byte ${position}`, received: String(cause)}, {cause});
     }
   };
+  const ahead = new ReadAhead(name, size, (target, position) => fillFrom(readAt, target, position));
   return {
     name,
     size,
     read: (begin, end, signal, onBytes) => {
+      if (ahead.suits(end - begin)) return ahead.read(begin, end, signal, onBytes);
       const stop = Math.min(end, size);
       return readChunked(name, Math.min(begin, stop), stop, readAt, signal, onBytes);
     },
+    pieces: (range) => ahead.pieces(range),
     close: () => {
       onClose();
+      ahead.close();
       closing ??= handle.close();
       return closing;
     },

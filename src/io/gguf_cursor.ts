@@ -79,7 +79,11 @@ export class GgufCursor {
 
   /** A count or length of at most `limit`. Throws `FileFormatError` beyond. */
   count(what: string, limit: number, reason: string): number {
-    const value = this.u64();
+    const at = this.take(8);
+    // Some hundred thousand lengths are read here: a bigint for each would take longer than all else in a header.
+    const low = this.view.getUint32(at, true);
+    const high = this.view.getUint32(at + 4, true);
+    const value = high < 2 ** 21 ? high * 2 ** 32 + low : this.view.getBigUint64(at, true);
     if (typeof value === 'number' && value <= limit) return value;
     throw this.error(`${what} of at most ${limit}`, `${value}`, reason);
   }
@@ -89,12 +93,40 @@ export class GgufCursor {
     const length = this.count(`a length of ${what}`, limit, reason);
     const start = this.take(length);
     const bytes = this.bytes.subarray(start, start + length);
-    if (!isName) return this.lenient.decode(bytes);
+    if (!isName) return this.lenientText(start, length);
     try {
       return this.strict.decode(bytes);
     } catch {
       throw this.error(`${what} in UTF-8`, 'bytes that are not UTF-8');
     }
+  }
+
+  /** Moves past a text. */
+  skipText(what: string, limit: number, reason: string): void {
+    this.take(this.count(`a length of ${what}`, limit, reason));
+  }
+
+  /** The texts whose first length is at `start`, all of which have been skipped before. */
+  textsAt(start: number, count: number): string[] {
+    const texts: string[] = new Array(count);
+    for (let i = 0, at = start; i < count; i++) {
+      const length = this.view.getUint32(at, true);
+      texts[i] = this.lenientText(at + 8, length);
+      at += 8 + length;
+    }
+    return texts;
+  }
+
+  private lenientText(start: number, length: number): string {
+    if (length > 32) return this.lenient.decode(this.bytes.subarray(start, start + length));
+    // Most tokens are a few letters, for which a decoder takes longer to start than to run.
+    let text = '';
+    for (let i = start; i < start + length; i++) {
+      const byte = this.bytes[i] as number;
+      if (byte >= 0x80) return this.lenient.decode(this.bytes.subarray(start, start + length));
+      text += String.fromCharCode(byte);
+    }
+    return text;
   }
 
   error(expected: string, received: string, why?: string): FileFormatError {

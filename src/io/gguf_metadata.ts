@@ -12,6 +12,9 @@ const MAX_ARRAY_LENGTH = 2 ** 24;
 /** Known keys hold flat arrays. Without a limit a small file could exhaust the stack. */
 const MAX_ARRAY_DEPTH = 8;
 
+const LONGEST_TEXT = 'The longest in use have about 33 MB.';
+
+const TEXT = 8;
 const ARRAY = 9;
 /** Value kinds by number: what reads one, and how many bytes one takes at least. */
 const READERS: Readonly<Record<number, {bytes: number; read: (cursor: GgufCursor) => GgufValue}>> = {
@@ -23,7 +26,7 @@ const READERS: Readonly<Record<number, {bytes: number; read: (cursor: GgufCursor
   5: {bytes: 4, read: (cursor) => cursor.i32()},
   6: {bytes: 4, read: (cursor) => cursor.f32()},
   7: {bytes: 1, read: readBoolean},
-  8: {bytes: 8, read: (cursor) => cursor.text('a text', MAX_TEXT_BYTES, 'The longest in use have about 33 MB.', false)},
+  [TEXT]: {bytes: 8, read: (cursor) => cursor.text('a text', MAX_TEXT_BYTES, LONGEST_TEXT, false)},
   10: {bytes: 8, read: (cursor) => cursor.u64()},
   11: {bytes: 8, read: (cursor) => cursor.i64()},
   12: {bytes: 8, read: (cursor) => cursor.f64()},
@@ -32,15 +35,52 @@ const READERS: Readonly<Record<number, {bytes: number; read: (cursor: GgufCursor
 /** `count` keys with their values. Throws `FileFormatError` for what is not valid, `NeedMoreBytes` where the bytes end. */
 export function readMetadata(cursor: GgufCursor, count: number): Record<string, GgufValue> {
   const values = new Map<string, GgufValue>();
+  const later = new Map<string, () => GgufValue>();
   for (let i = 0; i < count; i++) {
     cursor.reading = `metadata key ${i + 1} of ${count}`;
     const key = cursor.text('a key', MAX_KEY_BYTES, 'That is the limit of the format.', true);
     if (values.has(key)) throw cursor.error('each key once', `'${key}' twice`);
     cursor.reading = `metadata '${key}'`;
-    values.set(key, readValue(cursor, cursor.u32(), 0));
+    const kind = cursor.u32();
+    const texts = kind === ARRAY ? textsLater(cursor) : null;
+    values.set(key, texts === null ? readValue(cursor, kind, 0) : '');
+    if (texts !== null) later.set(key, texts);
   }
   // Own properties, whatever their names.
-  return Object.fromEntries(values);
+  const metadata = Object.fromEntries(values);
+  for (const [key, read] of later) readOnce(metadata, key, read);
+  return metadata;
+}
+
+/** An array of texts is a tokenizer's, of which layers need nothing: it is walked through, and decoded when it is asked for. null: another array. */
+function textsLater(cursor: GgufCursor): (() => GgufValue) | null {
+  const start = cursor.position;
+  if (cursor.u32() !== TEXT) {
+    cursor.position = start;
+    return null;
+  }
+  const length = readLength(cursor, 8);
+  const first = cursor.position;
+  for (let i = 0; i < length; i++) cursor.skipText('a text', MAX_TEXT_BYTES, LONGEST_TEXT);
+  return () => cursor.textsAt(first, length);
+}
+
+/** An enumerable property whose value is found out at its first use. */
+function readOnce(object: Record<string, GgufValue>, key: string, read: () => GgufValue): void {
+  const keep = (value: GgufValue): GgufValue => {
+    Object.defineProperty(object, key, {value, enumerable: true, configurable: true, writable: true});
+    return value;
+  };
+  Object.defineProperty(object, key, {get: () => keep(read()), set: keep, enumerable: true, configurable: true});
+}
+
+/** The length of an array whose elements take at least so many bytes. All of them must be there: the array is read again from its start otherwise. */
+function readLength(cursor: GgufCursor, elementBytes: number): number {
+  const length = cursor.count('an array length', MAX_ARRAY_LENGTH, 'The longest in use have some 500,000 entries.');
+  const start = cursor.position;
+  cursor.take(length * elementBytes);
+  cursor.position = start;
+  return length;
 }
 
 function readValue(cursor: GgufCursor, kind: number, depth: number): GgufValue {
@@ -53,18 +93,15 @@ function readValue(cursor: GgufCursor, kind: number, depth: number): GgufValue {
 function readArray(cursor: GgufCursor, depth: number): GgufValue[] {
   if (depth > MAX_ARRAY_DEPTH) throw cursor.error(`arrays nested at most ${MAX_ARRAY_DEPTH} deep`, 'deeper ones');
   const kind = cursor.u32();
-  const length = cursor.count('an array length', MAX_ARRAY_LENGTH, 'The longest in use have some 500,000 entries.');
   const values: GgufValue[] = [];
   if (kind === ARRAY) {
+    const length = readLength(cursor, 0);
     for (let i = 0; i < length; i++) values.push(readArray(cursor, depth + 1));
     return values;
   }
   const reader = READERS[kind];
   if (reader === undefined) throw cursor.error('a kind of array element from 0 to 12', `kind ${kind}`);
-  // All of it must be there before any of it is read: the array is read again from its start otherwise.
-  const start = cursor.position;
-  cursor.take(length * reader.bytes);
-  cursor.position = start;
+  const length = readLength(cursor, reader.bytes);
   for (let i = 0; i < length; i++) values.push(reader.read(cursor));
   return values;
 }

@@ -1,7 +1,8 @@
 /** Files that are already at hand: buffers in memory, and Blobs (files picked in a page), which the browser reads from disk by range. */
 import {ArgumentError, MissingError, SourceError} from '../errors.js';
-import {allocate} from './bytes.js';
+import {allocate, join} from './bytes.js';
 import {readChunked} from './chunked.js';
+import {ReadAhead} from './read_ahead.js';
 import type {ByteSource, FileSet} from './source.js';
 
 /** {file name: its bytes}. */
@@ -54,6 +55,13 @@ function bufferSource(name: string, bytes: Uint8Array): ByteSource {
       if (copy.length > 0) onBytes?.(copy.length);
       return copy;
     },
+    async *pieces({begin, end, signal, onBytes}) {
+      signal?.throwIfAborted();
+      const part = bytes.subarray(begin, end);
+      if (part.length > 0) onBytes?.(part.length);
+      // A view, where typed arrays can lie over it: what is lent is not changed.
+      yield part.byteOffset % 8 === 0 ? part : join(name, [part]);
+    },
     async close() {},
   };
 }
@@ -71,13 +79,16 @@ function blobSource(name: string, blob: Blob): ByteSource {
       );
     }
   };
+  const ahead = new ReadAhead(name, blob.size, readAt);
   return {
     name,
     size: blob.size,
     read: (begin, end, signal, onBytes) => {
+      if (ahead.suits(end - begin)) return ahead.read(begin, end, signal, onBytes);
       const stop = Math.min(end, blob.size);
       return readChunked(name, Math.min(begin, stop), stop, readAt, signal, onBytes);
     },
+    pieces: (range) => ahead.pieces(range),
     async close() {},
   };
 }

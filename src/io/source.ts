@@ -6,6 +6,17 @@ import {inNode, nodeModule} from './node_module.js';
 import type {OnProgress} from './progress.js';
 import {openUrl} from './url_files.js';
 
+/** A range to be read in pieces. */
+export interface Pieces {
+  readonly begin: number;
+  readonly end: number;
+  /** A piece is a whole number of so many bytes, unless the file ends first. */
+  readonly unit: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Hears how many bytes have come so far. */
+  readonly onBytes?: ((received: number) => void) | undefined;
+}
+
 export interface ByteSource {
   readonly name: string;
   /** Bytes in the file, or null where they are not known (yet): a server need not say. */
@@ -15,6 +26,8 @@ export interface ByteSource {
    * buffer, so that any typed array may be laid over it. `onBytes` hears how many of them have come so far. Reads may overlap in time.
    */
   read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array>;
+  /** The same in order and in pieces, each aligned for typed arrays and lent until the next is asked for; what comes next is on its way meanwhile. Without it, pieces are read one by one. */
+  pieces?(range: Pieces): AsyncIterable<Uint8Array>;
   /** [begin, end) will hardly be asked for again: a source that had to hold it may let it go. */
   release?(begin: number, end: number): void;
   close(): Promise<void>;

@@ -2,6 +2,7 @@
 import {didYouMean, MissingError, SourceError} from '../errors.js';
 import {chooseFiles} from './choose_files.js';
 import {openGguf} from './gguf_files.js';
+import {inPieces} from './pieces.js';
 import {Progress} from './progress.js';
 import {openIndexed, openSafetensors} from './safetensors_files.js';
 import {type FileSet, openFileSet, type SourceInput, type SourceOptions} from './source.js';
@@ -20,6 +21,11 @@ export interface TensorFiles {
    * stands in for the one given at opening. Throws `MissingError` for an unknown name, `SourceError` where the bytes cannot be read now.
    */
   read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * The same in pieces of whole rows of `rowBytes` bytes, in order, the next on its way while one is used. A piece is lent until the next is asked
+   * for; about two are held.
+   */
+  pieces(name: string, rowBytes: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   /** GGUF metadata, or the free texts of safetensors. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** A JSON file beside the tensors, or null where there is none. Throws `FileFormatError` where it is not JSON. */
@@ -57,6 +63,15 @@ export async function openTensorFilesOf(files: FileSet, {onProgress, signal}: So
   }
 }
 
+function cutShort({file, name, begin, byteLength}: StoredTensor, received: number): SourceError {
+  return new SourceError({
+    where: `${file}: tensor '${name}'`,
+    expected: `bytes ${begin} to ${begin + byteLength}`,
+    received: `a file that ends at ${begin + received}`,
+    remedy: 'The download may be incomplete.',
+  });
+}
+
 class OpenTensorFiles implements TensorFiles {
   private readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -83,25 +98,38 @@ class OpenTensorFiles implements TensorFiles {
     return {name, dtype, shape, byteLength, container, file};
   }
 
-  async read(name: string, signal = this.signal): Promise<Uint8Array> {
+  private stored(name: string): StoredTensor {
     const tensor = this.tensors.get(name);
-    if (tensor === undefined) {
-      throw new MissingError({
-        where: this.files.label,
-        expected: `a tensor '${name}'`,
-        received: `none among ${this.tensors.size}.${didYouMean(name, this.tensors.keys())}`,
-      });
-    }
-    const {source, file, begin, byteLength} = tensor;
+    if (tensor !== undefined) return tensor;
+    throw new MissingError({
+      where: this.files.label,
+      expected: `a tensor '${name}'`,
+      received: `none among ${this.tensors.size}.${didYouMean(name, this.tensors.keys())}`,
+    });
+  }
+
+  async read(name: string, signal = this.signal): Promise<Uint8Array> {
+    const {source, file, begin, byteLength} = this.stored(name);
     const bytes = await source.read(begin, begin + byteLength, signal, (received) => this.progress.received(name, file, received));
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
-    throw new SourceError({
-      where: `${file}: tensor '${name}'`,
-      expected: `bytes ${begin} to ${begin + byteLength}`,
-      received: `a file that ends at ${begin + bytes.length}`,
-      remedy: 'The download may be incomplete.',
-    });
+    throw cutShort(this.stored(name), bytes.length);
+  }
+
+  async *pieces(name: string, rowBytes: number, signal = this.signal): AsyncGenerator<Uint8Array, void, undefined> {
+    const tensor = this.stored(name);
+    const {source, file, begin, byteLength} = tensor;
+    const onBytes = (count: number): void => this.progress.received(name, file, count);
+    const range = {begin, end: begin + byteLength, unit: rowBytes, signal, onBytes};
+    let received = 0;
+    for await (const piece of source.pieces?.(range) ?? inPieces(range, (from, to) => source.read(from, to, signal))) {
+      source.release?.(begin + received, begin + received + piece.length);
+      received += piece.length;
+      // A part of a row is of no use to anyone.
+      if (piece.length % rowBytes !== 0) break;
+      yield piece;
+    }
+    if (received !== byteLength) throw cutShort(tensor, received);
   }
 
   async json(fileName: string): Promise<unknown | null> {

@@ -1,9 +1,10 @@
 /** One file behind a URL, read by HTTP ranges; by its whole body once where the server does not know ranges (`held_body.ts`). */
 import {MissingError} from '../errors.js';
-import {abortable, withEither} from './abort.js';
+import {abortable, eitherOf, withEither} from './abort.js';
 import {allocate, join} from './bytes.js';
 import {HeldBody} from './held_body.js';
-import type {ByteSource} from './source.js';
+import {inPieces, piecesOf} from './pieces.js';
+import type {ByteSource, Pieces} from './source.js';
 import {RemoteFile} from './url_request.js';
 
 /** The unit of small reads and the first request. Holds the whole header of most safetensors files. */
@@ -64,6 +65,23 @@ export class UrlSource implements ByteSource {
     const bytes = join(this.name, parts, begin - first * BLOCK_BYTES, stop - first * BLOCK_BYTES);
     if (bytes.length > 0) onBytes?.(bytes.length);
     return bytes;
+  }
+
+  async *pieces(range: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
+    const {begin, signal} = range;
+    signal?.throwIfAborted();
+    await abortable(this.start(), signal);
+    if (this.held !== null) {
+      yield* inPieces(range, (from, to) => this.read(from, to, signal));
+      return;
+    }
+    const end = Math.min(range.end, this.size ?? range.end);
+    const either = eitherOf(this.stopped.signal, signal);
+    try {
+      if (begin < end) yield* piecesOf(this.name, {...range, end}, this.remote.bytes(begin, end, either.signal));
+    } finally {
+      either.release();
+    }
   }
 
   release(begin: number, end: number): void {

@@ -4,7 +4,9 @@ import {loadTensorflow} from '../../kernels/tensorflow/load.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
 import {benchGroups, benchNames} from './bench_cases.js';
+import {benchLoading} from './bench_loading.js';
 import {type BenchRow, median, runGroup} from './bench_run.js';
+import {writeLoadingModels} from './loading_models.js';
 
 export interface BenchRequest {
   readonly backend: string;
@@ -58,4 +60,9 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   return {rows, skipped, noise: median(loops) / Math.min(...loops), tfjsThreads: backend === 'wasm' ? getThreadsCount() : null};
 }
 
-Object.assign(globalThis, {tflBench: bench, tflBenchNames: benchNames});
+Object.assign(globalThis, {
+  tflBench: bench,
+  tflBenchNames: benchNames,
+  tflBenchLoading: benchLoading,
+  tflWriteLoadingModels: writeLoadingModels,
+});

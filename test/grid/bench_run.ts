@@ -71,7 +71,14 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
-const timing = ({name, times}: Runner): Timing => ({name, medianMs: median(times), minMs: Math.min(...times), samples: times.length});
+export const timingOf = (name: string, times: readonly number[]): Timing => ({
+  name,
+  medianMs: median(times),
+  minMs: Math.min(...times),
+  samples: times.length,
+});
+
+const timing = ({name, times}: Runner): Timing => timingOf(name, times);
 
 /** Columns beyond which a slower baseline is left out of later rounds. */
 const CLEARLY_SLOWER = 2;

@@ -1,0 +1,161 @@
+/**
+ * A file read in blocks that are fetched before they are asked for, where reading goes forward: tensors of a module lie near each other, in no
+ * order that one could guess. Memory for a few blocks is used over and over.
+ */
+import {abortable} from './abort.js';
+import {allocate} from './bytes.js';
+import type {Pieces} from './source.js';
+
+/** Blocks held: one in use, its neighbours, and what is on its way. */
+const HELD = 4;
+/** Those ahead of the one in use. */
+const AHEAD = 2;
+const LARGEST_BLOCK = 2 * 2 ** 20;
+const SMALLEST_BLOCK = 128 * 2 ** 10;
+
+interface Block {
+  readonly bytes: Promise<Uint8Array>;
+  readonly memory: Uint8Array;
+  settled: boolean;
+  /** Readers that wait for it or look at it. */
+  users: number;
+}
+
+export class ReadAhead {
+  private readonly blockBytes: number;
+  /** Least recently used first. */
+  private readonly blocks = new Map<number, Block>();
+  private readonly spare: Uint8Array[] = [];
+  /** Blocks that have been asked for. */
+  private readonly seen = new Set<number>();
+
+  /** `fill` reads file bytes from `position` on into all of `target`, and says how many there were. */
+  constructor(
+    private readonly name: string,
+    private readonly size: number,
+    private readonly fill: (target: Uint8Array, position: number) => Promise<number>,
+  ) {
+    // A fifth of a small file at most: a tensor that is all of it is held once, as its record.
+    const share = Math.ceil(size / (5 * HELD) / 4096) * 4096;
+    this.blockBytes = Math.min(LARGEST_BLOCK, Math.max(SMALLEST_BLOCK, share));
+  }
+
+  /** Whether a read of so many bytes is better done here than on its own. */
+  suits(bytes: number): boolean {
+    return bytes <= this.blockBytes;
+  }
+
+  /** As ByteSource.read. */
+  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
+    signal?.throwIfAborted();
+    const out = allocate(this.name, Math.max(0, Math.min(end, this.size) - begin));
+    const filled = await this.copy(begin, out, signal);
+    if (filled > 0) onBytes?.(filled);
+    return filled === out.length ? out : out.slice(0, filled);
+  }
+
+  /** As ByteSource.pieces. */
+  async *pieces({begin, end: asked, unit, signal, onBytes}: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
+    const end = Math.min(asked, this.size);
+    let row: Uint8Array | null = null;
+    for (let at = begin; at < end; ) {
+      signal?.throwIfAborted();
+      const index = Math.floor(at / this.blockBytes);
+      const from = at - index * this.blockBytes;
+      const whole = Math.floor((Math.min(end, (index + 1) * this.blockBytes) - at) / unit) * unit;
+      if (whole === 0 || from % 8 !== 0) {
+        // Across blocks, or where typed arrays could not lie over it.
+        const length = Math.min(whole === 0 ? unit : whole, end - at);
+        if (row === null || row.length < length) row = allocate(this.name, Math.max(unit, length));
+        const piece = row.subarray(0, await this.copy(at, row.subarray(0, length), signal));
+        at += piece.length;
+        if (piece.length > 0) onBytes?.(at - begin);
+        yield piece;
+        if (piece.length < length) return;
+        continue;
+      }
+      const block = this.acquire(index);
+      try {
+        const bytes = await abortable(block.bytes, signal);
+        const piece = bytes.subarray(from, from + whole);
+        at += piece.length;
+        if (piece.length > 0) onBytes?.(at - begin);
+        yield piece;
+        if (piece.length < whole) return;
+      } finally {
+        block.users--;
+      }
+    }
+  }
+
+  /** Forgets all blocks. */
+  close(): void {
+    this.blocks.clear();
+    this.spare.length = 0;
+  }
+
+  /** Fills `out` from file position `begin` on, as far as the file goes. → bytes */
+  private async copy(begin: number, out: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
+    let filled = 0;
+    while (filled < out.length) {
+      const at = begin + filled;
+      const index = Math.floor(at / this.blockBytes);
+      const block = this.acquire(index);
+      try {
+        const bytes = await abortable(block.bytes, signal);
+        const from = at - index * this.blockBytes;
+        const part = bytes.subarray(from, from + out.length - filled);
+        if (part.length === 0) break;
+        out.set(part, filled);
+        filled += part.length;
+      } finally {
+        block.users--;
+      }
+    }
+    return filled;
+  }
+
+  private acquire(index: number): Block {
+    const block = this.blocks.get(index) ?? this.load(index);
+    this.blocks.delete(index);
+    this.blocks.set(index, block);
+    block.users++;
+    const forward = this.seen.has(index - 1);
+    this.seen.add(index);
+    if (forward) for (let i = index + 1; i <= index + AHEAD && i * this.blockBytes < this.size; i++) this.fetchAhead(i);
+    return block;
+  }
+
+  private fetchAhead(index: number): void {
+    if (this.blocks.has(index) || (this.blocks.size >= HELD && this.oldestIdle() === null)) return;
+    this.load(index);
+  }
+
+  private load(index: number): Block {
+    for (let oldest = this.oldestIdle(); this.blocks.size >= HELD && oldest !== null; oldest = this.oldestIdle()) {
+      this.spare.push((this.blocks.get(oldest) as Block).memory);
+      this.blocks.delete(oldest);
+    }
+    const begin = index * this.blockBytes;
+    const memory = this.spare.pop() ?? allocate(this.name, this.blockBytes);
+    const target = memory.subarray(0, Math.min(this.blockBytes, this.size - begin));
+    const bytes = this.fill(target, begin).then((filled) => target.subarray(0, filled));
+    const block: Block = {bytes, memory, settled: false, users: 0};
+    this.blocks.set(index, block);
+    bytes.then(
+      () => {
+        block.settled = true;
+      },
+      // A later read tries again.
+      () => {
+        if (this.blocks.get(index) === block) this.blocks.delete(index);
+      },
+    );
+    return block;
+  }
+
+  private oldestIdle(): number | null {
+    for (const [index, {settled, users}] of this.blocks) if (settled && users === 0) return index;
+    return null;
+  }
+}

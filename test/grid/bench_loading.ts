@@ -1,0 +1,140 @@
+/** Times opening a model, every layer on its device, beside plainly reading and copying the same bytes. */
+import * as tf from '@tensorflow/tfjs';
+import {openCheckpoint} from '../../src/index.js';
+import {IN_BROWSER} from '../support/environment.js';
+import {startBackend} from '../support/start.js';
+import {type BenchRow, median, timingOf} from './bench_run.js';
+
+/** A model in a folder: a path in Node, a URL in a page. */
+export interface LoadingSource {
+  readonly format: string;
+  readonly source: string;
+  /** Files with tensors, under `source`. */
+  readonly files: readonly string[];
+}
+
+export interface LoadingRequest {
+  readonly backend: string;
+  readonly models: readonly LoadingSource[];
+  readonly rounds: number | null;
+}
+
+/** As BenchRow, with what a load is about. */
+export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' | 'error'> {
+  readonly M: null;
+  readonly N: null;
+  readonly K: null;
+  readonly bytes: number;
+  readonly megabytesPerSecond: number;
+}
+
+const PIECE = 16 * 2 ** 20;
+
+/** Reads the files piece by piece with the platform's own call and copies every piece. → bytes */
+async function readAndCopy({source, files}: LoadingSource): Promise<number> {
+  let total = 0;
+  for (const file of files) {
+    const copy = await (IN_BROWSER ? fetched(`${source}/${file}`) : fromDisk(`${source}/${file}`));
+    total += copy.length;
+  }
+  return total;
+}
+
+async function fromDisk(path: string): Promise<Uint8Array> {
+  const fs = await import('node:fs/promises');
+  const handle = await fs.open(path, 'r');
+  try {
+    const {size} = await handle.stat();
+    const copy = new Uint8Array(size);
+    for (let at = 0; at < size; at += PIECE) {
+      const piece = new Uint8Array(Math.min(PIECE, size - at));
+      await handle.read(piece, 0, piece.length, at);
+      copy.set(piece, at);
+    }
+    return copy;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function fetched(url: string): Promise<Uint8Array> {
+  const response = await fetch(url);
+  const copy = new Uint8Array(Number(response.headers.get('Content-Length')));
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  for (let at = 0; ; ) {
+    const {value, done} = await reader.read();
+    if (done) return copy;
+    copy.set(value, at);
+    at += value.length;
+  }
+}
+
+/** Modules by the names of their tensors, as a model is loaded: in the order of its layers. */
+function modulesOf(names: readonly string[]): {modules: string[]; tensors: string[]} {
+  const local = (name: string) => name.slice(name.lastIndexOf('.') + 1);
+  const parent = (name: string) => name.slice(0, name.lastIndexOf('.'));
+  const alone = names.filter((name) => /norm\.weight$|^rope_freqs/.test(name));
+  const others = names.filter((name) => !alone.includes(name));
+  const layer = (module: string) => Number(/\.(\d+)\./.exec(module)?.[1] ?? -1);
+  const modules = [...new Set(others.map(parent))].sort((a, b) => layer(a) - layer(b));
+  return {modules, tensors: alone.filter((name) => local(name) !== 'bias')};
+}
+
+async function load({source, files}: LoadingSource): Promise<void> {
+  const single = files.length === 1 && (files[0] as string).endsWith('.gguf');
+  const checkpoint = await openCheckpoint(single ? `${source}/${files[0]}` : source);
+  const {modules, tensors} = modulesOf(checkpoint.names());
+  const made: {dispose(): unknown}[] = [];
+  for (const module of modules) made.push(await checkpoint.linear(module));
+  for (const name of tensors) made.push(await checkpoint.tensor(name));
+  await checkpoint.close();
+  for (const each of made) each.dispose();
+}
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return performance.now() - start;
+}
+
+/** The rows of all models on one backend. */
+export async function benchLoading({backend, models, rounds}: LoadingRequest): Promise<{rows: LoadingRow[]; skipped: string[]}> {
+  const failure = await startBackend(backend);
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
+  const rows: LoadingRow[] = [];
+  const skipped: string[] = [];
+  for (const model of models) {
+    try {
+      const [ours, plain]: [number[], number[]] = [[], []];
+      const bytes = await readAndCopy(model);
+      await load(model);
+      for (let round = 0; round < (rounds ?? 5); round++) {
+        plain.push(await timed(() => readAndCopy(model)));
+        ours.push(await timed(() => load(model)));
+      }
+      const baseline = timingOf('read and copy', plain);
+      const {medianMs, minMs, samples} = timingOf('load', ours);
+      rows.push({
+        case: 'loading',
+        where: IN_BROWSER ? 'browser' : 'node',
+        backend: tf.getBackend(),
+        format: model.format,
+        M: null,
+        N: null,
+        K: null,
+        threads: 1,
+        bytes,
+        megabytesPerSecond: bytes / 1000 / median(ours),
+        medianMs,
+        minMs,
+        samples,
+        baseline,
+        baselines: [baseline],
+        ratio: medianMs / baseline.medianMs,
+      });
+    } catch (error) {
+      skipped.push(`${backend}, loading ${model.format}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return {rows, skipped};
+}
