@@ -34,7 +34,7 @@ export interface BlockRows {
  * written out.
  */
 export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, to: number, rowWords: number): void {
-  const read = readerOf(plane);
+  const read = readerOf(plane, blocks.elements);
   for (let n = 0, from = plane.at; n < blocks.rows; n++, from += blocks.perRow * blocks.bytes) {
     read(view, from, blocks, plane, out, to + n * rowWords);
   }
@@ -42,9 +42,9 @@ export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane
 
 type ReadRow = (view: DataView, from: number, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, at: number) => void;
 
-function readerOf({run, width}: BlockPlane): ReadRow {
+function readerOf({run, width}: BlockPlane, elements: number): ReadRow {
   if (run === 1) return copyWords;
-  if (width === 4) return run === 16 ? sixteenNibbles : nibbles;
+  if (width === 4) return run === 16 && elements === 32 ? sixteenNibbles : nibbles;
   return width === 2 ? crumbs : fields;
 }
 
