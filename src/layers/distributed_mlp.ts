@@ -2,11 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
-import type {LocalDevice} from '../sharding/device.js';
 import {type Flow, runAsync, runSync, sendEach} from '../sharding/flow.js';
 import type {HostShard} from '../sharding/local_shard.js';
+import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
 import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
-import type {ShardedCore} from '../sharding/sharded_core.js';
+import {type ShardedCore, tensorsOf} from '../sharding/sharded_core.js';
 import type {ShardPlace} from '../sharding/sharded_weight.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
@@ -81,11 +81,14 @@ export class DistributedMLP extends MLP {
   }
 
   /** Shard i of a projection lies on another device from here on; windows on it follow. Internal. */
-  moveShard(projection: string, i: number, device: LocalDevice, values: HostShard): void {
+  moveShard(projection: string, i: number, device: ShardDevice, values: HostShard): void {
     const core = this.spreadProjections.find(([name]) => name === projection)?.[1];
     core?.moveShard(i, device, values);
     if (projection !== 'gate_up') return;
-    for (const half of [this.gateProj, this.upProj]) (half as ShardedLinear).spread.followShard(i, device);
+    const moved = core?.shards[i] as PlacedShard;
+    [this.gateProj, this.upProj].forEach((half, which) => {
+      coreOf(half).followShard(i, device, moved, (which * moved.config.outDim) / 2);
+    });
   }
 
   override setSharding(_strategy: ShardingStrategy): void {
@@ -114,11 +117,14 @@ export class DistributedMLP extends MLP {
 
   private *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
     const {devices} = this.down.plan;
-    const y = yield* mlpFlow(this, xs, (devices[0] as LocalDevice).name);
-    return (yield* sendEach(
+    const y = yield* mlpFlow(this, xs, (devices[0] as ShardDevice).name);
+    return tensorsOf(
+      yield* sendEach(
+        devices,
+        devices.map(() => y),
+      ),
       devices,
-      devices.map(() => y),
-    )) as tf.Tensor[];
+    );
   }
 
   private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {

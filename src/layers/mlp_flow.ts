@@ -2,10 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {DeviceRef, onDevice} from '../device.js';
-import type {Held, LocalDevice} from '../sharding/device.js';
 import {type Flow, gatherEach, inOrder, sendEach} from '../sharding/flow.js';
-import type {LocalShard} from '../sharding/local_shard.js';
 import {putTogether} from '../sharding/pieces.js';
+import type {Held, PlacedShard, ShardDevice} from '../sharding/shard_device.js';
 import type {ShardedCore} from '../sharding/sharded_core.js';
 import type {Cut} from '../sharding/strategy.js';
 import type {Linear} from './linear.js';
@@ -28,7 +27,7 @@ export function* mlpFlow(mlp: MLP, xs: readonly tf.Tensor[], home: string): Flow
   let y: tf.Tensor;
   if (down.inputQuantization === null) {
     const ys = inOrder(devices, (at) =>
-      (devices[at] as LocalDevice).run([down.shards[asked[at] as number] as LocalShard], [hs[at] as Held], {}),
+      (devices[at] as ShardDevice).run([down.shards[asked[at] as number] as PlacedShard], [hs[at] as Held], {}),
     );
     const parts = yield* gatherEach(devices, ys, home);
     y = onDevice(new DeviceRef(home), () => down.combine(parts, asked, null));
@@ -47,7 +46,7 @@ function* innerFlow(
   activation: Activation,
   xs: readonly tf.Tensor[],
   asked: readonly number[],
-  devices: readonly LocalDevice[],
+  devices: readonly ShardDevice[],
 ): Flow<Held[]> {
   const plain = cores.every((core) => core.inputQuantization === null);
   const [first] = cores as readonly [ShardedCore];
@@ -66,8 +65,8 @@ function* innerFlow(
   }
   const after = {gated: activation};
   return inOrder(devices, (at) => {
-    const shards = cores.map((core) => core.shards[asked[at] as number] as LocalShard);
-    return (devices[at] as LocalDevice).run(
+    const shards = cores.map((core) => core.shards[asked[at] as number] as PlacedShard);
+    return (devices[at] as ShardDevice).run(
       shards,
       held.map((sent) => sent[at] as Held),
       after,

@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {DeviceRef} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
-import {type LocalDevice, localDevice} from '../sharding/device.js';
+import {deviceNamed} from '../sharding/device.js';
 import {runAsync, runSync} from '../sharding/flow.js';
-import type {LocalShard} from '../sharding/local_shard.js';
+import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
 import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
 import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
@@ -68,7 +68,7 @@ export class ShardedLinear extends Linear {
   }
 
   get devices(): DeviceRef[] {
-    return this.spread.plan.devices.map((device) => device.ref);
+    return this.spread.plan.devices.map(({name}) => new DeviceRef(name));
   }
 
   get strategy(): ShardingStrategy {
@@ -151,8 +151,8 @@ function fromValues(layer: Linear, {record, ...values}: HostValues, options: Spr
 }
 
 /** Devices by name or reference. Throws ArgumentError for an empty list. */
-export function devicesOf(devices: readonly (DeviceRef | string)[] | undefined, where: string): LocalDevice[] {
-  if (devices !== undefined && devices.length > 0) return devices.map(localDevice);
+export function devicesOf(devices: readonly (DeviceRef | string)[] | undefined, where: string): ShardDevice[] {
+  if (devices !== undefined && devices.length > 0) return devices.map(deviceNamed);
   throw new ArgumentError({
     where: `${where}: devices`,
     expected: 'a non-empty list of devices',
@@ -183,8 +183,8 @@ function planOf(config: ShardedLinearConfig, where: string): ShardPlan {
 }
 
 /** A layer over shards that are there already: a window on another layer's. */
-export function overShards(config: LinearConfig, plan: ShardPlan & {shards: readonly LocalShard[]}): ShardedLinear {
-  const devices = plan.devices.map((device) => device.ref);
+export function overShards(config: LinearConfig, plan: ShardPlan & {shards: readonly PlacedShard[]}): ShardedLinear {
+  const devices = plan.devices.map(({name}) => new DeviceRef(name));
   return new ShardedLinear(
     {...config, devices, strategy: plan.strategy, home: plan.home},
     {makeCore: (core) => new ShardedCore(core, plan)},

@@ -1,9 +1,8 @@
 /** The projections of an MLP over several devices: gate and up by rows, down by columns, the same part of F on each. */
 import {UnsupportedError} from '../errors.js';
-import type {LocalDevice} from '../sharding/device.js';
-import {LocalShard} from '../sharding/local_shard.js';
 import {emptyWords} from '../sharding/place.js';
 import {cutRecord} from '../sharding/record.js';
+import type {ShardDevice} from '../sharding/shard_device.js';
 import {ShardingStrategy} from '../sharding/strategy.js';
 import {Linear, type LinearConfig, type LinearInit} from './linear.js';
 import type {MLPConfig, MLPParts} from './mlp.js';
@@ -28,7 +27,7 @@ export function partsFor({devices = [], linearCls}: MLPConfig, where: string): M
 }
 
 /** Projections spread over the devices; `unit` and `shares` as DistributeOptions has them. */
-export function partsOver(devices: readonly LocalDevice[], shares: readonly number[] | null, unit: number, home: string | null): MLPParts {
+export function partsOver(devices: readonly ShardDevice[], shares: readonly number[] | null, unit: number, home: string | null): MLPParts {
   const n = devices.length;
   const rows = ShardingStrategy.rowwise(n, {unit}).withShares(shares);
   const strategies: Readonly<Record<string, ShardingStrategy>> = {
@@ -37,7 +36,7 @@ export function partsOver(devices: readonly LocalDevice[], shares: readonly numb
     gate_up: ShardingStrategy.gateUp(n, 0).withShares(shares, {unit}),
     down_proj: ShardingStrategy.columnwise(n, {unit}).withShares(shares),
   };
-  const refs = devices.map((device) => device.ref);
+  const refs = devices.map(({name}) => name);
   return {
     make(child: string, {device: _device, ...config}: LinearConfig, init: LinearInit) {
       return new ShardedLinear({...config, devices: refs, strategy: strategies[child] as ShardingStrategy, home}, init);
@@ -46,9 +45,8 @@ export function partsOver(devices: readonly LocalDevice[], shares: readonly numb
       const {spread} = stacked as ShardedLinear;
       const {inDim, hasBias, inputPrecision, inputQuantization} = stacked;
       const shards = spread.shards.map((shard, i) => {
-        const {words: _words, bias: _bias, ...config} = shard.config;
-        const own = config.outDim / 2;
-        return new LocalShard({...config, name: `${name}_shard_${i}`, outDim: own, view: {of: shard, begin: which * own}});
+        const own = shard.config.outDim / 2;
+        return spread.deviceAt(i).window(shard, which * own, own, `${name}_shard_${i}`);
       });
       const outDim = stacked.outDim / 2;
       const {layout} = spread.config;

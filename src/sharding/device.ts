@@ -1,48 +1,13 @@
-/** What a device must be able to do to hold shards. tf.js backends of this process do; a device on another machine can. */
+/** tf.js backends of this process as devices, and devices by name. */
 import * as tf from '@tensorflow/tfjs';
-import type {Activation} from '../../kernels/activation.js';
 import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
 import type {CoreConfig} from '../layers/linear_core.js';
 import {LocalShard} from './local_shard.js';
+import type {After, Held, ShardDevice} from './shard_device.js';
 import {checkReadable, copyTo, copyToAsync, isStarted} from './transfer.js';
-
-/** A value that lives on a device; only its device knows what is inside. */
-export type Held = object;
-
-/** A weight and bias that lie on a device. */
-export interface PlacedShard {
-  /** Bytes on the device. */
-  readonly byteLength: number;
-}
-
-/** What follows the products of a run: an activation, or the gating of gate and up. */
-export interface After {
-  readonly activation?: Activation | null;
-  /** act(first half) * second half; the halves are two shards' results, or those of one shard's rows. */
-  readonly gated?: Activation;
-}
-
-/** Calls on one device happen in order; calls on several may overlap. `Async` variants never throw synchronously. */
-export interface ShardDevice<Shard extends PlacedShard = PlacedShard> {
-  readonly name: string;
-  /** Does `run` return when the work is done (cpu, wasm), not when it is submitted? Such devices are given theirs last. */
-  readonly blocks: boolean;
-  /** Puts a weight and bias there. */
-  place(config: CoreConfig): Shard;
-  /** x of this process to the device. Throws DeviceError where only `sendAsync` can. */
-  send(x: tf.Tensor): Held;
-  sendAsync(x: tf.Tensor): Promise<Held>;
-  /** x . W^T + b of each shard with its x [M, columns], side by side, and what follows. Throws DeviceLostError. */
-  run(shards: readonly Shard[], xs: readonly Held[], after: After): Held;
-  /** A result as a tensor on `home`, a backend of this process. Throws DeviceError where only `gatherAsync` can. */
-  gather(y: Held, home: string): tf.Tensor;
-  gatherAsync(y: Held, home: string): Promise<tf.Tensor>;
-  /** Frees a shard. */
-  release(shard: Shard): void;
-}
 
 /** A registered tf.js backend. */
 export class LocalDevice implements ShardDevice<LocalShard> {
@@ -91,6 +56,15 @@ export class LocalDevice implements ShardDevice<LocalShard> {
     return this.guardedAsync(copyToAsync(y as tf.Tensor, home));
   }
 
+  window(of: LocalShard, begin: number, outDim: number, name: string): LocalShard {
+    const {words: _words, bias: _bias, ...config} = of.config;
+    return this.guarded(() => new LocalShard({...config, name, outDim, view: {of, begin}}));
+  }
+
+  rows(shard: LocalShard, rows: readonly number[] | null): tf.Tensor {
+    return this.guarded(() => (rows === null ? shard.unpack() : shard.unpackRows(rows)));
+  }
+
   release(shard: LocalShard): void {
     shard.free();
   }
@@ -124,5 +98,23 @@ export class LocalDevice implements ShardDevice<LocalShard> {
 
 /** The device of a backend name. */
 export function localDevice(device: DeviceRef | string): LocalDevice {
-  return new LocalDevice(typeof device === 'string' ? device : device.backendName);
+  return new LocalDevice(String(device));
+}
+
+/** Devices that are no backends of this process. */
+const others = new Map<string, ShardDevice>();
+
+/** From now on layers may lie on it, by its name. */
+export function registerDevice(device: ShardDevice): void {
+  others.set(device.name, device);
+}
+
+/** Forgets a device that `registerDevice` got. */
+export function removeDevice(name: string): void {
+  others.delete(name);
+}
+
+/** A registered device, or the backend of that name. */
+export function deviceNamed(device: DeviceRef | string): ShardDevice {
+  return others.get(String(device)) ?? localDevice(device);
 }

@@ -3,7 +3,7 @@
  * with what arrived; `runSync` moves at once, `runAsync` awaits, all moves of one step together.
  */
 import * as tf from '@tensorflow/tfjs';
-import type {Held, ShardDevice} from './device.js';
+import type {Held, ShardDevice} from './shard_device.js';
 import {sameTensor} from './transfer.js';
 
 export type Move = {readonly device: ShardDevice} & ({readonly send: tf.Tensor} | {readonly gather: Held; readonly home: string});

@@ -7,6 +7,8 @@ import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import {LinearCore} from '../layers/linear_core.js';
 import type {HostRecord} from './record.js';
+import type {PlacedShard} from './shard_device.js';
+import {copyTo} from './transfer.js';
 
 /** What a shard holds, on the host. */
 export interface HostShard extends HostRecord {
@@ -14,12 +16,24 @@ export interface HostShard extends HostRecord {
   readonly bias: Float32Array | null;
 }
 
-export class LocalShard extends LinearCore {
+export class LocalShard extends LinearCore implements PlacedShard {
   static override className = 'TflLocalShard';
 
   /** Bytes of its own: a view has only its bias. */
   get byteLength(): number {
     return (this.isView ? 0 : this.weight.byteLength) + (this.bias === null ? 0 : this.bias.size * 4);
+  }
+
+  get weightBytes(): number {
+    return this.weight.byteLength;
+  }
+
+  get biasVersion(): object | undefined {
+    return this.bias?.dataId;
+  }
+
+  biasOn(home: string): tf.Tensor {
+    return copyTo(this.bias as tf.Tensor, home);
   }
 
   /** Were its variables freed? */
@@ -60,19 +74,26 @@ export class LocalShard extends LinearCore {
   /** The same numbers on another device; what the old one held is dropped, not read. */
   moveTo(device: DeviceRef, {words, bias}: HostShard): void {
     this.config.device = device;
-    onDevice(device, () =>
-      tf.tidy(() => {
-        this.setWeightTensor(
-          this.weight instanceof QuantizedWeight ? tf.tensor1d(words, 'int32') : tf.tensor2d(floats(words), this.weight.shape),
-        );
-        if (bias !== null) this.setBias(tf.tensor1d(bias));
-      }),
-    );
+    this.writeWords(words);
+    if (bias !== null) this.writeBias(bias);
   }
 
-  /** Frees everything. A shard inside a layer is freed by that layer, which lists its variables. */
+  writeWords(words: Int32Array): void {
+    const make = () =>
+      this.weight instanceof QuantizedWeight ? tf.tensor1d(words, 'int32') : tf.tensor2d(floats(words), this.weight.shape);
+    onDevice(this.config.device, () => tf.tidy(() => this.setWeightTensor(make())));
+  }
+
+  writeBias(values: Float32Array): void {
+    onDevice(this.config.device, () => tf.tidy(() => this.setBias(tf.tensor1d(values))));
+  }
+
+  /** Frees what is left: a layer's variables may have been freed with it. */
   free(): void {
-    for (const variable of this.weights) variable.dispose();
+    for (const variable of this.weights) {
+      const {val} = variable as unknown as {val: tf.Variable};
+      if (!val.isDisposed) variable.dispose();
+    }
     this.releaseView();
   }
 

@@ -4,9 +4,8 @@ import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {CoreConfig} from '../layers/linear_core.js';
-import type {LocalDevice} from './device.js';
-import type {LocalShard} from './local_shard.js';
 import {cutRecord, type HostRecord} from './record.js';
+import type {PlacedShard, ShardDevice} from './shard_device.js';
 import {indicesOf, lengthOf} from './split.js';
 import type {Cut} from './strategy.js';
 
@@ -17,17 +16,17 @@ export function biasOf(bias: Float32Array, cut: Cut): Float32Array | null {
 }
 
 /** One shard a cut. Throws with none left. */
-export function placeShards(config: CoreConfig, devices: readonly LocalDevice[], cuts: readonly Cut[]): LocalShard[] {
+export function placeShards(config: CoreConfig, devices: readonly ShardDevice[], cuts: readonly Cut[]): PlacedShard[] {
   const {layout, bias} = config;
   const record = hostRecord(config);
-  const placed: LocalShard[] = [];
+  const placed: PlacedShard[] = [];
   try {
     cuts.forEach((cut, i) => {
       const part = cutRecord(record, cut);
       const {bias: _bias, words: _words, ...rest} = config;
       const own = bias === undefined ? null : biasOf(bias, cut);
       placed.push(
-        (devices[i] as LocalDevice).place({
+        (devices[i] as ShardDevice).place({
           ...rest,
           name: `${config.name}_shard_${i}`,
           inDim: lengthOf(cut.columns),
@@ -47,7 +46,7 @@ export function placeShards(config: CoreConfig, devices: readonly LocalDevice[],
       );
     });
   } catch (error) {
-    for (const shard of placed) shard.free();
+    placed.forEach((shard, i) => devices[i]?.release(shard));
     throw error;
   }
   return placed;

@@ -4,10 +4,10 @@ import {DistributedMLP} from '../layers/distributed_mlp.js';
 import type {Linear} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
 import type {ShardedLinear} from '../layers/sharded_linear.js';
-import type {LocalDevice} from './device.js';
-import type {HostShard, LocalShard} from './local_shard.js';
+import type {HostShard} from './local_shard.js';
 import {biasOf} from './place.js';
 import {cutRecord} from './record.js';
+import type {PlacedShard, ShardDevice} from './shard_device.js';
 import {type HostValues, readValuesAsync} from './shard_linear.js';
 import type {ShardedCore} from './sharded_core.js';
 import type {Cut} from './strategy.js';
@@ -27,7 +27,7 @@ export class Placement {
     private readonly index: number,
     private copy: HostShard | null,
     private readonly restore: Restore | null,
-    private readonly move: (device: LocalDevice, values: HostShard) => void,
+    private readonly move: (device: ShardDevice, values: HostShard) => void,
   ) {}
 
   get device(): string {
@@ -43,15 +43,15 @@ export class Placement {
   }
 
   /** Throws DeviceError where the numbers are nowhere to be had. */
-  async moveTo(device: LocalDevice): Promise<void> {
+  async moveTo(device: ShardDevice): Promise<void> {
     const values = this.copy ?? (this.restore === null ? await this.readBack() : await this.fromLayer(this.restore));
     this.move(device, values);
     if (HOST.includes(device.name)) this.copy = null;
     else if (this.restore === null) this.copy = values;
   }
 
-  private get shard(): LocalShard {
-    return this.core.shards[this.index] as LocalShard;
+  private get shard(): PlacedShard {
+    return this.core.shards[this.index] as PlacedShard;
   }
 
   private async readBack(): Promise<HostShard> {
@@ -90,7 +90,7 @@ export async function placementsOf(layer: ShardedLinear | DistributedMLP, restor
     for (const [i, shard] of core.shards.entries()) {
       if (shard.isView) continue;
       const copy = restore !== null || HOST.includes(core.deviceAt(i).name) ? null : await shard.readAsync();
-      const move = (device: LocalDevice, values: HostShard) =>
+      const move = (device: ShardDevice, values: HostShard) =>
         layer instanceof DistributedMLP ? layer.moveShard(projection as string, i, device, values) : core.moveShard(i, device, values);
       placements.push(new Placement(layer.name, projection, core, i, copy, restore, move));
     }

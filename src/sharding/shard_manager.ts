@@ -6,7 +6,7 @@ import type {Linear} from '../layers/linear.js';
 import type {MLP} from '../layers/mlp.js';
 import {ShardedLinear, type SpreadOptions} from '../layers/sharded_linear.js';
 import {type Balance, type BalanceOptions, sharesFor} from './balance.js';
-import {localDevice} from './device.js';
+import {deviceNamed} from './device.js';
 import {type DeviceInfo, listDevices} from './list_devices.js';
 import {type OpenWebGPUOptions, openDevices} from './open_devices.js';
 import {type Placement, placementsOf} from './placement.js';
@@ -118,7 +118,7 @@ export class ShardManager {
     for (const list of this.live()) {
       for (const placement of list.filter((p) => p.device === gone)) {
         const next = target ?? lightest();
-        await placement.moveTo(localDevice(next));
+        await placement.moveTo(deviceNamed(next));
         bytes.set(next, (bytes.get(next) ?? 0) + placement.byteLength);
       }
     }

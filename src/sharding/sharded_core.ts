@@ -4,38 +4,40 @@ import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {DeviceRef, onDevice} from '../device.js';
+import {UnsupportedError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {weightScaleOf} from '../layers/float8.js';
 import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
 import type {LayerOrigin} from '../layers/origin.js';
 import {checkInput} from '../layers/shapes.js';
-import type {Held, LocalDevice} from './device.js';
+import {LocalDevice} from './device.js';
 import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
-import {floats, type HostShard, type LocalShard} from './local_shard.js';
+import {floats, type HostShard, LocalShard} from './local_shard.js';
 import {putTogether, takeRanges} from './pieces.js';
 import {biasOf, placeShards} from './place.js';
 import {cutRecord} from './record.js';
 import {roundInput} from './round_input.js';
+import type {Held, PlacedShard, ShardDevice} from './shard_device.js';
 import {ShardedWeight, type ShardPlace} from './sharded_weight.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
-import {backendNameOf, copyTo} from './transfer.js';
+import {backendNameOf} from './transfer.js';
 
 /** How a weight is spread. */
 export interface ShardPlan {
   readonly strategy: ShardingStrategy;
   /** One a shard; the same one may come several times. */
-  readonly devices: readonly LocalDevice[];
+  readonly devices: readonly ShardDevice[];
   /** Backend of results; null: the current one at each call. */
   readonly home: string | null;
   /** Shards that are there already: windows on another layer's. */
-  readonly shards?: readonly LocalShard[];
+  readonly shards?: readonly PlacedShard[];
 }
 
 export class ShardedCore extends LinearCore {
   static override className = 'TflShardedCore';
   readonly plan: ShardPlan;
   readonly cuts: readonly Cut[];
-  readonly shards: readonly LocalShard[];
+  readonly shards: readonly PlacedShard[];
   readonly shardedWeight: ShardedWeight;
   /** The bias put together, and what it was made of. */
   private whole: {bias: tf.Tensor1D; from: readonly (object | undefined)[]; home: string} | null = null;
@@ -43,10 +45,11 @@ export class ShardedCore extends LinearCore {
   constructor(config: CoreConfig, plan: ShardPlan) {
     const {words: _words, bias: _bias, ...bare} = config;
     const cuts = plan.strategy.cuts([config.outDim, config.inDim]);
-    const shards = plan.shards ?? placeShards(config, plan.devices, cuts);
-    const shardedWeight = new ShardedWeight(config.layout, [config.outDim, config.inDim], plan.strategy, cuts, shards);
+    const devices = [...plan.devices];
+    const shards = [...(plan.shards ?? placeShards(config, devices, cuts))];
+    const shardedWeight = new ShardedWeight(config.layout, [config.outDim, config.inDim], plan.strategy, cuts, shards, devices);
     super({...bare, hasBias: config.hasBias, device: null, spread: shardedWeight});
-    this.plan = {...plan, devices: [...plan.devices]};
+    this.plan = {...plan, devices};
     this.cuts = cuts;
     this.shards = shards;
     this.shardedWeight = shardedWeight;
@@ -57,7 +60,7 @@ export class ShardedCore extends LinearCore {
   override get bias(): tf.Tensor1D | null {
     if (!this.config.hasBias) return null;
     const home = tf.getBackend();
-    const from = this.shards.map((shard) => shard.bias?.dataId);
+    const from = this.shards.map((shard) => shard.biasVersion);
     const known = this.whole?.home === home && !this.whole.bias.isDisposed && this.whole.from.every((id, i) => id === from[i]);
     if (!known) {
       const bias = tf.keep(tf.tidy(() => this.gatherBias(home)));
@@ -68,8 +71,8 @@ export class ShardedCore extends LinearCore {
   }
 
   private gatherBias(home: string): tf.Tensor1D {
-    if (this.plan.strategy.axis !== 0) return copyTo(this.shards[0]?.bias as tf.Tensor, home) as tf.Tensor1D;
-    const parts = this.shards.map((shard) => copyTo(shard.bias as tf.Tensor, home));
+    if (this.plan.strategy.axis !== 0) return (this.shards[0] as PlacedShard).biasOn(home) as tf.Tensor1D;
+    const parts = this.shards.map((shard) => shard.biasOn(home));
     return putTogether(
       parts,
       this.cuts.map((cut) => cut.rows),
@@ -89,7 +92,7 @@ export class ShardedCore extends LinearCore {
   override dispose(): ReturnType<tf.layers.Layer['dispose']> {
     const result = super.dispose();
     if (result.refCountAfterDispose === 0) {
-      for (const shard of this.shards) shard.releaseView();
+      this.shards.forEach((shard, i) => this.deviceAt(i).release(shard));
       this.whole?.bias.dispose();
       this.whole = null;
     }
@@ -105,19 +108,35 @@ export class ShardedCore extends LinearCore {
   }
 
   /** Shard i lies on another device from here on. Its values are given: the old device may be gone. */
-  moveShard(i: number, device: LocalDevice, values: HostShard): void {
-    (this.shards[i] as LocalShard).moveTo(device.ref, values);
-    this.followShard(i, device);
+  moveShard(i: number, device: ShardDevice, values: HostShard): void {
+    const shard = this.shards[i] as PlacedShard;
+    if (shard instanceof LocalShard && device instanceof LocalDevice) {
+      // The variables that tf.js knows stay.
+      shard.moveTo(device.ref, values);
+    } else {
+      const {words, bias} = values;
+      const {view: _view, ...config} = shard.config;
+      (this.shards as PlacedShard[])[i] = device.place({...config, words, ...(bias === null ? {} : {bias})});
+      this.listVariables();
+      this.deviceAt(i).release(shard);
+    }
+    (this.plan.devices as ShardDevice[])[i] = device;
   }
 
-  /** A window on another layer's shard i, which has moved. */
-  followShard(i: number, device: LocalDevice): void {
-    (this.shards[i] as LocalShard).config.device = device.ref;
-    (this.plan.devices as LocalDevice[])[i] = device;
+  /** A window on rows from `begin` of another layer's shard i, which has moved. */
+  followShard(i: number, device: ShardDevice, of: PlacedShard, begin: number): void {
+    const shard = this.shards[i] as PlacedShard;
+    if (shard instanceof LocalShard && device instanceof LocalDevice && (shard.config.view?.of as object | undefined) === of)
+      shard.config.device = device.ref;
+    else {
+      (this.shards as PlacedShard[])[i] = device.window(of, begin, shard.config.outDim, shard.config.name);
+      this.deviceAt(i).release(shard);
+    }
+    (this.plan.devices as ShardDevice[])[i] = device;
   }
 
-  deviceAt(i: number): LocalDevice {
-    return this.plan.devices[i] as LocalDevice;
+  deviceAt(i: number): ShardDevice {
+    return this.plan.devices[i] as ShardDevice;
   }
 
   get home(): string {
@@ -141,10 +160,13 @@ export class ShardedCore extends LinearCore {
   *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
     const {devices} = this.plan;
     const y = yield* this.flow(xs, this.deviceAt(0).name);
-    return (yield* sendEach(
+    return tensorsOf(
+      yield* sendEach(
+        devices,
+        devices.map(() => y),
+      ),
       devices,
-      devices.map(() => y),
-    )) as tf.Tensor[];
+    );
   }
 
   /** x [..., K] -> the whole y [..., N] on `home`. `xs`: one x for all shards, or one a shard. */
@@ -165,7 +187,7 @@ export class ShardedCore extends LinearCore {
     );
     const after = {activation: this.activationOfShards(activation)};
     const ys = inOrder(devices, (at) =>
-      (devices[at] as LocalDevice).run([this.shards[asked[at] as number] as LocalShard], [held[at] as Held], after),
+      (devices[at] as ShardDevice).run([this.shards[asked[at] as number] as PlacedShard], [held[at] as Held], after),
     );
     const parts = yield* gatherEach(devices, ys, home);
     return onDevice(new DeviceRef(home), () => tf.reshape(this.combine(parts, asked, activation), [...lead, this.config.outDim]));
@@ -235,10 +257,7 @@ export class ShardedCore extends LinearCore {
     };
     this.shards.forEach((shard, i) => {
       const {words} = cutRecord(record, this.cuts[i] as Cut);
-      const {layout, outDim, inDim, device} = shard.config;
-      onDevice(device, () =>
-        tf.tidy(() => shard.setWeightTensor(layout === null ? tf.tensor2d(floats(words), [outDim, inDim]) : tf.tensor1d(words, 'int32'))),
-      );
+      shard.writeWords(words);
     });
   }
 
@@ -264,7 +283,20 @@ export class ShardedCore extends LinearCore {
     const values = bias.dataSync() as Float32Array;
     this.shards.forEach((shard, i) => {
       const own = biasOf(values, this.cuts[i] as Cut);
-      if (own !== null) onDevice(shard.config.device, () => tf.tidy(() => shard.setBias(tf.tensor1d(own))));
+      if (own !== null) shard.writeBias(own);
     });
   }
+}
+
+/** What was sent to each device, which has to be of this process: its results are tensors. Throws UnsupportedError. */
+export function tensorsOf(held: readonly Held[], devices: readonly ShardDevice[]): tf.Tensor[] {
+  return held.map((value, i) => {
+    if (value instanceof tf.Tensor) return value;
+    throw new UnsupportedError({
+      where: 'forwardEach',
+      expected: 'devices of this process',
+      received: (devices[i] as ShardDevice).name,
+      remedy: 'Use forward, whose result comes home.',
+    });
+  });
 }

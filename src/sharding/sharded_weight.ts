@@ -7,11 +7,10 @@ import {DeviceRef, onDevice} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {DenseWeight} from '../layers/dense_weight.js';
-import {localDevice} from './device.js';
 import {type Flow, gatherEach, runAsync, runSync} from './flow.js';
-import type {LocalShard} from './local_shard.js';
 import {putTogether} from './pieces.js';
 import {type HostRecord, joinRecords} from './record.js';
+import type {Held, PlacedShard, ShardDevice} from './shard_device.js';
 import type {Cut, ShardingStrategy} from './strategy.js';
 
 /** A weight and where its parts lie. */
@@ -31,11 +30,13 @@ export class ShardedWeight {
     readonly shape: [number, number],
     readonly strategy: ShardingStrategy,
     readonly cuts: readonly Cut[],
-    private readonly shards: readonly LocalShard[],
+    /** The layer's own lists, which it keeps up to date. */
+    private readonly shards: readonly PlacedShard[],
+    private readonly devices: readonly ShardDevice[],
   ) {}
 
   /** Shard i, for layers over the same weight. Internal. */
-  shardAt(i: number): LocalShard | undefined {
+  shardAt(i: number): PlacedShard | undefined {
     return this.shards[i];
   }
 
@@ -51,7 +52,7 @@ export class ShardedWeight {
 
   /** Bytes of the weight on all devices together. */
   get byteLength(): number {
-    return this.shards.reduce((sum, shard) => sum + shard.weight.byteLength, 0);
+    return this.shards.reduce((sum, shard) => sum + shard.weightBytes, 0);
   }
 
   /** float32 [N, K] on the current backend, rows and columns as in the file. Throws DeviceError where a device has to be awaited. */
@@ -112,9 +113,9 @@ export class ShardedWeight {
 
   private *wholeFlow(home: string): Flow<tf.Tensor> {
     const {axis} = this.strategy;
-    if (axis === null) return (yield* this.gathered([0], (shard) => shard.unpack(), home))[0] as tf.Tensor;
+    if (axis === null) return (yield* this.gathered([0], (device, shard) => device.rows(shard, null), home))[0] as tf.Tensor;
     const all = this.shards.map((_, i) => i);
-    const parts = yield* this.gathered(all, (shard) => shard.unpack(), home);
+    const parts = yield* this.gathered(all, (device, shard) => device.rows(shard, null), home);
     const ranges = this.cuts.map((cut) => (axis === 0 ? cut.rows : cut.columns));
     return onDevice(new DeviceRef(home), () => putTogether(parts, ranges, axis));
   }
@@ -129,10 +130,10 @@ export class ShardedWeight {
   /** [rows, K] */
   private *matrixFlow(rows: readonly number[], home: string): Flow<tf.Tensor> {
     const {axis} = this.strategy;
-    if (axis === null) return (yield* this.gathered([0], (shard) => shard.unpackRows(rows), home))[0] as tf.Tensor;
+    if (axis === null) return (yield* this.gathered([0], (device, shard) => device.rows(shard, rows), home))[0] as tf.Tensor;
     if (axis === 1) {
       const all = this.shards.map((_, i) => i);
-      const parts = yield* this.gathered(all, (shard) => shard.unpackRows(rows), home);
+      const parts = yield* this.gathered(all, (device, shard) => device.rows(shard, rows), home);
       const ranges = this.cuts.map((cut) => cut.columns);
       return onDevice(new DeviceRef(home), () => putTogether(parts, ranges, 1));
     }
@@ -143,7 +144,7 @@ export class ShardedWeight {
       return places.length === 0 ? [] : [{i, places, own: places.map((at) => local[at] as number)}];
     });
     const own = new Map(asked.map((part) => [part.i, part.own]));
-    const parts = yield* this.gathered([...own.keys()], (shard, i) => shard.unpackRows(own.get(i) as number[]), home);
+    const parts = yield* this.gathered([...own.keys()], (device, shard, i) => device.rows(shard, own.get(i) as number[]), home);
     const back = new Int32Array(rows.length);
     asked.flatMap(({places}) => places).forEach((at, i) => (back[at] = i));
     return onDevice(new DeviceRef(home), () =>
@@ -152,14 +153,14 @@ export class ShardedWeight {
   }
 
   /** What some shards read, on `home`. */
-  private *gathered(asked: readonly number[], read: (shard: LocalShard, i: number) => tf.Tensor, home: string): Flow<tf.Tensor[]> {
-    const shards = asked.map((i) => this.shards[i] as LocalShard);
-    const devices = shards.map(({config}) => localDevice(config.device as DeviceRef));
-    return yield* gatherEach(
-      devices,
-      shards.map((shard, at) => read(shard, asked[at] as number)),
-      home,
-    );
+  private *gathered(
+    asked: readonly number[],
+    read: (device: ShardDevice, shard: PlacedShard, i: number) => Held,
+    home: string,
+  ): Flow<tf.Tensor[]> {
+    const devices = asked.map((i) => this.devices[i] as ShardDevice);
+    const held = asked.map((i, at) => read(devices[at] as ShardDevice, this.shards[i] as PlacedShard, i));
+    return yield* gatherEach(devices, held, home);
   }
 }
 

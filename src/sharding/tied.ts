@@ -4,10 +4,11 @@ import {UnsupportedError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import type {CoreConfig} from '../layers/linear_core.js';
-import type {LocalDevice} from './device.js';
-import type {LocalShard} from './local_shard.js';
+import {LocalDevice} from './device.js';
+import {LocalShard} from './local_shard.js';
 import {biasOf} from './place.js';
 import {cutRecord, type HostRecord} from './record.js';
+import type {PlacedShard, ShardDevice} from './shard_device.js';
 import {ShardedWeight} from './sharded_weight.js';
 import {lengthOf} from './split.js';
 import type {Cut} from './strategy.js';
@@ -30,15 +31,15 @@ export function layoutOfTied(weight: QuantizedWeight | DenseWeight | ShardedWeig
 export function tiedShards(
   weight: QuantizedWeight | DenseWeight | ShardedWeight,
   config: CoreConfig,
-  devices: readonly LocalDevice[],
+  devices: readonly ShardDevice[],
   cuts: readonly Cut[],
-): LocalShard[] {
+): PlacedShard[] {
   let record: HostRecord | null = null;
-  const placed: LocalShard[] = [];
+  const placed: PlacedShard[] = [];
   const {words: _words, bias, ...rest} = config;
   try {
     cuts.forEach((cut, i) => {
-      const device = devices[i] as LocalDevice;
+      const device = devices[i] as ShardDevice;
       const own = bias === undefined || !config.hasBias ? null : biasOf(bias, cut);
       const base: CoreConfig = {
         ...rest,
@@ -62,24 +63,25 @@ export function tiedShards(
       placed.push(device.place({...base, layout: config.layout === null ? null : part.layout, words: part.words}));
     });
   } catch (error) {
-    for (const shard of placed) shard.free();
+    placed.forEach((shard, i) => devices[i]?.release(shard));
     throw error;
   }
   return placed;
 }
 
-/** The rows where they lie, or null where they lie on another device. */
+/** The rows where they lie, or null where they lie on another device, or on one that is no backend of this process. */
 function viewOf(
   weight: QuantizedWeight | DenseWeight | ShardedWeight,
-  device: LocalDevice,
+  device: ShardDevice,
   cut: Cut,
   i: number,
 ): CoreConfig['view'] | null {
+  if (!(device instanceof LocalDevice)) return null;
   const [begin] = cut.rows[0] as readonly [number, number];
   if (weight instanceof ShardedWeight) {
     const shard = weight.shardAt(i);
     const same = JSON.stringify(weight.cuts[i]) === JSON.stringify(cut) && shard?.config.device?.backendName === device.name;
-    return same && shard !== undefined ? {of: {weight: shard.weight, bias: null}, begin: 0} : null;
+    return same && shard instanceof LocalShard ? {of: {weight: shard.weight, bias: null}, begin: 0} : null;
   }
   const tensor = weight instanceof QuantizedWeight ? weight.words : weight.tensor;
   return backendNameOf(tensor) === device.name ? {of: {weight, bias: null}, begin} : null;

@@ -1,6 +1,7 @@
 /** https://github.com/tensorflow/tfjs/issues/7586: no way to list devices, or to choose one. */
 import * as tf from '@tensorflow/tfjs';
 import {Linear, ShardManager} from '../../src/index.js';
+import type {LocalShard} from '../../src/sharding/local_shard.js';
 import {backendNameOf} from '../../src/sharding/transfer.js';
 import {IN_BROWSER} from '../support/environment.js';
 
@@ -21,7 +22,9 @@ describe('tensorflow/tfjs#7586', () => {
     const spread = await manager.spread(layer);
     expect(spread.places.map(({device}) => device)).toEqual([...manager.devices]);
     // The weights are really there.
-    expect(spread.spread.shards.map((shard) => backendNameOf((shard.weight as {tensor: tf.Tensor}).tensor))).toEqual([...manager.devices]);
+    expect(spread.spread.shards.map((shard) => backendNameOf(((shard as LocalShard).weight as {tensor: tf.Tensor}).tensor))).toEqual([
+      ...manager.devices,
+    ]);
     layer.dispose();
     spread.dispose();
     expect(tf.getBackend()).toBe('cpu');

@@ -60,7 +60,7 @@ describe('DistributedMLP', () => {
     );
     for (const [projection, core] of layer.spreadProjections) {
       core.shards.forEach((shard, i) => {
-        const weight = shard.unpack();
+        const weight = core.deviceAt(i).rows(shard, null) as tf.Tensor;
         expect(weight.shape).toEqual(get(`${i}.${projection}.weight`).shape as [number, number]);
         expect(numbers(weight)).toEqual(floatsOf(get(`${i}.${projection}.weight`)));
         weight.dispose();

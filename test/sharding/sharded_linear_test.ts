@@ -118,7 +118,10 @@ describe('ShardedLinear', () => {
           .toBeLessThanOrEqual(1.02 * layer.byteLength + replicated + 64 * held.length);
         expect(spread.byteLength).toBe(sum);
         // memory() counts the words of the shards, and nothing else is held.
-        const biases = spread.places.reduce((bytes, _, i) => bytes + 4 * (spread.spread.shards[i]?.bias?.size ?? 0), 0);
+        const biases = spread.places.reduce(
+          (bytes, _, i) => bytes + ((spread.spread.shards[i]?.byteLength ?? 0) - (spread.spread.shards[i]?.weightBytes ?? 0)),
+          0,
+        );
         expect(memory().codesBytes - before).toBe(sum - biases);
         spread.dispose();
         expect(memory().codesBytes).toBe(before);
