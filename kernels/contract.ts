@@ -1,12 +1,13 @@
 /** The public op functions: each validates once, then runs the kernel of the current backend. */
 import * as tf from '@tensorflow/tfjs';
+import {checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {ACTIVATIONS, type Activation} from './activation.js';
 import {FP8_SCALED_MATMUL, type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
 import type {ScaledMatMulAttrs} from './fp8_matmul.js';
 import {activateTensor, recordsGradients} from './gradients.js';
 import {checkScale, type InputQuantization, quantizeAttrs} from './input_quantization.js';
-import type {QuantizedWeight} from './quantized_weight.js';
+import {QuantizedWeight} from './quantized_weight.js';
 
 export interface QuantizedMatMulOptions {
   /** [N] float32, added before the activation. */
@@ -20,13 +21,15 @@ export interface QuantizedMatMulOptions {
   bfloat16Output?: boolean;
 }
 
+const OPTIONS = ['bias', 'activation', 'inputPrecision', 'inputQuantization', 'bfloat16Output'];
+
 /**
  * act(x . W^T + bias) with W packed.
  * @param x float32 [..., K], any rank from 1
  * @param weight N x K
  * @returns float32 [..., N]
  * Error, 2-norm of each row: at most 1e-6 with float32 activations, 1e-4 with 16-bit integers (wasm, inputPrecision 'auto').
- * Throws ShapeError where K or the bias does not fit, ArgumentError for an unknown activation.
+ * Throws ShapeError where K or the bias does not fit, ArgumentError for an unknown activation or option.
  *
  * ```js
  * const layer = new tfl.Linear({inDim: 2, outDim: 1, dtype: 'bfloat16'});
@@ -35,6 +38,10 @@ export interface QuantizedMatMulOptions {
  * ```
  */
 export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: QuantizedMatMulOptions = {}): tf.Tensor {
+  const where = 'quantizedMatMul';
+  checkOptions(where, options, OPTIONS);
+  checkTensor(`${where}: x`, x);
+  checkWeight(weight, where);
   const bias = options.bias ?? null;
   const activation = options.activation ?? null;
   const [n, k] = weight.shape;
@@ -104,7 +111,19 @@ function emptySum(outShape: number[], bias: tf.Tensor | null, activation: Activa
  * ```
  */
 export function unpackWeight(weight: QuantizedWeight, rows?: tf.Tensor | readonly number[]): tf.Tensor {
+  checkWeight(weight, 'unpackWeight');
   return rows === undefined ? weight.dequantize() : weight.dequantizeRows(rows);
+}
+
+/** Throws ArgumentError unless `weight` is a packed one. */
+export function checkWeight(weight: QuantizedWeight, where: string): void {
+  if (weight instanceof QuantizedWeight) return;
+  throw new ArgumentError({
+    where: `${where}: weight`,
+    expected: 'a QuantizedWeight, as layer.weight of a packed layer',
+    received: weight === undefined || weight === null ? String(weight) : `${(weight as object).constructor?.name ?? typeof weight}`,
+    remedy: 'For a float32 weight use the layer itself, or tf.matMul.',
+  });
 }
 
 /** Throws ArgumentError unless `activation` is null or one we fuse. */

@@ -1,14 +1,26 @@
 /** The op functions of 8-bit floats: quantise x, and multiply it with a packed weight. */
 import * as tf from '@tensorflow/tfjs';
+import {checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError} from '../src/errors.js';
 import {FP8_QUANTIZE} from './attributes.js';
-import {quantizedMatMul} from './contract.js';
-import {checkScale, type InputGranularity, type InputQuantization, type InputType, quantizeAttrs} from './input_quantization.js';
+import {checkWeight, quantizedMatMul} from './contract.js';
+import {
+  checkScale,
+  INPUT_OPTIONS,
+  type InputGranularity,
+  type InputQuantization,
+  type InputType,
+  quantizeAttrs,
+} from './input_quantization.js';
 import type {QuantizedWeight} from './quantized_weight.js';
 
 export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
   dtype: InputType;
+  /** Columns of a block, with granularity 'block'. Default 128, as DeepSeek and compressed-tensors cut x. */
+  block?: number;
 }
+
+const BLOCK = 128;
 
 /**
  * x [..., K] to codes and scales: q = round(clamp(x / scale)), nearest, ties to even, saturating.
@@ -21,7 +33,10 @@ export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
  * codes.print(); // [[126, 246]]
  * ```
  */
-export function fp8Quantize(x: tf.Tensor, options: Fp8QuantizeOptions): {codes: tf.Tensor; scales: tf.Tensor} {
+export function fp8Quantize(x: tf.Tensor, given: Fp8QuantizeOptions): {codes: tf.Tensor; scales: tf.Tensor} {
+  checkTensor('fp8Quantize: x', x);
+  checkOptions('fp8Quantize', given, INPUT_OPTIONS);
+  const options: Fp8QuantizeOptions = given.granularity === 'block' && given.block === undefined ? {...given, block: BLOCK} : given;
   if (x.rank < 1) throw new ArgumentError({where: 'fp8Quantize: x', expected: 'rank 1 or more', received: 'a scalar'});
   const k = x.shape[x.rank - 1] as number;
   const lead = x.shape.slice(0, -1);
@@ -48,7 +63,7 @@ export interface Fp8ScaledMatMulOptions {
   inputScale?: number | tf.Tensor;
   inputOrigin: 'static' | 'dynamic';
   inputGranularity: InputGranularity;
-  /** Columns of a block of x, with inputGranularity 'block'. */
+  /** Columns of a block of x, with inputGranularity 'block'. Default: those of the weight's own blocks or groups, else 128. */
   block?: number;
   /** dynamic: upper bound of amax. Honoured (MAX reads it and drops it). */
   activationScaleUb?: number;
@@ -59,6 +74,7 @@ export interface Fp8ScaledMatMulOptions {
   reciprocal?: boolean;
 }
 
+const OPTIONS = 'dtype inputScale inputOrigin inputGranularity block activationScaleUb bias outputDtype reciprocal'.split(' ');
 const FLOAT8 = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2fnuz'] as const;
 
 /**
@@ -75,17 +91,31 @@ const FLOAT8 = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2f
  * ```
  */
 export function fp8ScaledMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fp8ScaledMatMulOptions): tf.Tensor {
+  const where = 'fp8ScaledMatMul';
+  checkOptions(where, options, OPTIONS);
+  checkWeight(weight, where);
+  const {outputDtype = 'float32'} = options;
+  if (outputDtype !== 'float32' && outputDtype !== 'bfloat16') {
+    throw new ArgumentError({where: `${where}: outputDtype`, expected: 'float32 or bfloat16', received: String(outputDtype)});
+  }
   const {decode} = weight.layout;
+  const block = options.block ?? (options.inputGranularity === 'block' ? blockColumns(weight) : undefined);
   const own = decode.kind === 'float' ? FLOAT8.find((t) => t === decode.type) : undefined;
   const inputQuantization: InputQuantization = {
     dtype: options.dtype ?? own ?? 'float8_e4m3fn',
     origin: options.inputOrigin,
     granularity: options.inputGranularity,
-    ...(options.block === undefined ? {} : {block: options.block}),
+    ...(block === undefined ? {} : {block}),
     ...(options.inputScale === undefined ? {} : {scale: options.inputScale}),
     ...(options.activationScaleUb === undefined ? {} : {scaleUb: options.activationScaleUb}),
     ...(options.reciprocal === undefined ? {} : {reciprocal: options.reciprocal}),
   };
-  const bfloat16Output = options.outputDtype === 'bfloat16';
+  const bfloat16Output = outputDtype === 'bfloat16';
   return quantizedMatMul(x, weight, {bias: options.bias ?? null, inputQuantization, bfloat16Output});
+}
+
+/** Columns that share a scale of the weight, where that is neither one nor all of them. */
+function blockColumns({layout, inDim}: QuantizedWeight): number {
+  const columns = layout.scales[0]?.grid.columns ?? inDim;
+  return columns > 1 && columns < inDim ? columns : BLOCK;
 }

@@ -3,6 +3,7 @@
  * It belongs to the op call, not to the weight.
  */
 import type * as tf from '@tensorflow/tfjs';
+import {checkOptions} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 
 export type InputType = 'float8_e4m3fn' | 'float8_e5m2' | 'float8_e4m3fnuz' | 'float8_e5m2fnuz' | 'float4_e2m1fn' | 'int8' | 'bfloat16';
@@ -36,6 +37,9 @@ export interface InputQuantization {
   /** dynamic: s = e4m3fn(globalScale * amax / divisor) / globalScale, the two levels of 4-bit block floats. */
   readonly globalScale?: number;
 }
+
+/** Keys of InputQuantization. */
+export const INPUT_OPTIONS = 'dtype origin granularity block scale scaleUb amaxFloor divisor reciprocal globalScale'.split(' ');
 
 /** Largest finite number, mantissa bits, exponent bias and code of NaN. */
 export interface TypeFacts {
@@ -92,6 +96,7 @@ export function scaleShape(granularity: InputGranularity, m: number, k: number, 
 /** Checks a scheme against x [m, k]; returns the kernel's attributes. Throws ArgumentError. */
 export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAttrs {
   const where = 'inputQuantization';
+  checkOptions(where, q, INPUT_OPTIONS);
   const bad = (option: string, expected: string, received: unknown) =>
     new ArgumentError({where: `${where}: ${option}`, expected, received: String(received)});
   if (q.dtype !== 'int8' && INPUT_TYPES[q.dtype] === undefined)
@@ -103,6 +108,7 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
     throw bad('block', "a number of columns with granularity 'block', and only there", q.block);
   if (q.block !== undefined && !(Number.isInteger(q.block) && q.block > 0)) throw bad('block', 'a positive integer', q.block);
   if ((q.origin === 'static') !== (q.scale !== undefined)) throw bad('scale', 'a scale with a static origin, and only there', q.scale);
+  if (typeof q.scale === 'number' && !(q.scale >= 0 && q.scale < Infinity)) throw bad('scale', 'a finite number of at least 0', q.scale);
   if (q.origin === 'static' && (q.scaleUb ?? q.amaxFloor ?? q.globalScale) !== undefined)
     throw bad('scaleUb, amaxFloor, globalScale', 'none with a static scale', 'one');
   for (const option of ['scaleUb', 'amaxFloor', 'divisor', 'globalScale'] as const) {

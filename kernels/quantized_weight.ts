@@ -3,7 +3,8 @@
  * window of rows of a shared tensor, so that gate and up, or q, k and v, are stored and multiplied as one.
  */
 import * as tf from '@tensorflow/tfjs';
-import {ArgumentError, ShapeError} from '../src/errors.js';
+import {checkOptions} from '../src/arguments.js';
+import {ArgumentError, DeviceError, ShapeError} from '../src/errors.js';
 import {UNPACK_WEIGHT} from './attributes.js';
 import {sectionsOf, type WeightLayout} from './layout.js';
 import {track} from './memory.js';
@@ -119,6 +120,7 @@ export class QuantizedWeight {
    */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
     if (!(indices instanceof tf.Tensor)) this.checkRows(indices);
+    else if (indices.isDisposed) throw new ArgumentError({where: 'dequantizeRows', expected: 'row indices', received: 'a disposed tensor'});
     return tf.tidy(() => {
       const rows = indices instanceof tf.Tensor ? indices : tf.tensor1d([...indices], 'int32');
       const flat = tf.cast(tf.reshape(rows, [rows.size]), 'int32');
@@ -129,14 +131,17 @@ export class QuantizedWeight {
   /**
    * A part of the weight in the file's own row and column order, as a weight of its own (ranges are [begin, end)).
    * Rows of an unordered or ordered weight and any columns, a cut inside a group included.
+   * Throws ArgumentError for a range outside the weight, DeviceError where the words cannot be read synchronously (webgpu): see `sliceAsync`.
    */
-  slice(ranges: {rows?: Range; columns?: Range}): QuantizedWeight {
-    return this.sliced(this.words.dataSync() as Int32Array, ranges);
+  slice(ranges: {rows?: Range; columns?: Range} = {}): QuantizedWeight {
+    const cut = this.checkRanges(ranges);
+    return this.sliced(this.readWords(), cut);
   }
 
   /** As `slice`, for devices that cannot be read synchronously. */
-  async sliceAsync(ranges: {rows?: Range; columns?: Range}): Promise<QuantizedWeight> {
-    return this.sliced((await this.words.data()) as Int32Array, ranges);
+  async sliceAsync(ranges: {rows?: Range; columns?: Range} = {}): Promise<QuantizedWeight> {
+    const cut = this.checkRanges(ranges);
+    return this.sliced((await this.words.data()) as Int32Array, cut);
   }
 
   /** Rows [begin, end) as a window on the same words: no copy. Dispose it like any weight. */
@@ -165,14 +170,40 @@ export class QuantizedWeight {
     return tf.engine().runKernel(UNPACK_WEIGHT, inputs, attrs as unknown as tf.NamedAttrMap);
   }
 
-  private sliced(words: Int32Array, ranges: {rows?: Range; columns?: Range}): QuantizedWeight {
-    const rows = checkRange('rows', ranges.rows ?? [0, this.outDim], this.outDim);
-    const columns = checkRange('columns', ranges.columns ?? [0, this.inDim], this.inDim);
+  private checkRanges(ranges: {rows?: Range; columns?: Range}): {rows: Range; columns: Range} {
+    checkOptions('slice', ranges, ['rows', 'columns']);
+    if (this.isDisposed) throw new ArgumentError({where: 'slice', expected: 'a live weight', received: 'a disposed one'});
+    return {
+      rows: checkRange('rows', ranges.rows ?? [0, this.outDim], this.outDim),
+      columns: checkRange('columns', ranges.columns ?? [0, this.inDim], this.inDim),
+    };
+  }
+
+  private readWords(): Int32Array {
+    try {
+      return this.words.dataSync() as Int32Array;
+    } catch (error) {
+      throw new DeviceError(
+        {
+          where: 'slice',
+          expected: 'a device that can be read at once',
+          received: error instanceof Error ? error.message : String(error),
+          remedy: 'Use await weight.sliceAsync(ranges).',
+        },
+        {cause: error},
+      );
+    }
+  }
+
+  private sliced(words: Int32Array, {rows, columns}: {rows: Range; columns: Range}): QuantizedWeight {
     const cut = sliceWords(this.layout, words, [this.rowStart + rows[0], this.rowStart + rows[1]], columns);
     return QuantizedWeight.fromWords(cut.layout, cut.words);
   }
 
   private checkRows(indices: readonly number[]): void {
+    if (indices?.find === undefined) {
+      throw new ArgumentError({where: 'dequantizeRows', expected: 'row indices, an array or a tensor', received: String(indices)});
+    }
     const bad = indices.find((i) => !Number.isInteger(i) || i < 0 || i >= this.outDim);
     if (bad === undefined) return;
     throw new ArgumentError({where: 'dequantizeRows', expected: `row indices in [0, ${this.outDim})`, received: String(bad)});
@@ -190,7 +221,7 @@ function checkLength(layout: WeightLayout, length: number): void {
 }
 
 function checkRange(axis: string, range: Range, size: number): Range {
-  const [begin, end] = range;
+  const [begin, end] = Array.isArray(range) && range.length === 2 ? range : [NaN, NaN];
   if (Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin <= end && end <= size) return range;
   throw new ArgumentError({
     where: `${axis} of a slice`,

@@ -3,7 +3,7 @@
  * five as fields so that a program can act on them.
  */
 
-/** The parts of an error. `why` and `remedy` may be left out where they would only repeat the rest. */
+/** The parts of an error. Where `why` or `remedy` is left out, the class has one. */
 export interface ErrorParts {
   /** The layer, tensor, file or option. */
   where: string;
@@ -15,62 +15,82 @@ export interface ErrorParts {
 
 /** Base of every error this package throws. */
 export class TfjsLinearError extends Error {
+  /** `why` and `remedy` of an error of this class that has no better ones. */
+  static readonly why: string = 'It was not understood.';
+  static readonly remedy: string = 'Correct what is named.';
   // Said again by each class: a minifier renames classes, and programs compare this name.
   override readonly name: string = 'TfjsLinearError';
   readonly where: string;
   readonly expected: string;
   readonly received: string;
-  readonly why: string | undefined;
-  readonly remedy: string | undefined;
+  readonly why: string;
+  readonly remedy: string;
 
   constructor(parts: ErrorParts, options?: ErrorOptions) {
-    const tail = [parts.why, parts.remedy].filter((s) => s !== undefined && s !== '').join(' ');
-    super(`${parts.where}: expected ${parts.expected}. Received: ${parts.received}.${tail ? ` ${tail}` : ''}`, options);
+    const received = parts.received.replace(/(?<!\.)\.$/, '');
+    const tail = [parts.why, parts.remedy].filter(Boolean).join(' ') || new.target.remedy;
+    super(`${parts.where}: expected ${parts.expected}. Received: ${received}${received.endsWith('?') ? '' : '.'} ${tail}`, options);
     this.where = parts.where;
     this.expected = parts.expected;
-    this.received = parts.received;
-    this.why = parts.why;
-    this.remedy = parts.remedy;
+    this.received = received;
+    this.why = parts.why || new.target.why;
+    this.remedy = parts.remedy || new.target.remedy;
   }
 }
 
 /** An argument or option outside its documented range. */
 export class ArgumentError extends TfjsLinearError {
+  static override readonly why: string = 'Nothing stands for a value outside its range, and a guess would change the numbers.';
+  static override readonly remedy: string = 'Correct the argument or option that is named.';
   override readonly name: string = 'ArgumentError';
 }
 
 /** A tensor, scale or weight whose shape does not fit. */
 export class ShapeError extends TfjsLinearError {
+  static override readonly why: string = 'Shapes that do not fit belong to other weights, or to other axes.';
+  static override readonly remedy: string = 'Pass it in the shape that is expected.';
   override readonly name: string = 'ShapeError';
 }
 
 /** A quantisation config, state dict or checkpoint that asks for what we do not do, or contradicts itself. */
 export class UnsupportedError extends TfjsLinearError {
+  static override readonly why: string = 'Read in another way its numbers would be quietly wrong.';
+  static override readonly remedy: string = 'docs/limits.md says what is read; save the model in such a form.';
   override readonly name: string = 'UnsupportedError';
 }
 
 /** A file that will never be valid: retrying cannot help. */
 export class FileFormatError extends TfjsLinearError {
+  static override readonly why: string = 'Numbers read from a file like this would be wrong.';
+  static override readonly remedy: string = 'Fetch or write the file again.';
   override readonly name: string = 'FileFormatError';
 }
 
 /** A source that could not be read now; the same call may work later. */
 export class SourceError extends TfjsLinearError {
+  static override readonly why: string = 'Without its bytes nothing can be read.';
+  static override readonly remedy: string = 'Check the path or address, then try again.';
   override readonly name: string = 'SourceError';
 }
 
 /** A tensor or module that the checkpoint or state dict does not hold. */
 export class MissingError extends TfjsLinearError {
+  static override readonly why: string = 'Nothing can stand in for it.';
+  static override readonly remedy: string = 'Check the name against those that are there.';
   override readonly name: string = 'MissingError';
 }
 
 /** Tensors present that nothing reads: numbers would be wrong, so loading stops. */
 export class UnusedTensorError extends TfjsLinearError {
+  static override readonly why: string = 'What nothing reads may be part of the numbers.';
+  static override readonly remedy: string = 'Leave it out if it has no effect.';
   override readonly name: string = 'UnusedTensorError';
 }
 
 /** A device that is absent, lost, out of memory or computes wrongly. */
 export class DeviceError extends TfjsLinearError {
+  static override readonly why: string = 'Work for one device is not moved to another unasked.';
+  static override readonly remedy: string = 'Choose a device that is there: listDevices() names them.';
   override readonly name: string = 'DeviceError';
 }
 

@@ -1,4 +1,5 @@
 /** How a model's 8-bit float layers are scaled. Source: MAX `max.nn.linear` Float8Config and its specs. */
+import {checkOptions} from '../arguments.js';
 import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 
@@ -47,8 +48,10 @@ export class Float8WeightScaleSpec {
   readonly dtype: DType;
   readonly blockSize: readonly [number, number] | null;
 
-  constructor({granularity, dtype = 'float32', blockSize}: Float8WeightScaleSpecFields) {
+  constructor(fields: Float8WeightScaleSpecFields) {
     const where = 'Float8WeightScaleSpec';
+    checkOptions(where, fields, ['granularity', 'dtype', 'blockSize']);
+    const {granularity, dtype = 'float32', blockSize} = fields;
     this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
     this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
     this.blockSize = blockSize ?? null;
@@ -76,8 +79,8 @@ export interface Float8InputScaleSpecFields {
   dtype?: DType;
   /** dynamic: upper bound of a row's absolute maximum. Honoured (MAX drops it). */
   activationScaleUb?: number | null;
-  /** Columns of a block; needed for BLOCK. */
-  blockSize?: number;
+  /** Columns of a block, or [rows, columns] as of the weight's: a block of x is `columns` of one row. Needed for BLOCK. */
+  blockSize?: number | readonly [number, number];
 }
 
 /**
@@ -95,13 +98,15 @@ export class Float8InputScaleSpec {
   readonly activationScaleUb: number | null;
   readonly blockSize: number | null;
 
-  constructor({granularity, origin, dtype = 'float32', activationScaleUb = null, blockSize}: Float8InputScaleSpecFields) {
+  constructor(fields: Float8InputScaleSpecFields) {
     const where = 'Float8InputScaleSpec';
+    checkOptions(where, fields, ['granularity', 'origin', 'dtype', 'activationScaleUb', 'blockSize']);
+    const {granularity, origin, dtype = 'float32', activationScaleUb = null, blockSize} = fields;
     this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
     this.origin = check(origin, Object.values(Float8ScaleOrigin), `${where}: origin`);
     this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
     this.activationScaleUb = activationScaleUb;
-    this.blockSize = blockSize ?? null;
+    this.blockSize = (typeof blockSize === 'object' ? blockSize?.[1] : blockSize) ?? null;
     checkBlock(granularity, this.blockSize === null ? null : [this.blockSize], 1, where);
     if (activationScaleUb !== null && !(activationScaleUb > 0 && origin === 'dynamic')) {
       throw new ArgumentError({
@@ -169,8 +174,7 @@ export class Float8Config {
       'isStatic',
       'isDynamic',
     ];
-    const unknown = Object.keys(fields).find((key) => !known.includes(key));
-    if (unknown !== undefined) throw new ArgumentError({where: 'Float8Config', expected: known.slice(0, 6).join(', '), received: unknown});
+    checkOptions('Float8Config', fields, known);
     this.inputScale = fields.inputScale instanceof Float8InputScaleSpec ? fields.inputScale : new Float8InputScaleSpec(fields.inputScale);
     this.weightScale =
       fields.weightScale instanceof Float8WeightScaleSpec ? fields.weightScale : new Float8WeightScaleSpec(fields.weightScale);

@@ -42,10 +42,10 @@ export function float8Codes(module: Module): Uint8Array {
   return weight.data;
 }
 
-/** Throws FileFormatError at a scale that is not finite. */
+/** Throws FileFormatError at a scale that is not finite, or a 0 to divide by. */
 export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): Float8Lowering {
   for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);
-  if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name));
+  if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name), scale.divide);
   const layout: WeightLayout = {
     outDim,
     inDim,

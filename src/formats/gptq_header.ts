@@ -3,7 +3,7 @@
 import type {LevelType} from '../../kernels/layout.js';
 import {moduleSettings} from '../config/module_settings.js';
 import {methodOf} from '../config/quantization.js';
-import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
+import {ArgumentError, MissingError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkBias} from './dense.js';
 import {type ModuleHeader, refuseOthers, type TensorHeader} from './format.js';
 import {PLANES} from './packing.js';
@@ -79,6 +79,15 @@ export function gptqHeader(module: ModuleHeader): GptqHeader {
     });
   }
   const groups = matrix(name, 'scales', scales)[0];
+  if (gIdx === null && groups > 1 && quantization?.desc_act === true && quantization.static_groups !== true) {
+    throw new MissingError({
+      where: `${name}.g_idx`,
+      expected: 'the group of each input: the config says desc_act',
+      received: 'no g_idx',
+      why: 'Columns in order of activation belong to groups in no order that can be guessed.',
+      remedy: 'Take a file with g_idx, or set desc_act to false if its groups are in order.',
+    });
+  }
   const groupSize = groupSizeOf(name, inDim, groups, settings?.groupSize);
   needShape(name, 'scales', scales, [Math.ceil(inDim / groupSize), outDim], `[groups of ${groupSize} of ${inDim} inputs, outputs]`);
   checkBias(module, outDim);

@@ -96,16 +96,20 @@ export function levelNumbers(type: LevelType, tensor: FileTensor): Float32Array 
   return Float32Array.from(entries, (code) => table[code] as number);
 }
 
-/** Throws FileFormatError at the first scale that is not a finite number. */
-export function refuseBadScales(module: ModuleHeader, name: string, type: LevelType, tensor: FileTensor): void {
+/** Throws FileFormatError at the first scale that is not a finite number, or by which nothing can be divided. */
+export function refuseBadScales(module: ModuleHeader, name: string, type: LevelType, tensor: FileTensor, divide = false): void {
   const entries = levelEntries(type, tensor);
-  const bad = type === 'float32' ? (entries as Float32Array).findIndex((v) => !Number.isFinite(v)) : firstBadCode(type, entries);
+  const finite = type === 'float32' ? (entries as Float32Array).findIndex((v) => !Number.isFinite(v)) : firstBadCode(type, entries);
+  const bad = finite === -1 && divide ? levelNumbers(type, tensor).indexOf(0) : finite;
   if (bad === -1) return;
   const at = indexOf(bad, tensor.shape);
   throw new FileFormatError({
     where: `${module.module}.${name}[${at}]`,
-    expected: 'a finite scale',
-    received: type === 'float32' ? String(entries[bad]) : `code 0x${(entries[bad] as number).toString(16)} of ${type}, which is not finite`,
+    expected: divide ? 'a finite scale other than 0' : 'a finite scale',
+    received:
+      type === 'float32' || finite === -1
+        ? String(entries[bad])
+        : `code 0x${(entries[bad] as number).toString(16)} of ${type}, which is not finite`,
     why: 'It would spread to every value of its group.',
     remedy: 'The file is damaged or its writer divided by zero; quantise the layer again.',
   });

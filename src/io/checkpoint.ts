@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
+import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
-import {didYouMean, MissingError, UnsupportedError} from '../errors.js';
+import {ArgumentError, didYouMean, FileFormatError, MissingError, UnsupportedError} from '../errors.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
 import {DistributedMLP} from '../layers/distributed_mlp.js';
@@ -58,6 +59,9 @@ export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows' | 'str
 
 /** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
 const LARGE_BYTES = 2 ** 16;
+const SHARED_OPTIONS = ['devices', 'home', 'inputPrecision', 'inputQuantization', 'name', 'signal'];
+const LINEAR_OPTIONS = [...SHARED_OPTIONS, 'device', 'strategy', 'rows'];
+const MLP_OPTIONS = [...SHARED_OPTIONS, 'shares', 'activationFunction'];
 
 /** Local names of the projections in either naming. */
 const PROJECTIONS = {
@@ -93,9 +97,9 @@ export class Checkpoint {
     const files = await openTensorFiles(source, options);
     try {
       if (files.container === 'gguf') return new Checkpoint(files, files.metadata, null);
-      const config = asRecord(await files.json('config.json'));
-      const inside = asRecord(config?.quantization_config ?? config?.compression_config);
-      const beside = inside === null ? asRecord(await files.json('quantize_config.json')) : null;
+      const config = asRecord(await files.json('config.json'), 'config.json');
+      const inside = asRecord(config?.quantization_config ?? config?.compression_config, 'config.json: quantization_config');
+      const beside = inside === null ? asRecord(await files.json('quantize_config.json'), 'quantize_config.json') : null;
       return new Checkpoint(files, config, inside ?? beside);
     } catch (error) {
       await files.close();
@@ -135,6 +139,7 @@ export class Checkpoint {
    * nothing is allocated then.
    */
   async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
+    checkOptions('linear', options, LINEAR_OPTIONS);
     const lowered = await this.lower(module, options.signal);
     return arrived(makeLinear(lowered, options, this.quantization));
   }
@@ -144,6 +149,7 @@ export class Checkpoint {
    * null where they cannot be one record: layouts that differ, column orders of their own, a scale over several rows, a bias on some only.
    */
   async stacked(modules: readonly string[], options: LinearOptions = {}): Promise<Linear | null> {
+    checkOptions('stacked', options, LINEAR_OPTIONS);
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
@@ -152,6 +158,7 @@ export class Checkpoint {
 
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
   async mlp(prefix: string, options: MLPOptions = {}): Promise<MLP> {
+    checkOptions('mlp', options, MLP_OPTIONS);
     const names = PROJECTIONS[this.container];
     const [gate, up, down] = (await Promise.all(
       [names.gate, names.up, names.down].map((child) => this.lower(`${prefix}.${child}`, options.signal)),
@@ -217,6 +224,9 @@ export class Checkpoint {
   }
 
   private moduleHeader(module: string): ModuleHeader {
+    if (typeof module !== 'string') {
+      throw new ArgumentError({where: 'checkpoint module', expected: 'a prefix of tensor names', received: String(module)});
+    }
     const tensors = new Map<string, TensorHeader>();
     for (const name of this.under(module)) {
       const {dtype, shape} = this.info(name);
@@ -262,8 +272,11 @@ export class Checkpoint {
   }
 }
 
-function asRecord(value: unknown): Record<string, unknown> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+/** A JSON object; null for none. Throws FileFormatError for anything else: what it means cannot be known. */
+function asRecord(value: unknown, where: string): Record<string, unknown> | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new FileFormatError({where, expected: 'an object', received: JSON.stringify(value).slice(0, 60)});
 }
 
 /**
@@ -277,6 +290,7 @@ function asRecord(value: unknown): Record<string, unknown> | null {
  * checkpoint.names(); // ["up_proj.weight"]
  * ```
  */
-export function openCheckpoint(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
+  checkOptions('openCheckpoint', options, ['onProgress', 'signal']);
   return Checkpoint.open(source, options);
 }

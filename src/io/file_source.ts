@@ -6,7 +6,7 @@ import {nodeModule} from './node_module.js';
 import {ReadAhead} from './read_ahead.js';
 import type {ByteSource, FileSet} from './source.js';
 
-/** A folder, or one file with the folder it lies in. Throws `SourceError` where there is neither. */
+/** A folder, or one file with the folder it lies in. Throws `MissingError` where there is neither, `SourceError` where it cannot be read. */
 export async function openNodePath(path: string): Promise<FileSet> {
   const fs = await nodeModule('node:fs/promises');
   const {basename, dirname, join} = await nodeModule('node:path');
@@ -18,6 +18,9 @@ export async function openNodePath(path: string): Promise<FileSet> {
   const isFolder = await fs.stat(path).then(
     (stat) => stat.isDirectory(),
     (cause) => {
+      if (cause?.code === 'ENOENT' || cause?.code === 'ENOTDIR') {
+        throw new MissingError({where: path, expected: 'a folder or file', received: `nothing there (${cause.code})`}, {cause});
+      }
       throw refusal(cause);
     },
   );

@@ -62,7 +62,7 @@ export interface SourceOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Finds out what `source` is. Reads nothing of a URL. Throws `ArgumentError` for anything else, `SourceError` for a path that cannot be read. */
+/** Finds out what `source` is. Reads nothing of a URL. Throws `ArgumentError` for anything else, `MissingError` for a path that is not there, `SourceError` for one that cannot be read. */
 export async function openFileSet(source: SourceInput, {signal}: Pick<SourceOptions, 'signal'> = {}): Promise<FileSet> {
   signal?.throwIfAborted();
   if (source instanceof URL) return openText(source.href);
@@ -86,6 +86,15 @@ async function openText(text: string): Promise<FileSet> {
   if (scheme === 'file' && node) {
     const {fileURLToPath} = await nodeModule('node:url');
     return openNodePath(fileURLToPath(text));
+  }
+  if (scheme === undefined && /^(?:blob|data):/i.test(text)) {
+    throw new SourceError({
+      where: text.slice(0, 60),
+      expected: 'a path, or a URL with a file name',
+      received: `a ${text.slice(0, 5)} URL`,
+      why: 'It names no file, so what it holds, and what lies beside it, cannot be known.',
+      remedy: "Pass the Blob itself with a name, or {'model.safetensors': bytes}.",
+    });
   }
   if (scheme !== undefined) {
     throw new SourceError({

@@ -3,11 +3,13 @@ import type * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
+import {checkOptions} from '../arguments.js';
 import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
 import {DeviceRef} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {dense16Layout, emptyLayout} from './allocate.js';
+import {fromSavedConfig} from './config.js';
 import {float8Layout} from './float8.js';
 import {resolveInput} from './input_scale.js';
 import type {CoreConfig, LinearCore} from './linear_core.js';
@@ -54,6 +56,37 @@ export interface LinearConfig {
   origin?: LayerOrigin | null;
 }
 
+/** Every key of LinearConfig: the compiler asks for a new one here. */
+const KEYS: Readonly<Record<keyof LinearConfig, true>> = {
+  inDim: true,
+  outDim: true,
+  dtype: true,
+  device: true,
+  hasBias: true,
+  quantizationEncoding: true,
+  clipWeight: true,
+  inputPrecision: true,
+  inputQuantization: true,
+  inputScaleShape: true,
+  float8Config: true,
+  activation: true,
+  name: true,
+  autoNamed: true,
+  trainable: true,
+  layout: true,
+  origin: true,
+};
+/** `saved` comes with what getConfig gives. */
+const OPTIONS = [...Object.keys(KEYS), 'saved'];
+/** A GPTQLinear's config makes a Linear too: its layout says all that these do. */
+const WITH_LAYOUT = [...OPTIONS, 'quantizationConfig', 'checkpointFormat'];
+
+/** The config of a layer as that of a Linear: what its own class adds is left out. */
+export function linearConfigOf(layer: Pick<tf.LayersModel, 'getConfig'>): LinearConfig {
+  const config = fromSavedConfig<LinearConfig>(layer.getConfig());
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key in KEYS)) as unknown as LinearConfig;
+}
+
 /** Values for a new layer: taken over, not copied. Internal. */
 export interface LinearInit {
   words?: Int32Array;
@@ -75,10 +108,15 @@ export function autoName(prefix: string): string {
 
 /** Checks the arguments and fills in defaults. Throws ArgumentError, UnsupportedError; allocates nothing. */
 export function resolveLinear(config: LinearConfig, init: LinearInit): {name: string; dtype: DType; core: CoreConfig} {
+  checkOptions(config?.name ?? 'Linear', config, config?.layout ? WITH_LAYOUT : OPTIONS);
   const name = config.name ?? autoName('linear');
   // A shard may be empty.
   const inDim = checkDim(config.inDim, 'inDim', name, init.words === undefined ? 1 : 0);
   const outDim = checkDim(config.outDim, 'outDim', name, 0);
+  const hasBias = config.hasBias ?? false;
+  if (typeof hasBias !== 'boolean') {
+    throw new ArgumentError({where: `${name}: hasBias`, expected: 'true or false', received: String(hasBias)});
+  }
   const clip = config.clipWeight ?? null;
   if (clip !== null && !(clip >= 0)) {
     throw new ArgumentError({
@@ -100,7 +138,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
       name: `${name}_core`,
       inDim,
       outDim,
-      hasBias: config.hasBias ?? false,
+      hasBias,
       layout,
       device,
       clipWeight: clip === 0 ? null : clip,
@@ -132,6 +170,14 @@ function resolveLayout(
   if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
   if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
     return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
+  }
+  if (float8 !== null && config.dtype?.startsWith('float8') && config.dtype !== DType.float8_e4m3fn) {
+    throw new ArgumentError({
+      where: `${name}: dtype`,
+      expected: 'float8_e4m3fn, the type of weights under a float8Config',
+      received: config.dtype,
+      remedy: 'Layers from a checkpoint may be of the other types.',
+    });
   }
   if (float8 !== null) return {dtype: DType.float8_e4m3fn, layout: float8Layout(float8, outDim, inDim)};
   const dtype = checkDenseDType(config.dtype ?? DType.float32, name);

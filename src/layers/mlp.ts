@@ -5,8 +5,8 @@ import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
-import type {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {runAsync, runSync} from '../sharding/flow.js';
 import {checkMLPStrategy, shardMLP} from '../sharding/shard_mlp.js';
@@ -14,6 +14,7 @@ import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
 import {GatedActivation} from './gated_activation.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
+import {type LinearClass, MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
@@ -22,32 +23,7 @@ import {partsFor} from './spread_parts.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 
-export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
-
-export interface MLPConfig {
-  dtype?: DType;
-  quantizationEncoding?: string | null;
-  /** H, the last dimension of x and of y. */
-  hiddenDim: number;
-  /** F, the width inside. */
-  feedForwardLength: number;
-  /** Several: gate and up are spread over them by rows, down by columns, as in `DistributedMLP`. Default: the current backend. */
-  devices?: readonly (DeviceRef | string)[];
-  /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. A string: the name it is registered under. */
-  linearCls?: LinearClass | string;
-  /** All three have a bias, or none. Default false. */
-  hasBias?: boolean;
-  /** Default 'silu'. */
-  activationFunction?: Activation;
-  /** 8-bit float weights and activations of all three projections. */
-  float8Config?: LinearConfig['float8Config'];
-  name?: string;
-  /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
-  autoNamed?: boolean;
-  trainable?: boolean;
-  /** Configs of the projections, as `getConfig` writes them; gate_up in place of gate_proj and up_proj where they are one record. */
-  children?: Readonly<Record<string, LinearConfig>>;
-}
+export type {LinearClass, MLPConfig} from './mlp_config.js';
 
 /** Values for the projections by child name, taken over. Internal. */
 export type MLPInit = Readonly<Record<string, LinearInit>>;
@@ -81,6 +57,7 @@ export class MLP extends tf.LayersModel {
   private strategyOfShards: ShardingStrategy | null = null;
 
   constructor(config: MLPConfig, init: MLPInit = {}, given: MLPParts | null = null) {
+    checkOptions(config?.name ?? 'MLP', config, MLP_OPTIONS);
     const name = config.name ?? autoName('mlp');
     const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);

@@ -50,7 +50,8 @@ export class MLPV1 extends MLP {
         over({gateProj, upProj, downProj}),
       );
     } else {
-      super(config, {}, rebuilt(config));
+      const {childClasses: _, ...rest} = config;
+      super(rest, {}, rebuilt(config));
     }
   }
 

@@ -1,8 +1,10 @@
 import type * as tf from '@tensorflow/tfjs';
+import {checkTensor} from '../arguments.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 
 /** Throws ShapeError unless x is [..., inDim] with rank 1 or more. */
 export function checkInput(x: tf.Tensor, outDim: number, inDim: number): void {
+  checkTensor('linear layer: x', x);
   if (x.rank >= 1 && x.shape[x.rank - 1] === inDim) return;
   throw new ShapeError({
     where: 'linear layer: x',

@@ -11,7 +11,7 @@ import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {Linear} from './linear.js';
-import type {LinearConfig, LinearInit} from './linear_config.js';
+import {type LinearConfig, type LinearInit, linearConfigOf} from './linear_config.js';
 import type {CoreConfig} from './linear_core.js';
 
 /** Where a layer is spread to, and how. */
@@ -146,7 +146,7 @@ export class ShardedLinear extends Linear {
 }
 
 function fromValues(layer: Linear, {record, ...values}: HostValues, options: SpreadOptions): ShardedLinear {
-  const {device: _device, ...base} = fromSavedConfig<LinearConfig>(layer.getConfig());
+  const {device: _device, ...base} = linearConfigOf(layer);
   return new ShardedLinear({...base, ...options}, initOf({words: record.words, ...values}));
 }
 

@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
+import {checkTensor} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
-import {didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
+import {ArgumentError, didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
 import {lowerBlockState} from '../formats/state_dict.js';
 import {float8Words} from './float8.js';
 import type {Linear} from './linear.js';
@@ -18,6 +19,9 @@ type StateMap = ReadonlyMap<string, tf.Tensor>;
 
 /** Throws MissingError or UnusedTensorError unless `dict` has all `keys`, and no others where `strict`. */
 export function checkKeys(dict: StateDict, keys: readonly string[], strict: boolean, where: string): void {
+  if (typeof dict !== 'object' || dict === null) {
+    throw new ArgumentError({where, expected: 'an object of tensors by state key', received: String(dict)});
+  }
   for (const key of keys) {
     if (dict[key] === undefined) {
       throw new MissingError({
@@ -27,6 +31,7 @@ export function checkKeys(dict: StateDict, keys: readonly string[], strict: bool
         remedy: didYouMean(key, Object.keys(dict)).trim(),
       });
     }
+    checkTensor(`${where}: ${key}`, dict[key]);
   }
   const extra = Object.keys(dict).filter((key) => !keys.includes(key));
   if (strict && extra.length > 0) {

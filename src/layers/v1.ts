@@ -189,7 +189,8 @@ export class GPTQLinearV1 extends QLinearV1 {
         if (!ready) packed.dispose();
       }
     } else {
-      super(config);
+      const {quantizationConfig: _given, ...rest} = config as LinearConfig & {quantizationConfig?: unknown};
+      super(rest);
     }
     this.quantizationConfig = quantizationConfig;
   }

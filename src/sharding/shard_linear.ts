@@ -8,7 +8,7 @@ import {fromSavedConfig} from '../layers/config.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import type {Linear} from '../layers/linear.js';
-import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
+import {type LinearConfig, type LinearInit, linearConfigOf} from '../layers/linear_config.js';
 import type {LinearCore} from '../layers/linear_core.js';
 import {biasOf} from './place.js';
 import {cutRecord, type HostRecord} from './record.js';
@@ -124,7 +124,9 @@ export function shardParts(
   {record, bias, inputScale}: HostValues,
   strategy: ShardingStrategy,
 ): {config: LinearConfig; init: LinearInit}[] {
-  const base = fromSavedConfig<LinearConfig>(layer.getConfig());
+  // Shards of another class than the layer's are Linears.
+  const other = (layer.constructor as {shardClass?: ShardClass}).shardClass !== undefined;
+  const base = other ? linearConfigOf(layer) : fromSavedConfig<LinearConfig>(layer.getConfig());
   return strategy.cuts([layer.outDim, layer.inDim]).map((cut) => {
     const part = cutRecord(record, cut);
     const own = bias === null ? null : biasOf(bias, cut);

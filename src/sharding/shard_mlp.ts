@@ -32,7 +32,7 @@ export function shardMLP(mlp: MLP, strategy: ShardingStrategy | null, devices: r
   if (devices.length !== strategy.numDevices) {
     throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
   }
-  const base = fromSavedConfig<MLPConfig>(mlp.getConfig());
+  const {childClasses: _, ...base} = fromSavedConfig<MLPConfig & {childClasses?: unknown}>(mlp.getConfig());
   const parts = mlp
     .projections()
     .map(([child, layer]) => [child, shardParts(layer, readValues(layer), projectionStrategy(child, strategy))] as const);

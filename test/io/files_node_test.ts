@@ -87,7 +87,7 @@ describe('files on disk', () => {
 
   it('that are absent or of another kind are refused by name', async () => {
     const absent = await rejection(openTensorFiles(join(folder, 'nothing')));
-    expect(absent).toBeInstanceOf(SourceError);
+    expect(absent).toBeInstanceOf(MissingError);
     expect(absent.message).toMatch(/nothing.*ENOENT/);
     const pickle = await rejection(openTensorFiles(join(folder, 'model.bin')));
     expect(pickle).toBeInstanceOf(UnsupportedError);

@@ -1,0 +1,53 @@
+/** The arguments of MLP. */
+import type {Activation} from '../../kernels/activation.js';
+import type {DeviceRef} from '../device.js';
+import type {DType} from '../dtype.js';
+import type {Linear} from './linear.js';
+import type {LinearConfig, LinearInit} from './linear_config.js';
+
+export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
+
+export interface MLPConfig {
+  dtype?: DType;
+  quantizationEncoding?: string | null;
+  /** H, the last dimension of x and of y. */
+  hiddenDim: number;
+  /** F, the width inside. */
+  feedForwardLength: number;
+  /** Several: gate and up are spread over them by rows, down by columns, as in `DistributedMLP`. Default: the current backend. */
+  devices?: readonly (DeviceRef | string)[];
+  /** Class of the three projections, called with one LinearConfig. Its overrides of `forward` are honoured. Default Linear. A string: the name it is registered under. */
+  linearCls?: LinearClass | string;
+  /** All three have a bias, or none. Default false. */
+  hasBias?: boolean;
+  /** Default 'silu'. */
+  activationFunction?: Activation;
+  /** 8-bit float weights and activations of all three projections. */
+  float8Config?: LinearConfig['float8Config'];
+  name?: string;
+  /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
+  autoNamed?: boolean;
+  trainable?: boolean;
+  /** Configs of the projections, as `getConfig` writes them; gate_up in place of gate_proj and up_proj where they are one record. */
+  children?: Readonly<Record<string, LinearConfig>>;
+}
+
+/** Every key of MLPConfig: the compiler asks for a new one here. */
+const KEYS: Readonly<Record<keyof MLPConfig, true>> = {
+  dtype: true,
+  quantizationEncoding: true,
+  hiddenDim: true,
+  feedForwardLength: true,
+  devices: true,
+  linearCls: true,
+  hasBias: true,
+  activationFunction: true,
+  float8Config: true,
+  name: true,
+  autoNamed: true,
+  trainable: true,
+  children: true,
+};
+
+/** `saved` comes with what getConfig gives. */
+export const MLP_OPTIONS = [...Object.keys(KEYS), 'saved'];
