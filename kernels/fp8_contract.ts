@@ -16,7 +16,7 @@ import type {QuantizedWeight} from './quantized_weight.js';
 
 export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
   dtype: InputType;
-  /** Columns of a block, with granularity 'block'. Default 128, as DeepSeek and compressed-tensors cut x. */
+  /** Columns of a block, with granularity 'block'. Default 128, the usual cut of x. */
   block?: number;
 }
 
