@@ -31,7 +31,7 @@ export interface GpgpuContext {
 
 export interface WebglBackend {
   gpgpu: GpgpuContext;
-  texData: {get(dataId: object): TextureData};
+  texData: {get(dataId: object): TextureData; has(dataId: object): boolean};
   numBytesInGPU: number;
   makeTensorInfo(shape: number[], dtype: string, values?: TypedArray): TensorInfo;
   uploadToGPU(dataId: object): void;

@@ -2,6 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../activation.js';
 import type {QuantizedWeight} from '../quantized_weight.js';
+import type {WebglBackend} from '../webgl/backend.js';
+import {warmUpWebgl} from '../webgl/warm_up.js';
 import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
@@ -32,7 +34,8 @@ function webGPUBackend(name: string): WebGPUBackendLike | null {
 }
 
 /**
- * Uploads the weights and compiles the kernels of their products. On other backends there is nothing to compile.
+ * Uploads the weights and compiles the kernels of their products, on webgpu and webgl: elsewhere nothing is compiled. webgpu compiles off the main
+ * thread; webgl compiles on it, a kernel a turn.
  * Throws DeviceError where the device is lost, out of memory, refuses a shader or computes wrongly.
  *
  * ```js
@@ -42,12 +45,15 @@ function webGPUBackend(name: string): WebGPUBackendLike | null {
  * ```
  */
 export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight[], options: WarmUpOptions = {}): Promise<void> {
-  const backend = webGPUBackend(options.backendName ?? tf.getBackend());
+  const name = options.backendName ?? tf.getBackend();
+  const all = Array.isArray(weights) ? (weights as readonly QuantizedWeight[]) : [weights as QuantizedWeight];
+  if (name === 'webgl') return warmUpWebgl(tf.findBackend(name) as unknown as WebglBackend, all, options);
+  const backend = webGPUBackend(name);
   if (backend === null) return;
   const profile = profileOf(backend);
   const shaders = new Map<string, Shader>();
   const add = (shader: Shader) => shaders.set(shader.code, shader);
-  for (const weight of Array.isArray(weights) ? (weights as readonly QuantizedWeight[]) : [weights as QuantizedWeight]) {
+  for (const weight of all) {
     const {layout} = weight;
     for (const rows of options.rows ?? [1]) {
       const {variant} = choiceFor(layout, rows, weight.outDim, profile);
