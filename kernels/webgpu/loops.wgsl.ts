@@ -9,6 +9,9 @@ import {stepsOf} from './step.wgsl.js';
 /** Chunks that add up in one float32 before they go to the total: long sums lose a digit otherwise. */
 const LONGEST_RUN = 16;
 
+/** Chunks that are written out instead of looped over, where one thread has them all: more makes shaders slow to compile. */
+const UNROLLED = 2;
+
 /** Rows of x from which weights are scaled as they are decoded: from there on that is less work than scaling sums. */
 const SCALED_FIRST = 4;
 
@@ -75,7 +78,11 @@ ${this.addUp()}
   /** The chunks of the unit at chunk g. Where shaders run on a CPU, entering a loop costs as much as a chunk. */
   private unitOf(end: string): string {
     const chunk = `${this.loads()}\n${this.products(0)}`;
-    if (this.unit === 1) return `let c = g;\n${chunk}`;
+    if (this.unit <= UNROLLED && this.chunking.count % this.unit === 0) {
+      return range(this.unit)
+        .map((u) => `{ let c = g + ${u}u;\n${chunk} }`)
+        .join('\n');
+    }
     return `let end = min(g + ${this.unit}u, ${end});\nfor (var c = g; c < end; c++) {\n${chunk}\n}`;
   }
 
