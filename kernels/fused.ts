@@ -1,6 +1,6 @@
 /**
  * Steps between products as one op each: act(gate) * up, and root-mean-square normalisation. A backend may register a kernel of its own
- * (GatedActivation, RmsNorm: cpu and wasm do); elsewhere, and where gradients are recorded, they are compositions of tf.js ops.
+ * (GatedActivation, RmsNorm: cpu, wasm and webgpu do); elsewhere, and where gradients are recorded, they are compositions of tf.js ops.
  */
 import * as tf from '@tensorflow/tfjs';
 import {ShapeError} from '../src/errors.js';

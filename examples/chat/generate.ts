@@ -1,7 +1,8 @@
 /** Reads a prompt and writes tokens one by one. */
+import type * as tf from '@tensorflow/tfjs';
 import {ArgumentError} from 'tfjs-linear';
 import {type Llama, PREFILL_POSITIONS} from './model.js';
-import {sample} from './sampler.js';
+import {choose, sample} from './sampler.js';
 
 export interface GenerateOptions {
   readonly maxTokens: number;
@@ -49,10 +50,10 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
     decodeSeconds: (performance.now() - prefillEnd) / 1000,
     ended,
   });
-  const next = async (input: readonly number[]): Promise<Float32Array> => {
+  const after = async <T>(input: readonly number[], use: (logits: tf.Tensor2D) => Promise<T>): Promise<T> => {
     const logits = await model.forwardAsync(input, cache);
     try {
-      return (await logits.data()) as Float32Array;
+      return await use(logits);
     } finally {
       logits.dispose();
     }
@@ -64,11 +65,10 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
       await nextTurn();
       if (signal?.aborted) return finish(new Float32Array(), 'stopped');
     }
-    const promptLogits = await next(promptIds.slice(read));
+    const promptLogits = await after(promptIds.slice(read), async (logits) => (await logits.data()) as Float32Array);
     prefillEnd = performance.now();
-    for (let logits = promptLogits; ; decodeSteps++) {
-      if (ids.length >= maxTokens) return finish(promptLogits, 'token limit');
-      const id = sample(logits, temperature, random);
+    if (maxTokens <= 0) return finish(promptLogits, 'token limit');
+    for (let id = sample(promptLogits, temperature, random); ; decodeSteps++) {
       if (endIds.has(id)) return finish(promptLogits, 'end of text');
       ids.push(id);
       onToken?.(id);
@@ -76,7 +76,7 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
       if (signal?.aborted) return finish(promptLogits, 'stopped');
       if (ids.length >= maxTokens) return finish(promptLogits, 'token limit');
       if (cache.length >= contextLength) return finish(promptLogits, 'context full');
-      logits = await next([id]);
+      id = await after([id], (logits) => choose(logits, temperature, random));
     }
   } finally {
     cache.dispose();

@@ -1,4 +1,5 @@
 /** Which token comes next. */
+import * as tf from '@tensorflow/tfjs';
 
 /** Index of the largest logit; the first of equals. */
 export function argMax(logits: ArrayLike<number>): number {
@@ -32,6 +33,17 @@ export function sample(logits: ArrayLike<number>, temperature: number, random: (
   }
   // Rounding left a little over.
   return best;
+}
+
+/** As `sample`, of logits [1, V] on the backend. With temperature 0 they stay there: one number is read, the place of the largest. */
+export async function choose(logits: tf.Tensor2D, temperature: number, random: () => number): Promise<number> {
+  if (temperature !== 0) return sample((await logits.data()) as Float32Array, temperature, random);
+  const best = tf.argMax(logits, 1);
+  try {
+    return (await best.data())[0] as number;
+  } finally {
+    best.dispose();
+  }
 }
 
 /** Repeatable numbers in [0, 1): mulberry32. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ACTIVATIONS, activate} from '../../kernels/activation.js';
 import {ops} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 import {randomX} from './layouts.js';
 
@@ -45,6 +45,7 @@ describe('fused steps', () => {
         [1, 1],
         [2, 37],
         [3, 576],
+        [2, 4100],
       ] as const) {
         const values = randomX(m, k, k).map((v, i) => (i < k ? v * 1000 : v * 1e-4));
         const scale = randomX(1, k, 2);
@@ -61,5 +62,5 @@ describe('fused steps', () => {
         tf.dispose([x, weight, y]);
       }
     });
-  });
+  }, BACKENDS_AND_WEBGPU);
 });

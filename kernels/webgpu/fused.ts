@@ -1,0 +1,76 @@
+/** GatedActivation and RmsNorm on webgpu: one dispatch each, where compositions of tf.js ops take four to six. */
+import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
+import type {Activation} from '../activation.js';
+import type {GatedActivationAttrs, RmsNormAttrs} from '../fused.js';
+import {asWebGPU, orDispose, profileOf} from './backend.js';
+import {GATED_WORKGROUP, gatedShader, rmsShader} from './fused.wgsl.js';
+import {fold} from './grid.js';
+import {healthOf} from './health.js';
+import {Params} from './params.js';
+import {bufferOf, record, type Shader} from './record.js';
+import {checkBinding} from './resident.js';
+
+interface Plan {
+  readonly shader: Shader;
+  readonly params: Params;
+}
+
+const plans = new Map<string, Plan>();
+
+function planFor(label: string, inputs: number, make: (params: Params) => string): Plan {
+  let plan = plans.get(label);
+  if (plan === undefined) {
+    const params = new Params();
+    plan = {params, shader: {label, code: make(params), inputs}};
+    plans.set(label, plan);
+  }
+  return plan;
+}
+
+/** The plan of act(gate) * up. */
+export const gatedPlan = (activation: Activation) => planFor(`gated ${activation}`, 1, (params) => gatedShader(params, activation));
+
+export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => {
+  const backend = asWebGPU(given);
+  healthOf(backend).assertWell();
+  const x = inputs.x as TensorInfo;
+  const [rows, both] = x.shape as [number, number];
+  const width = both / 2;
+  checkBinding(backend, 'GatedActivation: x', rows * both * 4);
+  const {shader, params} = gatedPlan((attrs as unknown as GatedActivationAttrs).activation);
+  const out = backend.makeTensorInfo([rows, width], 'float32');
+  return orDispose(backend, out, () => {
+    const size = rows * width;
+    const grid = fold(Math.ceil(size / GATED_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
+    const bindings = [out, x].map((t) => ({buffer: bufferOf(backend, t)}));
+    record(backend, shader, bindings, params.bytes({size, width}), grid, [out, x]);
+  });
+};
+
+const scratch = new Float32Array(1);
+const scratchBits = new Uint32Array(scratch.buffer);
+
+function bitsOf(value: number): number {
+  scratch[0] = value;
+  return scratchBits[0] as number;
+}
+
+/** Columns up to which 64 threads share a row; beyond, 256, if they are more than names on a CPU. */
+const SHORT_ROW = 512;
+
+export const rmsNorm: KernelFunc = ({inputs, backend: given, attrs}) => {
+  const backend = asWebGPU(given);
+  healthOf(backend).assertWell();
+  const {x, weight} = inputs as {x: TensorInfo; weight: TensorInfo};
+  const [rows, columns] = x.shape as [number, number];
+  const {limits, software} = profileOf(backend);
+  checkBinding(backend, 'RmsNorm: x', rows * columns * 4);
+  const side = software || columns <= SHORT_ROW ? 8 : 16;
+  const {shader, params} = planFor(`rms norm ${side}`, 2, (p) => rmsShader(p, side));
+  const out = backend.makeTensorInfo([rows, columns], 'float32');
+  return orDispose(backend, out, () => {
+    const uniforms = params.bytes({rows, columns, epsilon: bitsOf((attrs as unknown as RmsNormAttrs).epsilon)});
+    const bindings = [out, x, weight].map((t) => ({buffer: bufferOf(backend, t)}));
+    record(backend, shader, bindings, uniforms, fold(rows, limits.maxComputeWorkgroupsPerDimension), [out, x, weight]);
+  });
+};
