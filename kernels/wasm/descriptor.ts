@@ -1,15 +1,22 @@
-/** A layout as the 64 fields that assembly/layout.ts reads. */
+/** A layout as the fields that assembly/layout.ts reads. */
 import {decodeTable} from '../float_codes.js';
 import {type Decode, type Grid, type Level, type LevelType, sectionsOf, type WeightLayout} from '../layout.js';
 import type {WasmHeap} from './module.js';
 
-const FIELDS = 64;
+const FIELDS = 80;
 
-/** What the exponent of an e4m3 code lacks when its bits are read as a bfloat16: 127 minus its bias. */
-const E4M3_EXPONENT_SHIFT: Readonly<Record<string, number>> = {float8_e4m3fn: 120, float8_e4m3fnuz: 119};
+/** SMALL_FLOATS and what follows it in assembly/layout.ts: four words each. */
+const CONSTANTS = [0x87f087f0, 0xffff0000, 0x0f0f0f0f, 0x8fffe000] as const;
+
+/** What the exponent of a code lacks when its bits are read as a float32's: 127 minus its bias. */
+const EXPONENT_SHIFT: Readonly<Record<string, number>> = {float16: 112, float8_e4m3fn: 120, float8_e4m3fnuz: 119};
 
 /** x is multiplied by 2^60 beforehand, so that products with such numbers stay far from float32's lower end. */
-export const X_EXPONENT_SHIFT = 60;
+const X_EXPONENT_SHIFT = 60;
+
+export function exponentShiftOfX(decode: Decode): number {
+  return decode.kind === 'float' && decode.type in EXPONENT_SHIFT ? X_EXPONENT_SHIFT : 0;
+}
 
 const LEVEL_TYPES: Readonly<Record<LevelType, number>> = {
   float32: 0,
@@ -56,6 +63,7 @@ function sixteenNumbers(decode: Decode): number[] | null {
 
 function describe(heap: WasmHeap, layout: WeightLayout): Int32Array {
   const f = new Int32Array(FIELDS);
+  CONSTANTS.forEach((word, i) => f.fill(word, 64 + 4 * i, 68 + 4 * i));
   const sections = sectionsOf(layout);
   f.set([
     layout.outDim,
@@ -103,7 +111,7 @@ function describeDecode(heap: WasmHeap, decode: Decode, f: Int32Array): void {
     f[8] = heap.table(`float:${decode.table.join()}`, () => Float32Array.from(decode.table));
   } else if (decode.kind === 'float') {
     const kind = {float32: 1, float16: 2, bfloat16: 3}[decode.type as string];
-    const shift = E4M3_EXPONENT_SHIFT[decode.type] ?? 0;
+    const shift = EXPONENT_SHIFT[decode.type] ?? 0;
     f[7] = kind ?? (shift === 0 ? 4 : 7);
     new Float32Array(f.buffer)[9] = 2 ** (shift === 0 ? 0 : shift - X_EXPONENT_SHIFT);
     if (kind === undefined) {

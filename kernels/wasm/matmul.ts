@@ -5,7 +5,7 @@ import type {Activation} from '../activation.js';
 import type {QuantizedMatMulAttrs} from '../attributes.js';
 import {sectionsOf, type WeightLayout} from '../layout.js';
 import {chooseWasm, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
-import {descriptorOf, X_EXPONENT_SHIFT} from './descriptor.js';
+import {descriptorOf, exponentShiftOfX} from './descriptor.js';
 import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
 import {workBytes} from './parallel.js';
 
@@ -55,9 +55,9 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
     end: rowEnd,
   };
   const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant());
-  if (choice.variant === 'gemv_float32') oneByOne(job, choice.block);
-  // What 16 bits cannot hold (infinities, NaN) is multiplied as it is.
-  else if (choice.variant === 'float32' || !integers(job, choice)) floats(job);
+  // What a variant cannot hold (infinities, NaN, beyond 1e20) is multiplied as it is.
+  if (!(choice.variant === 'gemv_float32' ? oneByOne(job, choice.block) : choice.variant !== 'float32' && integers(job, choice)))
+    floats(job);
   const bias = inputs.bias === undefined ? 0 : heap.address(inputs.bias as TensorInfo);
   if (bias !== 0 || activation !== null) {
     heap.exports.finish(job.y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
@@ -106,22 +106,23 @@ function integers(job: Job, {variant, block}: WasmChoice): boolean {
   return true;
 }
 
-/** Rows of x one at a time, float codes decoded in registers. */
-function oneByOne(job: Job, block: number): void {
+/** Rows of x one at a time, float codes decoded in registers. false: x holds what the decoding cannot. */
+function oneByOne(job: Job, block: number): boolean {
   const {heap, layout, rows} = job;
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
   const base = heap.scratch(fields.length * 4 + 16 + k * 4 + workBytes(k));
   const prepared = base + fields.length * 4 + 16;
   heap.write(base, fields);
-  const small = layout.planes[0] === 8;
-  // Order in which the decoding yields columns; float16 is widened four at a time, in order.
-  const lanes = layout.decode.kind === 'float' && layout.decode.type === 'float16' ? 1 : 32 / (layout.planes[0] as number);
+  // Order in which the decoding yields columns.
+  const lanes = 32 / (layout.planes[0] as number);
+  const factor = 2 ** exponentShiftOfX(layout.decode);
   const n = job.end - job.begin;
   for (let m = 0; m < rows; m++) {
-    heap.exports.prepareFloats(job.x + m * k * 4, job.order, k, lanes, small ? 2 ** X_EXPONENT_SHIFT : 1, prepared);
+    if (heap.exports.prepareFloats(job.x + m * k * 4, job.order, k, lanes, factor, prepared)) return false;
     heap.exports.gemvFloats(job.words, base, prepared, block, k / block, job.begin, job.end, job.y + m * n * 4, prepared + k * 4);
   }
+  return true;
 }
 
 function floats(job: Job): void {

@@ -87,7 +87,7 @@ export interface WasmExports {
     scratch: number,
   ): void;
   gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
-  prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): void;
+  prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;
   gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
   quantize(d: number, x: number, given: number, m: number, k: number, count: number, out: number, scales: number, inverses: number): void;
   gated(x: number, rows: number, n: number, kind: number, out: number): void;

@@ -10,7 +10,8 @@ export const BITS1: usize = 20;
 export const START1: usize = 24;
 /**
  * 0 integer, 1 float32, 2 float16, 3 bfloat16, 4 table of 256 float32, 5 table of 16 float32, 6 table of 16 int8 times a factor,
- * 7 e4m3 (the table of 256 is there too; the factor is what its bits as a bfloat16 lack). */
+ * 7 e4m3 (the table of 256 is there too). The factor of 2 and 7 is what their bits in a float32 lack, less what x was multiplied by.
+ */
 export const DECODE: usize = 28;
 export const TABLE: usize = 32;
 export const TABLE_FACTOR: usize = 36;
@@ -36,6 +37,12 @@ export const OFFSET1: usize = 208;
 export const BITS2: usize = 240;
 export const START2: usize = 244;
 export const ZERO_START2: usize = 248;
+
+/** Constant vectors. One that is written in the code is built anew in each iteration where V8 runs out of registers; from memory it is a load. */
+export const SMALL_FLOATS: usize = 256; // 0x87f0 in each 16 bits
+export const HIGH_HALVES: usize = 272; // 0xffff0000 in each 32
+export const LOW_NIBBLES: usize = 288; // 15 in each 8
+export const HALF_FLOATS: usize = 304; // 0x8fffe000 in each 32
 
 export const GRID_ROWS: usize = 0;
 export const GRID_COLUMNS: usize = 4;

@@ -13,7 +13,7 @@ export function halfToFloat(h: u32): f32 {
   return reinterpret<f32>(reinterpret<u32>(reinterpret<f32>((h & 0x7fff) << 13) * reinterpret<f32>(0x77800000)) | sign);
 }
 
-function entryRow(g: usize, n: i32): i32 {
+export function entryRow(g: usize, n: i32): i32 {
   const rows = field(g, GRID_ROWS);
   return rows == 1 ? n : (n + field(g, GRID_ROW_PHASE)) / rows;
 }

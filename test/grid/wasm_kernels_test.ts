@@ -1,0 +1,100 @@
+/** Layouts that the wasm kernels treat each in a way of its own: float codes in registers, scales of every kind, all with rows left over. */
+import * as tf from '@tensorflow/tfjs';
+import type {FloatType} from '../../kernels/layout.js';
+import {partsOf} from '../../kernels/words.js';
+import {ops, QuantizedWeight} from '../../src/index.js';
+import {rowErrors} from '../support/errors.js';
+import {variantsOf} from '../support/variants.js';
+import {buildWeight, type NamedWeight, randomX, type Structure} from './layouts.js';
+
+const float = (type: FloatType) => ({kind: 'float', type}) as const;
+
+const STRUCTURES: Readonly<Record<string, Structure>> = {
+  'float16 K=176': {n: 5, k: 176, planes: [16], decode: float('float16')},
+  'float16, groups': {n: 4, k: 96, planes: [16], decode: float('float16'), scales: [['float32', 1, 16]]},
+  'bfloat16 K=272': {n: 7, k: 272, planes: [16], decode: float('bfloat16')},
+  'float32 K=48': {n: 3, k: 48, planes: [32], decode: float('float32'), scales: [['float32', 1, 48]]},
+  'e4m3fn e8m0 g32': {n: 9, k: 288, planes: [8], decode: float('float8_e4m3fn'), scales: [['float8_e8m0fnu', 1, 32]]},
+  'e4m3fn blocks 4x128': {n: 11, k: 384, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 4, 128]]},
+  'e4m3fnuz, divide': {n: 5, k: 144, planes: [8], decode: float('float8_e4m3fnuz'), scales: [['bfloat16', 5, 144, true]]},
+  'e4m3fn ordered': {n: 4, k: 64, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 64]], ordered: true},
+};
+
+/** y of x and the unpacked weight, in float64. */
+function product(x: Float32Array, w: Float32Array, m: number, n: number, k: number): Float64Array {
+  const y = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      for (let c = 0; c < k; c++) y[i * n + j]! += (x[i * k + c] as number) * (w[j * k + c] as number);
+    }
+  }
+  return y;
+}
+
+const magnitudes = (x: Float32Array, w: Float32Array, m: number, n: number, k: number) =>
+  product(
+    x.map((v) => v * v),
+    w.map((v) => v * v),
+    m,
+    n,
+    k,
+  ).map(Math.sqrt);
+
+describe('kernels on wasm alone', () => {
+  const variants = variantsOf('wasm');
+
+  beforeEach(async () => {
+    await tf.setBackend('wasm');
+  });
+  afterEach(() => variants.force(null));
+  afterAll(async () => {
+    await tf.setBackend('cpu');
+  });
+
+  async function check({layout, words}: NamedWeight, m: number): Promise<void> {
+    const weight = QuantizedWeight.fromWords(layout, words.slice());
+    const [n, k] = weight.shape;
+    const dense = weight.dequantize();
+    const w = await dense.data<'float32'>();
+    const values = randomX(m, k, m);
+    const x = tf.tensor2d(values, [m, k]);
+    const expected = product(values, w, m, n, k);
+    const norms = magnitudes(values, w, m, n, k);
+    for (const precision of ['auto', 'float32'] as const) {
+      const y = ops.quantizedMatMul(x, weight, {inputPrecision: precision});
+      expect(rowErrors(await y.data(), expected, n, norms)).toBeLessThan(variants.choose(layout, m, precision).bound);
+      y.dispose();
+    }
+    tf.dispose([x, dense]);
+    weight.dispose();
+  }
+
+  Object.entries(STRUCTURES).forEach(([name, structure], i) => {
+    for (const variant of ['auto', ...variants.names]) {
+      it(`multiplies ${name}, ${variant}`, async () => {
+        const named = buildWeight(name, structure, 500 + i);
+        variants.force(variant === 'auto' ? null : variant);
+        for (const m of [1, 2, 5]) await check(named, m);
+      });
+    }
+  });
+
+  it('keeps infinities and NaN of float16 codes, and multiplies an x beyond 1e20', async () => {
+    const {layout, words} = buildWeight('w', {n: 4, k: 32, planes: [16], decode: float('float16')}, 7);
+    const codes = new Uint16Array(partsOf(layout, words).codes.buffer, partsOf(layout, words).codes.byteOffset);
+    codes[5] = 0x7c00;
+    codes[32 + 6] = 0xfc00;
+    codes[64 + 7] = 0x7e01;
+    const weight = QuantizedWeight.fromWords(layout, words);
+    const ones = tf.ones([1, 32]);
+    const y = ops.quantizedMatMul(ones, weight);
+    const got = [...(await y.data())];
+    expect(got.slice(0, 3)).toEqual([Infinity, -Infinity, NaN]);
+    expect(Number.isFinite(got[3] as number)).toBeTrue();
+    const large = tf.fill([1, 32], 2 ** 100);
+    const z = ops.quantizedMatMul(large, weight);
+    expect(((await z.data())[3] as number) / 2 ** 100).toBeCloseTo(got[3] as number, 4);
+    weight.dispose();
+    tf.dispose([ones, y, large, z]);
+  });
+});
