@@ -3,10 +3,10 @@ import {decodeTable} from '../float_codes.js';
 import {type Decode, type Grid, type Level, type LevelType, sectionsOf, type WeightLayout} from '../layout.js';
 import type {WasmHeap} from './module.js';
 
-const FIELDS = 80;
+const FIELDS = 88;
 
 /** SMALL_FLOATS and what follows it in assembly/layout.ts: four words each. */
-const CONSTANTS = [0x87f087f0, 0xffff0000, 0x0f0f0f0f, 0x8fffe000] as const;
+const CONSTANTS = [0x87f087f0, 0xffff0000, 0x0f0f0f0f, 0x8fffe000, 0x00100010] as const;
 
 /** What the exponent of a code lacks when its bits are read as a float32's: 127 minus its bias. */
 const EXPONENT_SHIFT: Readonly<Record<string, number>> = {float16: 112, float8_e4m3fn: 120, float8_e4m3fnuz: 119};

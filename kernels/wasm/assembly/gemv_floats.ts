@@ -1,7 +1,7 @@
 // y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two rows of W at a time.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
-import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, ROW_WORDS, SCALES, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
+import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
 import {halfToFloat} from './levels';
 import {fma, total64, widen} from './vectors';
 
@@ -26,8 +26,8 @@ export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, fa
 /** Columns of the even bytes of 16-bit lanes: s eeee mmm to sign and bits 10..4. One product in the relaxed builds: shifts are what limits. */
 // @ts-ignore: decorator
 @inline
-function evenBytes(v: v128, small: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return v128.and(i16x8.relaxed_dot_i8x16_i7x16_s(v, i16x8.splat(16)), small);
+function evenBytes(v: v128, small: v128, sixteen: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return v128.and(i16x8.relaxed_dot_i8x16_i7x16_s(v, sixteen), small);
   return v128.and(i16x8.shr_s(i16x8.shl(v, 8), 4), small);
 }
 
@@ -58,18 +58,18 @@ function specialRow(w: usize, d: usize, n: i32, x: usize, block: i32, scales: us
 }
 
 /**
- * Rows n and n + 1 (`two`; else row n alone, in both places). kind 1 float32, 2 float16 (numbers times 2^-112), 3 bfloat16, 7 e4m3 (2^-120).
+ * Rows n and n1, whose results go to y and y1. kind 1 float32, 2 float16 (numbers times 2^-112), 3 bfloat16, 7 e4m3 (2^-120).
  * scratch: 2 runs of blocks + 4 float32.
  */
 // @ts-ignore: decorator
 @inline
-function pair(kind: i32, w: usize, d: usize, n: i32, two: bool, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
-  const run = <usize>(blocks + 4) << 2, rowBytes = two ? <usize>field(d, ROW_WORDS) << 2 : 0, second = two ? run : 0;
+function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize, y1: usize): void {
+  const run = <usize>(blocks + 4) << 2, apart = rowAt(w, d, n1) - rowAt(w, d, n);
   if (field(d, SCALES) > 0) {
     blockScales(w, d, n, block, blocks, scratch);
-    if (two) blockScales(w, d, n + 1, block, blocks, scratch + run);
+    blockScales(w, d, n1, block, blocks, scratch + run);
   }
-  const small = v128.load(d + SMALL_FLOATS), high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS);
+  const small = v128.load(d + SMALL_FLOATS), high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS), sixteen = v128.load(d + SIXTEENS);
   let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a, tops = i16x8.splat(0), tops1 = tops;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
   for (let s = scratch; s < end; ) {
@@ -81,14 +81,14 @@ function pair(kind: i32, w: usize, d: usize, n: i32, two: bool, x: usize, block:
         for (let j = 0; j < block; j += 8, o += 32, p += 32) {
           let t = v128.load(p);
           f = fma(f, v128.load(o), t);
-          f1 = fma(f1, v128.load(o + rowBytes), t);
+          f1 = fma(f1, v128.load(o + apart), t);
           t = v128.load(p, 16);
           g = fma(g, v128.load(o, 16), t);
-          g1 = fma(g1, v128.load(o + rowBytes, 16), t);
+          g1 = fma(g1, v128.load(o + apart, 16), t);
         }
       } else if (kind == 2) {
         for (let j = 0; j < block; j += 8, o += 16, p += 32) {
-          const v = v128.load(o), v1 = v128.load(o + rowBytes);
+          const v = v128.load(o), v1 = v128.load(o + apart);
           let t = v128.load(p);
           f = fma(f, v128.and(i32x4.shr_s(low(v), 3), half), t);
           f1 = fma(f1, v128.and(i32x4.shr_s(low(v1), 3), half), t);
@@ -100,7 +100,7 @@ function pair(kind: i32, w: usize, d: usize, n: i32, two: bool, x: usize, block:
         }
       } else if (kind == 3) {
         for (let j = 0; j < block; j += 8, o += 16, p += 32) {
-          const v = v128.load(o), v1 = v128.load(o + rowBytes);
+          const v = v128.load(o), v1 = v128.load(o + apart);
           let t = v128.load(p);
           f = fma(f, low(v), t);
           f1 = fma(f1, low(v1), t);
@@ -111,8 +111,8 @@ function pair(kind: i32, w: usize, d: usize, n: i32, two: bool, x: usize, block:
       } else {
         // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
         for (let j = 0; j < block; j += 16, o += 16, p += 64) {
-          const v = v128.load(o), even = evenBytes(v, small), odd = oddBytes(v, small);
-          const v1 = v128.load(o + rowBytes), even1 = evenBytes(v1, small), odd1 = oddBytes(v1, small);
+          const v = v128.load(o), even = evenBytes(v, small, sixteen), odd = oddBytes(v, small);
+          const v1 = v128.load(o + apart), even1 = evenBytes(v1, small, sixteen), odd1 = oddBytes(v1, small);
           let t = v128.load(p);
           f = fma(f, low(even), t);
           f1 = fma(f1, low(even1), t);
@@ -128,19 +128,19 @@ function pair(kind: i32, w: usize, d: usize, n: i32, two: bool, x: usize, block:
         }
       }
       sum = fma(sum, f32x4.add(f, g), v128.load32_splat(s));
-      sum1 = fma(sum1, f32x4.add(f1, g1), v128.load32_splat(s + second));
+      sum1 = fma(sum1, f32x4.add(f1, g1), v128.load32_splat(s + run));
     }
     a = widen(a, sum);
     b = widen(b, sum1);
   }
-  const factor: f64 = kind == 2 || kind == 7 ? <f64>load<f32>(d + TABLE_FACTOR) : 1, y1 = two ? y + 4 : y;
-  store<f32>(y1, <f32>(total64(b) * factor));
+  const factor: f64 = kind == 2 || kind == 7 ? <f64>load<f32>(d + TABLE_FACTOR) : 1;
   store<f32>(y, <f32>(total64(a) * factor));
+  store<f32>(y1, <f32>(total64(b) * factor));
   if (kind == 2) {
     // All ones in the exponent, the sign shifted out.
     const top = i16x8.splat(<i16>0xf800);
     if (v128.any_true(i16x8.ge_u(tops, top))) store<f32>(y, specialRow(w, d, n, x, block, scratch));
-    if (two && v128.any_true(i16x8.ge_u(tops1, top))) store<f32>(y1, specialRow(w, d, n + 1, x, block, scratch + run));
+    if (v128.any_true(i16x8.ge_u(tops1, top))) store<f32>(y1, specialRow(w, d, n1, x, block, scratch + run));
   }
 }
 
@@ -154,11 +154,13 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
     const bytes = <usize>(2 * (blocks + 4)) << 2;
     for (let at: usize = 0; at < bytes; at += 4) store<f32>(scratch + at, 1);
   }
-  for (let n = begin; n < end; n += 2, y += 8) {
-    const two = n + 1 < end;
-    if (kind == 1) pair(1, w, d, n, two, x, block, blocks, scratch, y);
-    else if (kind == 2) pair(2, w, d, n, two, x, block, blocks, scratch, y);
-    else if (kind == 3) pair(3, w, d, n, two, x, block, blocks, scratch, y);
-    else pair(7, w, d, n, two, x, block, blocks, scratch, y);
+  // Rows half of W apart: each half is read from end to end, which is what a processor fetches ahead. Of an odd number the last is done twice.
+  const half = (end - begin + 1) >> 1;
+  for (let n = begin; n < begin + half; n++) {
+    const n1 = min(n + half, end - 1), at = y + (<usize>(n - begin) << 2), at1 = y + (<usize>(n1 - begin) << 2);
+    if (kind == 1) pair(1, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    else if (kind == 2) pair(2, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    else if (kind == 3) pair(3, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    else pair(7, w, d, n, n1, x, block, blocks, scratch, at, at1);
   }
 }

@@ -43,6 +43,7 @@ export const SMALL_FLOATS: usize = 256; // 0x87f0 in each 16 bits
 export const HIGH_HALVES: usize = 272; // 0xffff0000 in each 32
 export const LOW_NIBBLES: usize = 288; // 15 in each 8
 export const HALF_FLOATS: usize = 304; // 0x8fffe000 in each 32
+export const SIXTEENS: usize = 320; // 16 in each 16
 
 export const GRID_ROWS: usize = 0;
 export const GRID_COLUMNS: usize = 4;
