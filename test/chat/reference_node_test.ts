@@ -87,18 +87,15 @@ describe('SmolLM2-135M-Instruct in GPTQ', () => {
     expect(printed.weightBytes).toBe(model!.bytes.weightBytes);
     expect(printed.weightBytes * 4).toBeLessThan(printed.float32Bytes);
   });
-});
 
-describe('the demo over several devices', () => {
   // A software GPU is slow: fewer tokens.
   for (const [devices, tokens] of [
     ['wasm,worker:0', 24],
     ['wasm,webgpu', 3],
   ] as const) {
-    it(`${devices} answers as one device does, each holding its half`, async () => {
-      await needsShared();
+    it(`npm run demo over ${devices} answers as one device does, each holding its half`, async () => {
       const folder = await sharedSource(MODEL);
-      const {prompt, greedy_24} = JSON.parse(new TextDecoder().decode(await readShared(`${MODEL}/reference.json`))).float32.prompts[0];
+      const {prompt, greedy_24} = prompts[0] as ReferencePrompt;
       const args = ['--model', folder, '--raw', '--max-tokens', String(tokens), '--json', '--prompt', prompt, '--devices', devices];
       const {stdout, status} = await runDemo(args);
       expect(status).toBe(0);
@@ -108,6 +105,7 @@ describe('the demo over several devices', () => {
       const bytes: number[] = held.map((device: {bytes: number}) => device.bytes);
       for (const own of bytes) expect(Math.abs(own / weightBytes - 0.5)).toBeLessThan(0.01);
       expect(bytes.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(weightBytes);
+      expect(weightBytes).toBeLessThanOrEqual(1.02 * (model as Llama).bytes.weightBytes);
     });
   }
 });

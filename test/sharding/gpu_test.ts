@@ -1,6 +1,16 @@
 /** Shards on GPUs beside shards on the processor, in Node through Dawn and in the browser. */
 import * as tf from '@tensorflow/tfjs';
-import {ColumnParallelLinear, DistributedMLP, MLP, type QuantizedWeight, ShardedLinear, ShardingStrategy} from '../../src/index.js';
+import {
+  ColumnParallelLinear,
+  type DeviceInfo,
+  DeviceLostError,
+  DistributedMLP,
+  MLP,
+  type QuantizedWeight,
+  ShardedLinear,
+  ShardingStrategy,
+  ShardManager,
+} from '../../src/index.js';
 import {caseNamed} from '../grid/cases.js';
 import {openLinear} from '../grid/check_case.js';
 import {randomX} from '../grid/layouts.js';
@@ -97,6 +107,37 @@ describe('shards on GPUs', () => {
       }
     });
   }
+
+  it('shares by measured speed over webgpu, wasm and cpu; a GPU that is lost is named and left', async () => {
+    await withTwoGPUs({}, async () => {
+      const manager = await ShardManager.create({devices: ['cpu', 'webgpu:1', 'wasm'], balance: 'measured'});
+      expect(manager.shares?.length).toBe(3);
+      expect(manager.shares?.every((share) => share > 0 && Number.isFinite(share))).toBe(true);
+      const {samePhysicalDeviceAs, limits, isSynchronous} = manager.listDevices().find(({name}) => name === 'webgpu:1') as DeviceInfo;
+      expect(samePhysicalDeviceAs).toContain('webgpu:0');
+      expect([limits.maxBufferSize ?? 0, isSynchronous]).toEqual([jasmine.any(Number), false]);
+      const c = caseNamed('gguf_q4_k');
+      const {layer} = await openLinear(c, (await filesOf(c)).files);
+      const x = tf.tensor2d(randomX(2, c.inDim), [2, c.inDim]);
+      const expected = layer.forward(x);
+      // Whatever the measurement says, each has some rows.
+      const strategy = ShardingStrategy.rowwise(3).withShares([1, 2, 1]);
+      const spread = await manager.spread(layer, {strategy});
+      const bytes = manager.report().devices.map((device) => device.bytes);
+      expect(bytes.reduce((a, b) => a + b, 0)).toBe(spread.byteLength);
+      const first = await spread.forwardAsync(x);
+      expect(rowErrors(await first.data(), expected.dataSync(), c.outDim)).toBeLessThanOrEqual(1e-4);
+      (tf.findBackend('webgpu:1') as unknown as {device: GPUDevice}).device.destroy();
+      await expectAsync(spread.forwardAsync(x)).toBeRejectedWithError(DeviceLostError, /webgpu:1/);
+      await manager.evict('webgpu:1');
+      expect(spread.places.map(({device}) => device)).not.toContain('webgpu:1');
+      const again = await spread.forwardAsync(x);
+      expect(rowErrors(await again.data(), expected.dataSync(), c.outDim)).toBeLessThanOrEqual(1e-4);
+      tf.dispose([x, expected, first, again]);
+      layer.dispose();
+      spread.dispose();
+    });
+  });
 
   it('takes a weight off a GPU that cannot be read at once', async () => {
     await withTwoGPUs({}, async () => {
