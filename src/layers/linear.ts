@@ -15,6 +15,7 @@ import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
+import {refuseFrozen} from './train.js';
 
 export {autoName, type LinearConfig, type LinearInit} from './linear_config.js';
 
@@ -132,6 +133,12 @@ export class Linear extends tf.LayersModel {
   /** As `forward`: any rank, any number of rows, in one batch. */
   override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return this.forward((Array.isArray(x) ? x[0] : x) as tf.Tensor);
+  }
+
+  /** As of any tf.LayersModel. Throws UnsupportedError where nothing trains: packed weights are frozen. */
+  override async fit(...args: Parameters<tf.LayersModel['fit']>): ReturnType<tf.LayersModel['fit']> {
+    refuseFrozen(this);
+    return super.fit(...args);
   }
 
   /** Parameters of the model: N * K weights (not packed words) and N biases. */

@@ -4,15 +4,15 @@ import type {Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation} from '../../kernels/fused.js';
 import {activateTensor} from '../../kernels/gradients.js';
-import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {runAsync, runSync} from '../sharding/flow.js';
-import {checkMLPStrategy, shardMLP} from '../sharding/shard_mlp.js';
+import {checkMLPStrategy, shardMLP, shardMLPAsync} from '../sharding/shard_mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
 import {GatedActivation} from './gated_activation.js';
+import {windowOf} from './half_window.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
 import {type LinearClass, MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
@@ -22,6 +22,7 @@ import {ShardedLinear} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
+import {refuseFrozen} from './train.js';
 
 export type {LinearClass, MLPConfig} from './mlp_config.js';
 
@@ -116,6 +117,11 @@ export class MLP extends tf.LayersModel {
     return shardMLP(this, this.strategyOfShards, devices);
   }
 
+  /** As `shard`, where the weights lie on a device that cannot be read synchronously. */
+  shardAsync(devices: readonly (DeviceRef | string)[]): Promise<MLP[]> {
+    return shardMLPAsync(this, this.strategyOfShards, devices);
+  }
+
   /** x [..., H] -> [..., H]. Throws DeviceError where it lies on several devices of which one has to be awaited. */
   forward(x: tf.Tensor): tf.Tensor {
     if (this.isSpread) return runSync(() => mlpFlow(this, [x], this.home));
@@ -155,6 +161,12 @@ export class MLP extends tf.LayersModel {
 
   override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return this.call(x);
+  }
+
+  /** As of any tf.LayersModel. Throws UnsupportedError where nothing trains: packed weights are frozen. */
+  override async fit(...args: Parameters<tf.LayersModel['fit']>): ReturnType<tf.LayersModel['fit']> {
+    refuseFrozen(this);
+    return super.fit(...args);
   }
 
   override countParams(): number {
@@ -263,17 +275,6 @@ export class MLP extends tf.LayersModel {
         : [['gate_up', this.gateUp]];
     return [...inside, ['down_proj', this.downProj]];
   }
-}
-
-/** The gate (0) or up (1) half of a stacked layer, as a layer that shares its words. */
-function windowOf(stacked: Linear, which: 0 | 1, name: string): Linear {
-  const rows = stacked.outDim / 2;
-  if (!(stacked.weight instanceof QuantizedWeight)) {
-    throw new ArgumentError({where: name, expected: 'a packed stacked weight', received: 'a dense one'});
-  }
-  const {inDim, device, hasBias, inputPrecision, inputQuantization} = stacked;
-  const config = {name, inDim, outDim: rows, hasBias, layout: stacked.weight.layout, device, inputPrecision, inputQuantization};
-  return new Linear(config, {view: {of: stacked, begin: which * rows}});
 }
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);

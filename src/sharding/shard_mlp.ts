@@ -4,8 +4,10 @@ import {ArgumentError, UnsupportedError} from '../errors.js';
 import {fromSavedConfig} from '../layers/config.js';
 import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
 import type {MLP, MLPConfig, MLPInit} from '../layers/mlp.js';
-import {markShard, readValues, refuseShard, shardParts} from './shard_linear.js';
+import {type HostValues, markShard, readValues, readValuesAsync, refuseShard, shardParts} from './shard_linear.js';
 import {ShardingStrategy} from './strategy.js';
+
+type Devices = readonly (DeviceRef | string)[];
 
 type ShardClass = new (config: MLPConfig, init: MLPInit) => MLP;
 
@@ -25,17 +27,35 @@ export function projectionStrategy(projection: string, strategy: ShardingStrateg
 }
 
 /** Throws ArgumentError without a strategy, with another number of devices, or more than there is of the inner width. */
-export function shardMLP(mlp: MLP, strategy: ShardingStrategy | null, devices: readonly (DeviceRef | string)[]): MLP[] {
+export function shardMLP(mlp: MLP, strategy: ShardingStrategy | null, devices: Devices): MLP[] {
+  const checked = checkDevices(mlp, strategy, devices);
+  return makeShards(
+    mlp,
+    mlp.projections().map(([, layer]) => readValues(layer)),
+    checked,
+    devices,
+  );
+}
+
+/** As shardMLP, where the weights lie on a device that cannot be read synchronously. */
+export async function shardMLPAsync(mlp: MLP, strategy: ShardingStrategy | null, devices: Devices): Promise<MLP[]> {
+  const checked = checkDevices(mlp, strategy, devices);
+  return makeShards(mlp, await Promise.all(mlp.projections().map(([, layer]) => readValuesAsync(layer))), checked, devices);
+}
+
+function checkDevices(mlp: MLP, strategy: ShardingStrategy | null, devices: Devices): ShardingStrategy {
   const where = `${mlp.name}: shard`;
   if (strategy === null)
     throw new ArgumentError({where, expected: 'a strategy', received: 'none', remedy: 'Call setSharding(strategy) first.'});
-  if (devices.length !== strategy.numDevices) {
-    throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
-  }
+  if (devices.length === strategy.numDevices) return strategy;
+  throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
+}
+
+function makeShards(mlp: MLP, values: readonly HostValues[], strategy: ShardingStrategy, devices: Devices): MLP[] {
   const {childClasses: _, ...base} = fromSavedConfig<MLPConfig & {childClasses?: unknown}>(mlp.getConfig());
   const parts = mlp
     .projections()
-    .map(([child, layer]) => [child, shardParts(layer, readValues(layer), projectionStrategy(child, strategy))] as const);
+    .map(([child, layer], i) => [child, shardParts(layer, values[i] as HostValues, projectionStrategy(child, strategy))] as const);
   const own = mlp.constructor as ShardClass & {shardClass?: ShardClass};
   const Cls = own.shardClass ?? own;
   const shards: MLP[] = [];

@@ -27,7 +27,9 @@ describe('support matrix', () => {
     try {
       const files = ['wasm', 'other'].map((name) => path.join(folder, `${name}.json`));
       writeFileSync(files[0] as string, text);
-      const other = rows.map((row): Record<string, unknown> => ({...row, backend: 'other', ok: row.op !== 'UnpackWeight', declined: false}));
+      const other = rows.map(
+        (row): Record<string, unknown> => ({...row, backend: 'other', ok: row.op !== 'UnpackWeight', declined: false}),
+      );
       writeFileSync(files[1] as string, JSON.stringify({rows: other.filter(({format}) => format === 'GPTQ 4 bit')}));
       // A wrong row ends the program with status 1.
       const failed = await matrix('--from', files.join(',')).catch((error: {stdout: string; stderr: string; code: number}) => error);

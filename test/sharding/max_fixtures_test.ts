@@ -1,16 +1,13 @@
 /** Shards, partial outputs and whole outputs against the numbers of MAX itself. */
 import * as tf from '@tensorflow/tfjs';
 import type {FileTensor} from '../../src/formats/format.js';
-import {ColumnParallelLinear, Linear, Segment, ShardedLinear, ShardingStrategy} from '../../src/index.js';
+import {ColumnParallelLinear, DistributedMLP, Linear, MLP, Segment, ShardedLinear, ShardingStrategy} from '../../src/index.js';
 import {indicesOf} from '../../src/sharding/split.js';
+import {onEachBackend} from '../support/backends.js';
 import {floatsOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 import {readTensors} from '../support/fixtures.js';
-
-beforeAll(async () => {
-  await tf.setBackend('wasm');
-  await tf.setBackend('cpu');
-});
+import {describeWebGPU} from '../support/webgpu.js';
 
 const tensorOf = (t: FileTensor) => tf.tensor(floatsOf(t), [...t.shape]);
 
@@ -30,7 +27,6 @@ function layerOf(tensors: ReadonlyMap<string, FileTensor>, prefix: string): Line
   return layer;
 }
 
-const DEVICES = ['cpu', 'wasm', 'cpu'];
 const SEGMENTS = [...Array.from({length: 3}, () => Segment.headAware(5, 4)), Segment.even(7), Segment.even(7)];
 
 const CASES: readonly [file: string, shards: string, whole: string, x: string, strategy: ShardingStrategy][] = [
@@ -44,7 +40,16 @@ const CASES: readonly [file: string, shards: string, whole: string, x: string, s
   ['shard_strategies_f32', 'col', 'col.', 'x10', ShardingStrategy.columnwise(3)],
 ];
 
-describe('shards of MAX', () => {
+/** A GPU that has to be awaited gives nothing to other devices at once. */
+const devicesOf = (backend: string) => (backend === 'cpu' ? ['cpu', 'wasm', 'cpu'] : [backend, backend, backend]);
+
+const define = (backend: string) => {
+  const DEVICES = devicesOf(backend);
+
+  beforeAll(async () => {
+    await tf.setBackend('wasm');
+  });
+
   for (const [file, prefix, whole, xName, strategy] of CASES) {
     it(`${file} ${prefix}: each shard's weight, bias and output, and the whole`, async () => {
       const tensors = await readTensors(`max/${file}.safetensors`);
@@ -52,11 +57,11 @@ describe('shards of MAX', () => {
       const x = tensorOf(needed(tensors, xName)) as tf.Tensor2D;
       const cuts = strategy.cuts([layer.outDim, layer.inDim]);
       layer.setSharding(strategy);
-      const shards = layer.shard(DEVICES);
-      shards.forEach((shard, i) => {
+      const shards = await layer.shardAsync(DEVICES);
+      for (const [i, shard] of shards.entries()) {
         const theirs = needed(tensors, `${prefix}.${i}.y`);
         const weight = shard.weight.dequantize();
-        expect(weight.dataSync()).toEqual(floatsOf(needed(tensors, `${prefix}.${i}.weight`)));
+        expect(await weight.data()).toEqual(floatsOf(needed(tensors, `${prefix}.${i}.weight`)));
         const columns = indicesOf(cuts[i]?.columns ?? []);
         const y = tf.tidy(() => shard.forward(tf.gather(x, columns, 1)));
         let expected: ArrayLike<number> = floatsOf(theirs);
@@ -65,17 +70,17 @@ describe('shards of MAX', () => {
           const bias = floatsOf(needed(tensors, 'bias'));
           expected = Float64Array.from(expected, (v, at) => v - (bias[at % layer.outDim] as number));
         }
-        expect(rowErrors(y.dataSync(), expected, shard.outDim))
+        expect(rowErrors(await y.data(), expected, shard.outDim))
           .withContext(`shard ${i}`)
           .toBeLessThanOrEqual(1e-6);
         const bias = tensors.get(`${prefix}.${i}.bias`);
-        if (shard.bias !== null) expect(shard.bias.dataSync()).toEqual(floatsOf(bias as FileTensor));
+        if (shard.bias !== null) expect(await shard.bias.data()).toEqual(floatsOf(bias as FileTensor));
         tf.dispose([weight, y]);
         shard.dispose();
-      });
-      const spread = ShardedLinear.of(layer, {devices: DEVICES, strategy});
+      }
+      const spread = await ShardedLinear.ofAsync(layer, {devices: DEVICES, strategy});
       const [a, b] = [layer.forward(x), spread.forward(x)];
-      expect(rowErrors(b.dataSync(), a.dataSync(), layer.outDim)).toBeLessThanOrEqual(1e-6);
+      expect(rowErrors(await b.data(), await a.data(), layer.outDim)).toBeLessThanOrEqual(1e-6);
       tf.dispose([x, a, b]);
       spread.dispose();
       layer.dispose();
@@ -85,12 +90,12 @@ describe('shards of MAX', () => {
   it('column_parallel_1dev_f32', async () => {
     const tensors = await readTensors('max/column_parallel_1dev_f32.safetensors');
     const x = tensorOf(needed(tensors, 'x'));
-    for (const devices of [['cpu'], ['wasm'], ['cpu', 'wasm'], ['cpu', 'cpu', 'cpu']]) {
+    for (const devices of [DEVICES.slice(0, 1), DEVICES.slice(0, 2), DEVICES]) {
       const layer = new ColumnParallelLinear({inDim: 10, outDim: 7, hasBias: true, devices});
       tf.tidy(() => layer.loadStateDict({weight: tensorOf(needed(tensors, 'weight')), bias: tensorOf(needed(tensors, 'bias'))}));
       const ys = [layer.forward(x), ...layer.forwardEach(x)];
       for (const y of ys)
-        expect(rowErrors(y.dataSync(), floatsOf(needed(tensors, 'y')), 7))
+        expect(rowErrors(await y.data(), floatsOf(needed(tensors, 'y')), 7))
           .withContext(String(devices))
           .toBeLessThanOrEqual(1e-6);
       tf.dispose(ys);
@@ -98,4 +103,36 @@ describe('shards of MAX', () => {
     }
     x.dispose();
   });
+
+  it('distributed_mlp_f32', async () => {
+    const tensors = await readTensors('max/distributed_mlp_f32.safetensors');
+    const names = ['gate_proj', 'up_proj', 'down_proj'];
+    const state = Object.fromEntries(names.map((name) => [`${name}.weight`, tensorOf(needed(tensors, `${name}.weight`))]));
+    const x = tensorOf(needed(tensors, 'x'));
+    const mlp = new MLP({hiddenDim: 8, feedForwardLength: 13});
+    mlp.loadStateDict(state);
+    mlp.setSharding(ShardingStrategy.tensorParallel(3));
+    const shards = await mlp.shardAsync(DEVICES);
+    for (const [i, shard] of shards.entries()) {
+      const y = shard.forward(x);
+      expect(rowErrors(await y.data(), floatsOf(needed(tensors, `${i}.partial`)), 8))
+        .withContext(`shard ${i}`)
+        .toBeLessThanOrEqual(1e-6);
+      y.dispose();
+      shard.dispose();
+    }
+    const spread = new DistributedMLP({hiddenDim: 8, feedForwardLength: 13, devices: DEVICES});
+    spread.loadStateDict(state);
+    const ys = [await spread.forwardAsync(x), ...(await spread.forwardEachAsync(x))];
+    for (const y of ys) expect(rowErrors(await y.data(), floatsOf(needed(tensors, 'y')), 8)).toBeLessThanOrEqual(1e-6);
+    tf.dispose([ys, x, state]);
+    mlp.dispose();
+    spread.dispose();
+  });
+};
+
+describeWebGPU('shards of MAX', () => define('webgpu'));
+
+describe('shards of MAX', () => {
+  onEachBackend(define);
 });
