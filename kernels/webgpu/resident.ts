@@ -11,6 +11,19 @@ export const UPLOAD_CHUNK = 8 << 20;
 
 const STORAGE_COPIES = 0x80 | 0x4 | 0x8; // GPUBufferUsage.STORAGE | COPY_SRC | COPY_DST, as tf.js's own tensors
 
+const given = new WeakSet<GPUBuffer>();
+const wrapped = new WeakSet<object>();
+
+/** tf.js keeps the buffers of disposed tensors for later ones of the same size. A weight's goes back to the device: it may be all that fits. */
+function giveBack(backend: WebGPUBackendLike, buffer: GPUBuffer): void {
+  given.add(buffer);
+  const {bufferManager} = backend;
+  if (wrapped.has(bufferManager)) return;
+  wrapped.add(bufferManager);
+  const release = bufferManager.releaseBuffer.bind(bufferManager);
+  bufferManager.releaseBuffer = (released, reuse = !given.has(released)) => release(released, reuse);
+}
+
 /** The buffer of a weight's words, uploaded if they are still on the host; the host's copy is let go, as tf.js does. */
 export function wordsBuffer(backend: WebGPUBackendLike, info: TensorInfo): GPUBuffer {
   const data = backend.tensorMap.get(info.dataId);
@@ -19,6 +32,7 @@ export function wordsBuffer(backend: WebGPUBackendLike, info: TensorInfo): GPUBu
     const words = data.values as Int32Array;
     device.pushErrorScope('out-of-memory');
     const buffer = backend.bufferManager.acquireBuffer(words.byteLength, STORAGE_COPIES);
+    giveBack(backend, buffer);
     healthOf(backend).check(device.popErrorScope().then((error) => refuseMemory(backend, words.byteLength, error)));
     for (let at = 0; at < words.byteLength; at += UPLOAD_CHUNK) {
       const size = Math.min(UPLOAD_CHUNK, words.byteLength - at);
