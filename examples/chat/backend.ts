@@ -1,6 +1,7 @@
 /** Chooses and starts a tf.js backend. */
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, DeviceError, didYouMean, ShardManager} from 'tfjs-linear';
+import {provideDawn} from './dawn.js';
 
 /** What registers each backend; those that `@tensorflow/tfjs` brings need nothing. */
 const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -11,16 +12,8 @@ const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
   tensorflow: () => import('tfjs-linear/node'),
 };
 
-/** In Node the browser's `navigator.gpu` is Dawn's, from the npm package `webgpu`. */
 async function registerWebgpu(): Promise<unknown> {
-  if (globalThis.navigator?.gpu === undefined && typeof process !== 'undefined') {
-    // Not a literal: a page's bundle must not hold Node's module.
-    const name = 'webgpu';
-    const dawn = (await import(name)) as {create(options: string[]): GPU; globals: object};
-    Object.assign(globalThis, dawn.globals);
-    // Referenced from here on: Dawn ends the process where its instance is collected.
-    Object.defineProperty(globalThis, 'navigator', {value: {gpu: dawn.create([])}, configurable: true});
-  }
+  await provideDawn();
   const adapter = await globalThis.navigator?.gpu?.requestAdapter();
   if (adapter === undefined || adapter === null) {
     throw new DeviceError({

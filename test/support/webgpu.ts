@@ -1,28 +1,15 @@
 /** tf.js's webgpu backend for specs: the browser's own, or Dawn in Node (npm `webgpu`). */
 import * as tf from '@tensorflow/tfjs';
+import {provideDawn} from '../../examples/chat/dawn.js';
 import {asWebGPU, overrideProfile, type ProfileOverrides, type WebGPUBackendLike} from '../../kernels/webgpu/backend.js';
 import {createWebGPUBackend, type WebGPUDeviceOptions} from '../../kernels/webgpu/device.js';
 import {registerWebgpuKernels} from '../../kernels/webgpu/index.js';
 import {WEBGPU_VARIANT_FLAG} from '../../kernels/webgpu/matmul.js';
 
-interface Dawn {
-  create(options: string[]): GPU;
-  globals: Record<string, unknown>;
-}
-
 let started: Promise<void> | null = null;
 
 async function start(): Promise<void> {
-  // A worker is no page, and has a GPU.
-  if ((globalThis.navigator as Navigator | undefined)?.gpu === undefined) {
-    // Not a literal: a page's bundle must not hold Node's module.
-    const name = 'webgpu';
-    const dawn = (await import(name)) as Dawn;
-    Object.assign(globalThis, dawn.globals);
-    // Referenced from here on: Dawn aborts the process where its instance is collected.
-    const navigator = {...(globalThis.navigator ?? {}), gpu: dawn.create([])};
-    Object.defineProperty(globalThis, 'navigator', {value: navigator, configurable: true});
-  }
+  await provideDawn();
   await import('@tensorflow/tfjs-backend-webgpu');
 }
 
