@@ -5,8 +5,13 @@
 import {DeviceError} from '../../src/errors.js';
 import type {WebGPUBackendLike} from './backend.js';
 
-/** How long a failed read waits for the device to say that it is lost. */
-const LOSS_NEWS_MS = 500;
+/** How long a failed read waits for the device to say that it is lost: what came before it, such as shaders to compile, is done first. */
+const LOSS_NEWS_MS = 10_000;
+/** The same where the failure does not look like a loss. */
+const OTHER_NEWS_MS = 500;
+
+/** What a device's promises reject with when it is lost. */
+const LOSS_NAMES: readonly unknown[] = ['AbortError', 'OperationError'];
 
 export class Health {
   private failure: DeviceError | null = null;
@@ -40,7 +45,7 @@ export class Health {
   check(check: Promise<void>): void {
     const held = check.catch(async (error: unknown) => {
       // A device that is lost says so itself, and better.
-      if (!(error instanceof DeviceError)) await this.lossNews();
+      if (!(error instanceof DeviceError)) await this.lossNews(error);
       this.fail(error instanceof DeviceError ? error : failedCheck(error));
     });
     this.checks.add(held);
@@ -82,16 +87,17 @@ export class Health {
 
   /** A read that failed because the device is gone says so in terms of the device, if the device tells in time. */
   private async explain(error: unknown): Promise<never> {
-    await this.lossNews();
+    await this.lossNews(error);
     throw this.failure ?? error;
   }
 
   /** Resolves when the device has said that it is lost, or has had the time to. */
-  private async lossNews(): Promise<void> {
+  private async lossNews(error: unknown): Promise<void> {
     if (this.failure !== null) return;
+    const wait = LOSS_NAMES.includes((error as Partial<Error> | null)?.name) ? LOSS_NEWS_MS : OTHER_NEWS_MS;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const time = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LOSS_NEWS_MS);
+      timer = setTimeout(resolve, wait);
     });
     await Promise.race([this.backend.device.lost, time]);
     clearTimeout(timer);
