@@ -1,6 +1,6 @@
 /** Chooses and starts a tf.js backend. */
 import * as tf from '@tensorflow/tfjs';
-import {ArgumentError, DeviceError, didYouMean, ShardManager} from 'tfjs-linear';
+import {ArgumentError, DeviceError, didYouMean, ShardManager, startThreads} from 'tfjs-linear';
 import {provideDawn} from './dawn.js';
 
 /** What registers each backend; those that `@tensorflow/tfjs` brings need nothing. */
@@ -88,6 +88,24 @@ export async function startDevices(names: readonly string[], current: string): P
   await tf.setBackend(current);
   await tf.ready();
   return manager.report().notes;
+}
+
+/**
+ * Threads for a model on these backends; `threads` undefined: as many as there are cores, at most 4, where memory can be shared. Best before the
+ * weights are loaded.
+ * @returns their number
+ * Throws ArgumentError for several threads without wasm, and as `startThreads` where a number is given.
+ */
+export async function startThreadsOn(backends: readonly string[], threads?: number): Promise<number> {
+  if (!backends.includes('wasm')) {
+    if (threads === undefined || threads === 1) return 1;
+    throw new ArgumentError({where: 'threads', expected: "1, or backend 'wasm'", received: `${threads} with ${backends.join(', ')}`});
+  }
+  if (threads !== undefined) return startThreads(threads);
+  return startThreads().catch((error) => {
+    if (error instanceof DeviceError) return 1;
+    throw error;
+  });
 }
 
 async function start(name: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** npm run demo: a language model answers in the terminal, from weights that stay packed. */
-import {openCheckpoint, TfjsLinearError} from 'tfjs-linear';
-import {startBackend, startDevices} from './backend.js';
+import {openCheckpoint, TfjsLinearError, threadCount} from 'tfjs-linear';
+import {startBackend, startDevices, startThreadsOn} from './backend.js';
 import {StreamingText} from './detokenizer.js';
 import {type Generated, generate} from './generate.js';
 import {loadLlama} from './load.js';
@@ -41,9 +41,15 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** Name of the backend for what is not a matrix. */
-async function start({backend, devices}: ChatOptions): Promise<string> {
-  if (backend === undefined || (devices === undefined && !backend.includes(':'))) return startBackend(backend);
+async function start({backend, devices, threads}: ChatOptions): Promise<string> {
+  if (backend === undefined || (devices === undefined && !backend.includes(':'))) {
+    const started = await startBackend(backend);
+    await startThreadsOn([started], threads);
+    return started;
+  }
   const notes = await startDevices(devices ?? [backend], backend);
+  // Workers as devices have the other cores.
+  await startThreadsOn(devices ?? [backend], threads ?? 1);
   for (const note of notes) process.stderr.write(`${note}\n`);
   return backend;
 }
@@ -99,6 +105,7 @@ function report(model: Llama, text: string, result: Generated, backend: string, 
     text,
     ids: result.ids,
     backend,
+    threads: threadCount(),
     prefillTokensPerSecond: prefill,
     decodeTokensPerSecond: decode,
     ...model.bytes,

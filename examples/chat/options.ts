@@ -7,6 +7,8 @@ export interface ChatOptions {
   readonly backend: string | undefined;
   /** Several devices that every matrix is spread over; undefined: one backend. */
   readonly devices: readonly string[] | undefined;
+  /** Threads of tf.js's wasm backend; undefined: as many as pay. */
+  readonly threads: number | undefined;
   readonly prompt: string;
   readonly raw: boolean;
   readonly maxTokens: number;
@@ -23,6 +25,7 @@ export const USAGE = `npm run demo -- [options]
   --backend B       a tf.js backend: wasm (default, where it loads), cpu, ...
   --devices A,B     spread every matrix over these: wasm,cpu  webgpu:0,webgpu:1  wasm,webgpu  wasm,worker:0 ...
                     the first (or --backend, one of them) has what is not a matrix
+  --threads N       threads on wasm; default: one a core, at most 4; with --devices 1
   --prompt P        default: What is the capital of France?
   --raw             continue the prompt as it is: no chat template, no stop at the end of a text
   --max-tokens N    default 256
@@ -36,6 +39,7 @@ const FLAGS = {
   model: {type: 'string'},
   backend: {type: 'string'},
   devices: {type: 'string'},
+  threads: {type: 'string'},
   prompt: {type: 'string'},
   raw: {type: 'boolean'},
   'max-tokens': {type: 'string'},
@@ -84,6 +88,7 @@ export function parseOptions(args: readonly string[]): ChatOptions {
   return {
     model: texts.get('model'),
     ...placesOf(texts.get('backend'), texts.get('devices')),
+    threads: texts.has('threads') ? number(texts, 'threads', 1, {least: 1, whole: true}) : undefined,
     prompt: texts.get('prompt') ?? 'What is the capital of France?',
     raw: switches.has('raw'),
     maxTokens: number(texts, 'max-tokens', 256, {least: 1, whole: true}),

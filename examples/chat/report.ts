@@ -1,4 +1,5 @@
 /** What a run tells about itself when it is done. */
+import {threadCount} from 'tfjs-linear';
 import type {Generated} from './generate.js';
 import type {WeightBytes} from './model.js';
 
@@ -16,6 +17,6 @@ export function closingLine({weightBytes, float32Bytes, devices = []}: WeightByt
     ...devices.map(({name, bytes}) => `${name} holds ${mebibytes(bytes)}`),
     `prompt ${result.promptTokens} tokens at ${prefill.toFixed(0)}/s`,
     `${result.ids.length} new ones${decode === 0 ? '' : ` at ${decode.toFixed(1)}/s`} (${result.ended})`,
-    `backend ${backend}`,
+    `backend ${backend}${backend === 'wasm' && threadCount() > 1 ? `, ${threadCount()} threads` : ''}`,
   ].join('; ');
 }

@@ -5,8 +5,11 @@ import {codeOf} from './pool.js';
 import {CALL, MOST_MOVES, MOST_PARTS, PART_BITS, TEAM, type TeamData} from './team_source.js';
 import {MAY_SLEEP, type WorkerThread} from './worker_thread.js';
 
-/** Parts a thread: enough that the last to finish is not far behind. */
+/** Parts a thread, at most: enough that the last to finish is not far behind. */
 const PARTS = 4;
+
+/** A part costs no less, where there are others: some thirty microseconds. Each begins with weights that are not in the cache. */
+const PART_COST = 2 ** 19;
 
 /** Kernels take several rows of a weight at a time: parts of this many do the same arithmetic as the whole. */
 const ROWS_TOGETHER = 8;
@@ -93,7 +96,8 @@ export class Team {
 
   private post({name, args, cut, begin, end, scratchStep, scratch}: TeamCall): number {
     const {words, numbers} = this;
-    const count = (this.threads.length + 1) * PARTS;
+    const threads = this.threads.length + 1;
+    const count = threads * Math.min(PARTS, Math.max(1, Math.round(((end - begin) * cut.cost) / (threads * PART_COST))));
     const together = 'count' in cut.rows ? 1 : ROWS_TOGETHER;
     const rows = Math.max(1, Math.ceil((end - begin) / (count * together))) * together;
     const parts = Math.ceil((end - begin) / rows);

@@ -1,7 +1,9 @@
 /** A wasm heap whose calls are shared, by rows, between this thread and the workers of a team. */
 import {findMemory, type WasmBackend, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
 import {type Call, CUTS, type Cut, type ExportName} from '../../kernels/wasm/parallel.js';
-import type {Team} from './team.js';
+import {codeOf} from './pool.js';
+import type {Team, TeamCall} from './team.js';
+import type {Trial} from './trial.js';
 
 /**
  * Least cost of a call that is shared, in 4-bit multiplications, some 16 of them a nanosecond: to hand it over takes about a microsecond, and
@@ -22,6 +24,7 @@ export class ThreadedHeap extends WasmHeap {
   private areas = {address: 0, bytes: 0};
   private least: LeastCosts = LEAST_COSTS;
   private onLost: () => void = () => undefined;
+  private trial: Trial | null = null;
   private readonly memoryOfAll: WebAssembly.Memory;
 
   /** The memory of the backend must be shared. */
@@ -36,10 +39,14 @@ export class ThreadedHeap extends WasmHeap {
     this.exports = {...direct, ...(Object.fromEntries(shared) as Partial<WasmExports>)};
   }
 
-  /** Calls are shared from now on. `onLost` is called when a worker failed: this thread works alone from then on. */
-  use(team: Team, least: LeastCosts, onLost: () => void): void {
+  /**
+   * Calls are shared from now on, all that are large enough, or with `trial` while that is faster. `onLost` is called when a worker failed: this
+   * thread works alone from then on.
+   */
+  use(team: Team, least: LeastCosts, trial: Trial | null, onLost: () => void): void {
     this.team = team;
     this.least = least;
+    this.trial = trial;
     this.onLost = onLost;
   }
 
@@ -51,7 +58,7 @@ export class ThreadedHeap extends WasmHeap {
   }
 
   private share(name: ExportName, exported: (...args: number[]) => void, args: number[], cutOf: (call: Call) => Cut): void {
-    const {team, least} = this;
+    const {team, least, trial} = this;
     const cut = team === null ? null : cutOf({args, inDimAt: this.inDimAt});
     if (team === null || cut === null) {
       exported(...args);
@@ -64,10 +71,19 @@ export class ThreadedHeap extends WasmHeap {
       exported(...args);
       return;
     }
+    const start = trial === null ? 0 : performance.now();
+    if (trial !== null && !trial.shares(start)) exported(...args);
+    else this.runShared(team, {name, exported, args, cut, begin, end});
+    // Calls of about the same size are of one kind.
+    trial?.record(codeOf(name) * 64 + Math.round(Math.log2(cost)), cost, start, performance.now());
+  }
+
+  private runShared(team: Team, call: Omit<TeamCall, 'scratch' | 'scratchStep'>): void {
+    const {cut} = call;
     const scratchStep = (cut.scratchBytes + 63) & ~63;
     const scratch = cut.scratchAt < 0 ? 0 : this.area((team.threads.length + 1) * scratchStep);
     try {
-      team.run({name, exported, args, cut, begin, end, scratch, scratchStep});
+      team.run({...call, scratch, scratchStep});
     } catch (error) {
       this.team = null;
       this.onLost();

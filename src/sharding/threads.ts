@@ -6,6 +6,7 @@ import {commonPool, WorkerPool} from './pool.js';
 import {sharedWasmBackend} from './shared_wasm.js';
 import {Team} from './team.js';
 import {LEAST_COSTS, type LeastCosts, ThreadedHeap} from './threaded_heap.js';
+import {Trial} from './trial.js';
 import type {WorkerThread} from './worker_thread.js';
 
 const MOST_THREADS = 32;
@@ -14,11 +15,19 @@ const MOST_THREADS = 32;
 const DEFAULT_THREADS = 4;
 
 /** How long workers spin after a call: the steps of one token are closer together than that. */
-const SPIN_MS = 1;
+const SPIN_MS = 3;
 
 interface Running {
   readonly backend: WasmBackend;
   readonly team: Team;
+}
+
+interface TeamOptions {
+  threads: number;
+  spinMs?: number;
+  least?: LeastCosts;
+  /** Calls are shared only while that is faster. */
+  adapts?: boolean;
 }
 
 let running: Running | null = null;
@@ -76,8 +85,8 @@ export function threadCount(): number {
 }
 
 /** startThreads with what tests and trials change. */
-export function startTeam(options: {threads: number; spinMs?: number; least?: LeastCosts}): Promise<number> {
-  return inTurn(() => start(options.threads, options.spinMs ?? SPIN_MS, options.least ?? LEAST_COSTS));
+export function startTeam({threads, spinMs = SPIN_MS, least = LEAST_COSTS, adapts = true}: TeamOptions): Promise<number> {
+  return inTurn(() => start({threads, spinMs, least, adapts}));
 }
 
 function inTurn<T>(f: () => Promise<T>): Promise<T> {
@@ -86,7 +95,7 @@ function inTurn<T>(f: () => Promise<T>): Promise<T> {
   return result;
 }
 
-async function start(count: number, spinMs: number, least: LeastCosts): Promise<number> {
+async function start({threads: count, spinMs, least, adapts}: Required<TeamOptions>): Promise<number> {
   await stop();
   if (count === 1) return 1;
   WorkerPool.assertSupported('startThreads');
@@ -101,7 +110,7 @@ async function start(count: number, spinMs: number, least: LeastCosts): Promise<
     const heap = new ThreadedHeap(backend);
     replaceHeap(backend, heap);
     running = {backend, team};
-    heap.use(team, least, () => {
+    heap.use(team, least, adapts ? new Trial(spinMs + 1) : null, () => {
       if (running?.team === team) running = null;
       void end(team);
     });

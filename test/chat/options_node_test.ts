@@ -7,6 +7,7 @@ describe('options of the demo', () => {
       model: undefined,
       backend: undefined,
       devices: undefined,
+      threads: undefined,
       prompt: 'What is the capital of France?',
       raw: false,
       maxTokens: 256,
@@ -29,12 +30,14 @@ describe('options of the demo', () => {
       '--max-tokens=8',
       '--temperature',
       '0.7',
+      '--threads=2',
       '--json',
       '--top-logits',
     ];
     const options = parseOptions(args);
     expect(options.model).toBe('m');
     expect(options.backend).toBe('cpu');
+    expect(options.threads).toBe(2);
     expect(options.prompt).toBe('-5 + 2?');
     expect([options.maxTokens, options.temperature]).toEqual([8, 0.7]);
     expect([options.raw, options.json, options.topLogits, options.help]).toEqual([true, true, true, false]);
@@ -67,6 +70,7 @@ describe('options of the demo', () => {
     [['--max-tokens', '0'], /--max-tokens: expected a whole number of at least 1/],
     [['--max-tokens', '2.5'], /--max-tokens/],
     [['--max-tokens='], /--max-tokens/],
+    [['--threads', '0'], /--threads: expected a whole number of at least 1/],
     [['--temperature', '-1'], /--temperature: expected a number of at least 0/],
     [['--temperature', 'hot'], /'hot'/],
   ];

@@ -88,7 +88,7 @@ describe('chat page', () => {
     expect(text.length).toBeGreaterThan(3);
     answers.forEach(({backend}, i) => {
       expect(shown[i]).toEqual(jasmine.objectContaining({answer: text, isError: false, sideways: false, faults: []}));
-      expect(shown[i]?.status).toMatch(new RegExp(`^weights .*; backend ${backend}$`));
+      expect(shown[i]?.status).toMatch(new RegExp(`^weights .*; backend ${backend}(, \\d+ threads)?$`));
     });
     const told = shown.slice(answers.length);
     for (const {answer, isError, sideways, faults} of told)
@@ -104,7 +104,7 @@ describe('chat page', () => {
     const shown = await ask(model, [{backend: 'webgpu'}, {backend: 'wasm'}]);
     ['webgpu', 'wasm'].forEach((backend, i) => {
       expect(shown[i]).toEqual(jasmine.objectContaining({answer: 'The capital of France is Paris.', isError: false, faults: []}));
-      expect(shown[i]?.status).toMatch(new RegExp(`^weights 108 MiB resident .*\\(end of text\\); backend ${backend}$`));
+      expect(shown[i]?.status).toMatch(new RegExp(`^weights 108 MiB resident .*\\(end of text\\); backend ${backend}(, \\d+ threads)?$`));
     });
   }, 300_000);
 });

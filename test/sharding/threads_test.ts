@@ -40,7 +40,7 @@ const heapBytes = () => (tf.findBackend('wasm') as unknown as {wasm: {HEAPU8: Ui
 async function withEach<T>(threads: readonly number[], f: () => T): Promise<T[]> {
   const results: T[] = [];
   for (const count of threads) {
-    await startTeam({threads: count, least: EVERY_CALL});
+    await startTeam({threads: count, least: EVERY_CALL, adapts: false});
     results.push(f());
   }
   await stopThreads();
@@ -140,7 +140,7 @@ describe('threads', () => {
     const {threads} = await commonPool();
     const sizes: number[] = [];
     for (let round = 0; round < 12; round++) {
-      await startTeam({threads: 2, least: EVERY_CALL});
+      await startTeam({threads: 2, least: EVERY_CALL, adapts: false});
       const weight = QuantizedWeight.fromWords(layout, words.slice());
       ops.quantizedMatMul(x, weight).dispose();
       weight.dispose();
@@ -183,7 +183,7 @@ describe('threads', () => {
     const weight = QuantizedWeight.fromWords(layout, words);
     const x = tf.tensor2d(randomX(2, 64, 1), [2, 64]);
     const expected = numbers(ops.quantizedMatMul(x, weight));
-    await startTeam({threads: 3, least: EVERY_CALL});
+    await startTeam({threads: 3, least: EVERY_CALL, adapts: false});
     const {threads} = await commonPool();
     await threads.at(-1)?.terminate();
     for (let call = 0; call < 20; call++) expect(numbers(ops.quantizedMatMul(x, weight))).toEqual(expected);

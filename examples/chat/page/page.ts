@@ -1,7 +1,7 @@
 /** The chat in a page: the same model, tokenizer and sampler as in the terminal. */
 import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
 import {openCheckpoint, TfjsLinearError} from 'tfjs-linear';
-import {startBackend} from '../backend.js';
+import {startBackend, startThreadsOn} from '../backend.js';
 import {StreamingText} from '../detokenizer.js';
 import {generate} from '../generate.js';
 import {repositoryUrl} from '../hub.js';
@@ -52,6 +52,7 @@ async function load(signal: AbortSignal): Promise<Loaded> {
   loaded?.llama.dispose();
   loaded = null;
   await startBackend(backend.value);
+  await startThreadsOn([backend.value]);
   progress.hidden = false;
   const checkpoint = await openCheckpoint(picked.length > 0 ? picked : await modelUrl(), {
     signal,
