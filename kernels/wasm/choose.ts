@@ -3,16 +3,28 @@ import type {InputPrecision} from '../attributes.js';
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from './descriptor.js';
 
-export type WasmVariant = 'gemv_int16' | 'gemv_bytes_int16' | 'gemm_int16' | 'gemv_float32' | 'float32';
+export type WasmVariant = 'gemv_dots_int16' | 'gemv_int16' | 'gemv_bytes_int16' | 'gemm_int16' | 'gemv_float32' | 'float32';
+
+/** How the engine multiplies bytes (dotKind of assembly/gemv_dots.ts): 1 in one instruction, 0 in several, -1 not at all. */
+export type DotKind = -1 | 0 | 1;
 
 export interface WasmChoice {
   readonly variant: WasmVariant;
   /** Columns of x that share a step (int16) or a sum (gemv_float32); 0 for float32. */
   readonly block: number;
+  /** gemv_dots: of the order in which codes come out, see prepareBytes of assembly/gemv_dots.ts; else 0. */
+  readonly lanes: 0 | 2 | 4;
   readonly reason: string;
 }
 
-export const WASM_VARIANTS: readonly WasmVariant[] = ['gemv_int16', 'gemv_bytes_int16', 'gemm_int16', 'gemv_float32', 'float32'];
+export const WASM_VARIANTS: readonly WasmVariant[] = [
+  'gemv_dots_int16',
+  'gemv_int16',
+  'gemv_bytes_int16',
+  'gemm_int16',
+  'gemv_float32',
+  'float32',
+];
 
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16] as const;
@@ -20,26 +32,51 @@ const BLOCKS = [128, 64, 32, 16] as const;
 /**
  * @param rows M
  * @param forced a variant to use where it can, instead of the fastest
+ * @param dots what this engine's is
+ * @param columns x is integers of 8 bits, with a scale for each so many; 0: it is rounded to 16 bits
  */
-export function chooseWasm(layout: WeightLayout, rows: number, precision: InputPrecision, forced: WasmVariant | null): WasmChoice {
-  const block = commonBlock(layout);
+export function chooseWasm(
+  layout: WeightLayout,
+  rows: number,
+  precision: InputPrecision,
+  forced: WasmVariant | null,
+  dots: DotKind = -1,
+  columns = 0,
+): WasmChoice {
+  const block = sharedBlock(layout, columns);
   const exact = (reason: string): WasmChoice => {
     const direct = block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows === 1 || forced === 'gemv_float32');
     return direct
-      ? {variant: 'gemv_float32', block, reason: `${reason}; float codes of one row are decoded in registers`}
-      : {variant: 'float32', block: 0, reason};
+      ? {variant: 'gemv_float32', block, lanes: 0, reason: `${reason}; float codes of one row are decoded in registers`}
+      : {variant: 'float32', block: 0, lanes: 0, reason};
   };
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (forced === 'float32' || forced === 'gemv_float32') return exact('forced');
   if (block === null || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
   const fused = fusedWidth(layout) && block % 32 === 0;
-  if (forced === 'gemm_int16') return {variant: 'gemm_int16', block, reason: 'forced'};
-  if (rows > 1 && (forced === null || (forced === 'gemv_int16' && !fused))) {
-    return {variant: 'gemm_int16', block, reason: 'several rows share the widened weight'};
+  const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, reason});
+  if (forced === 'gemm_int16') return integers('gemm_int16', 'forced');
+  const lanes = dots === -1 ? 0 : dotLanes(layout, block);
+  if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && (columns > 0 || dots === 1)))) {
+    return {variant: 'gemv_dots_int16', block, lanes, reason: `${forced ?? 'one row'}: bytes of x times codes in fours`};
+  }
+  if (rows > 1 && (forced === null || forced === 'gemv_dots_int16' || (forced === 'gemv_int16' && !fused))) {
+    return integers('gemm_int16', 'several rows share the widened weight');
   }
   const reason = forced ?? 'one row';
-  if (fused && forced !== 'gemv_bytes_int16') return {variant: 'gemv_int16', block, reason: `${reason}: codes are widened in registers`};
-  return {variant: 'gemv_bytes_int16', block, reason: `${reason}: codes go through bytes`};
+  if (fused && forced !== 'gemv_bytes_int16') return integers('gemv_int16', `${reason}: codes are widened in registers`);
+  return integers('gemv_bytes_int16', `${reason}: codes go through bytes`);
+}
+
+/** 0: codes of more than 7 bits, tables that span more, or rows that are no whole number of runs. */
+function dotLanes(layout: WeightLayout, block: number): 0 | 2 | 4 {
+  const {decode, planes, inDim} = layout;
+  if (decode.kind === 'integer') {
+    if (planes.length === 1 && planes[0] === 4 && block % 32 === 0) return 2;
+    return codeBits(layout) <= 7 && inDim % 64 === 0 ? 4 : 0;
+  }
+  const table = integerTable(decode)?.table;
+  return table !== undefined && Math.max(...table) - Math.min(...table) <= 127 && inDim % 64 === 0 ? 4 : 0;
 }
 
 function fusedWidth(layout: WeightLayout): boolean {
@@ -68,6 +105,12 @@ function commonBlock(layout: WeightLayout): number | null {
     blockCache.set(layout, block);
   }
   return block;
+}
+
+/** A block of columns that shares its scales, of W and of x. */
+function sharedBlock(layout: WeightLayout, columns: number): number | null {
+  const block = commonBlock(layout);
+  return block === null || columns === 0 ? block : (BLOCKS.find((b) => b <= block && columns % b === 0) ?? block);
 }
 
 function fits(g: Grid, block: number): boolean {

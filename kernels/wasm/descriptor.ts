@@ -106,6 +106,7 @@ function describeDecode(heap: WasmHeap, decode: Decode, f: Int32Array): void {
     f[7] = 6;
     f[8] = heap.table(`int:${integers.table.join()}`, () => integers.table);
     new Float32Array(f.buffer)[9] = integers.factor;
+    f[84] = Math.min(...integers.table);
   } else if (decode.kind === 'table') {
     f[7] = 5;
     f[8] = heap.table(`float:${decode.table.join()}`, () => Float32Array.from(decode.table));

@@ -1,7 +1,6 @@
 /** Backend 'wasm': kernels in AssemblyScript on tf.js's own heap. */
 import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
 import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
-import {scaledMatMul} from '../fp8_matmul.js';
 import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
 import {rowOutside} from '../rows.js';
 import {descriptorOf} from './descriptor.js';
@@ -9,6 +8,7 @@ import {gatedActivation, rmsNorm} from './fused.js';
 import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
 import {heapOf, type WasmBackend} from './module.js';
 import {fp8Quantize} from './quantize.js';
+import {fp8ScaledMatMul} from './scaled_matmul.js';
 
 export const unpackWeight: KernelFunc = ({inputs, backend, attrs}) => {
   const {layout, rowStart, rowEnd} = attrs as unknown as UnpackWeightAttrs;
@@ -39,5 +39,5 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
   registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
-  registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: scaledMatMul(fp8Quantize, quantizedMatMul)});
+  registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: fp8ScaledMatMul});
 }

@@ -35,11 +35,23 @@ export function forcedVariant(): WasmVariant | null {
   return WASM_VARIANTS.find((v) => v === flag) ?? null;
 }
 
+/** x that is 8-bit codes already: int32 [M, K]. `columns` of a row share a scale; `perRow` scales are each row's own, 0: one serves all. */
+export interface Codes {
+  readonly codes: TensorInfo;
+  readonly scales: TensorInfo;
+  readonly columns: number;
+  readonly perRow: number;
+}
+
 export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
+  return multiply(inputs.x as TensorInfo, null, {inputs, backend, attrs});
+};
+
+/** act(x . W^T + bias), or with codes in place of x. */
+export function multiply(x: TensorInfo, codes: Codes | null, {inputs, backend, attrs}: Parameters<KernelFunc>[0]): TensorInfo {
   const {layout, rowStart, rowEnd, activation, inputPrecision} = attrs as unknown as QuantizedMatMulAttrs;
   const wasm = backend as unknown as WasmBackend;
   const heap = heapOf(backend);
-  const x = inputs.x as TensorInfo;
   const rows = x.shape[0] as number;
   const out = wasm.makeOutput([rows, rowEnd - rowStart], 'float32');
   const words = heap.address(inputs.words as TensorInfo);
@@ -54,20 +66,21 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
     begin: rowStart,
     end: rowEnd,
   };
-  const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant());
+  const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant(), heap.dots, codes?.columns ?? 0);
   // What a variant cannot hold (infinities, NaN, beyond 1e20) is multiplied as it is.
-  if (!(choice.variant === 'gemv_float32' ? oneByOne(job, choice.block) : choice.variant !== 'float32' && integers(job, choice)))
+  if (!(choice.variant === 'gemv_float32' ? oneByOne(job, choice.block) : choice.variant !== 'float32' && integers(job, choice, codes)))
     floats(job);
   const bias = inputs.bias === undefined ? 0 : heap.address(inputs.bias as TensorInfo);
   if (bias !== 0 || activation !== null) {
     heap.exports.finish(job.y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
   }
   return out as unknown as TensorInfo;
-};
+}
 
 /** false: x holds what 16-bit integers cannot. */
-function integers(job: Job, {variant, block}: WasmChoice): boolean {
-  const {heap, layout, rows} = job;
+function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | null): boolean {
+  const {heap, layout, rows, order} = job;
+  const {exports} = heap;
   const k = layout.inDim;
   const blocks = k / block;
   const stride = blocks + 4;
@@ -81,25 +94,35 @@ function integers(job: Job, {variant, block}: WasmChoice): boolean {
   const steps = a + xBytes;
   const sums = steps + levelBytes;
   const work = sums + levelBytes;
-  const gathered = work + workBytes(k);
+  const spare = work + workBytes(k);
   heap.write(base, fields);
+  const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
+  const two = codes === null ? 1 : 0;
   const n = job.end - job.begin;
   for (let first = 0; first < rows; first += slab) {
     const count = Math.min(slab, rows - first);
     for (let m = 0; m < count; m++) {
       const row = job.x + (first + m) * k * 4;
+      const to = a + m * k * 2;
       const at = 4 * m * stride;
-      const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
-      if (heap.exports.prepareRow(row, job.order, k, block, paired, a + m * k * 2, steps + at, sums + at, gathered)) return false;
+      if (codes !== null) {
+        const scales = heap.address(codes.scales) + 4 * (first + m) * codes.perRow;
+        exports.prepareCodes(row, scales, codes.columns, order, k, block, paired, to, steps + at, sums + at);
+      } else if (exports.prepareRow(row, order, k, block, paired, to, steps + at, sums + at, spare)) return false;
     }
     const y = job.y + first * n * 4;
     if (variant === 'gemm_int16') {
-      heap.exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
-    } else {
-      const gemv = variant === 'gemv_int16' ? heap.exports.gemv : heap.exports.gemvBytes;
-      for (let m = 0; m < count; m++) {
-        const at = 4 * m * stride;
-        gemv(job.words, base, a + m * k * 2, steps + at, sums + at, block, blocks, job.begin, job.end, y + m * n * 4, work);
+      exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
+      continue;
+    }
+    for (let m = 0; m < count; m++) {
+      const [from, at, to] = [a + m * k * 2, 4 * m * stride, y + m * n * 4];
+      if (variant === 'gemv_dots_int16') {
+        exports.prepareBytes(from, k, lanes, two, spare);
+        exports.gemvDots(job.words, base, spare, steps + at, sums + at, block, blocks, job.begin, job.end, to, work, lanes, two);
+      } else {
+        const gemv = variant === 'gemv_int16' ? exports.gemv : exports.gemvBytes;
+        gemv(job.words, base, from, steps + at, sums + at, block, blocks, job.begin, job.end, to, work);
       }
     }
   }

@@ -2,6 +2,7 @@
  * Our WebAssembly module inside tf.js's wasm heap: it imports the backend's own memory, so tensors are read and written
  * in place and tf.js accounts for them. One instance and one scratch area a backend.
  */
+import type {DotKind} from './choose.js';
 import {RELAXED_SHARED, RELAXED_UNSHARED, SHARED, UNSHARED} from './generated/binary.js';
 
 /** The part of tf.js's wasm backend that we use. */
@@ -57,6 +58,35 @@ export interface WasmExports {
     y: number,
     scratch: number,
   ): void;
+  dotKind(low: number, high: number): number;
+  prepareBytes(a: number, inDim: number, lanes: number, two: number, out: number): void;
+  prepareCodes(
+    codes: number,
+    scales: number,
+    columns: number,
+    order: number,
+    inDim: number,
+    block: number,
+    paired: number,
+    a: number,
+    steps: number,
+    sums: number,
+  ): void;
+  gemvDots(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    scratch: number,
+    lanes: number,
+    two: number,
+  ): void;
   gemvBytes(
     w: number,
     d: number,
@@ -99,6 +129,8 @@ export class WasmHeap {
   exports: WasmExports;
   /** The engine has relaxed SIMD: float32 products and sums are fused. */
   readonly relaxed: boolean;
+  /** How the engine multiplies bytes. */
+  readonly dots: DotKind;
   private readonly memory: WebAssembly.Memory;
   private scratchAddress = 0;
   private scratchBytes = 0;
@@ -110,6 +142,7 @@ export class WasmHeap {
     const {module, relaxed} = compiled(shared);
     this.relaxed = relaxed;
     this.exports = new WebAssembly.Instance(module, {env: {memory: this.memory}}).exports as unknown as WasmExports;
+    this.dots = this.exports.dotKind(127, 255) as DotKind;
   }
 
   /** Address of a tensor's data. */

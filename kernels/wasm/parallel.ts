@@ -51,6 +51,7 @@ function elementwise(count: number, width: number, each: number, moves: readonly
 export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = {
   gemv: product(7, 9, 10, null),
   gemvBytes: product(7, 9, 10, null),
+  gemvDots: product(7, 9, 10, null),
   gemm: product(9, 11, 13, 6),
   gemmFloats: product(4, 6, 8, 3),
   gemvFloats: product(5, 7, 8, null),

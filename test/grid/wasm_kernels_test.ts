@@ -1,4 +1,4 @@
-/** Layouts that the wasm kernels treat each in a way of its own: float codes in registers, scales of every kind, all with rows left over. */
+/** Layouts that the wasm kernels treat each in a way of its own, with rows left over: float codes in registers, scales and planes of every kind, 8-bit x. */
 import * as tf from '@tensorflow/tfjs';
 import type {FloatType} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
@@ -18,6 +18,32 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
   'e4m3fn blocks 4x128': {n: 11, k: 384, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 4, 128]]},
   'e4m3fnuz, divide': {n: 5, k: 144, planes: [8], decode: float('float8_e4m3fnuz'), scales: [['bfloat16', 5, 144, true]]},
   'e4m3fn ordered': {n: 4, k: 64, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 64]], ordered: true},
+};
+
+const f16 = 'float16' as const;
+
+/** K a multiple of 64: what bytes of x are multiplied with where the engine can. */
+const CODES: Readonly<Record<string, Structure>> = {
+  'int1 g32': {n: 7, k: 192, planes: [1], zero: 1, scales: [[f16, 1, 32]]},
+  'int2 g64 zeros': {n: 7, k: 320, planes: [2], zero: [1, 64], scales: [[f16, 1, 64]]},
+  'int3 g16 zeros': {n: 6, k: 192, planes: [2, 1], zero: [1, 16], scales: [[f16, 1, 16]]},
+  'int3 g128': {n: 3, k: 384, planes: [2, 1], zero: 4, scales: [[f16, 1, 128]]},
+  'int4 g16 zeros': {n: 9, k: 192, planes: [4], zero: [1, 16], scales: [[f16, 1, 16]]},
+  'int4 g32': {n: 6, k: 160, planes: [4], zero: 8, scales: [[f16, 1, 32]]},
+  'int5 g32 offset': {n: 5, k: 192, planes: [4, 1], zero: 16, scales: [[f16, 1, 32]], offsets: [[f16, 1, 32]]},
+  'int6 g64 zeros': {n: 9, k: 192, planes: [4, 2], zero: [1, 64], scales: [[f16, 1, 64]]},
+  'int7 g16': {n: 1, k: 192, planes: [4, 2, 1], zero: 64, scales: [[f16, 1, 16]]},
+  'int8 g32 zeros': {n: 6, k: 96, planes: [8], zero: [1, 32], scales: [['bfloat16', 1, 32]]},
+  'e2m1 g16, divide': {
+    n: 5,
+    k: 128,
+    planes: [4],
+    decode: float('float4_e2m1fn'),
+    scales: [
+      ['float8_e4m3fn', 1, 16],
+      ['float32', 5, 128, true],
+    ],
+  },
 };
 
 /** y of x and the unpacked weight, in float64. */
@@ -69,12 +95,40 @@ describe('kernels on wasm alone', () => {
     weight.dispose();
   }
 
-  Object.entries(STRUCTURES).forEach(([name, structure], i) => {
+  Object.entries({...STRUCTURES, ...CODES}).forEach(([name, structure], i) => {
     for (const variant of ['auto', ...variants.names]) {
       it(`multiplies ${name}, ${variant}`, async () => {
         const named = buildWeight(name, structure, 500 + i);
         variants.force(variant === 'auto' ? null : variant);
         for (const m of [1, 2, 5]) await check(named, m);
+      });
+    }
+  });
+
+  Object.entries(CODES).forEach(([name, structure], i) => {
+    for (const variant of ['auto', ...variants.names.filter((v) => v.endsWith('int16'))]) {
+      it(`multiplies ${name} with an x of 8-bit integers without a further error, ${variant}`, async () => {
+        const {layout, words} = buildWeight(name, structure, 700 + i);
+        const weight = QuantizedWeight.fromWords(layout, words.slice());
+        const [n, k] = weight.shape;
+        variants.force(variant === 'auto' ? null : variant);
+        for (const m of [1, 3]) {
+          const x = tf.tensor2d(randomX(m, k, m), [m, k]);
+          for (const columns of [null, 32, 16]) {
+            const granularity = columns === null ? ({granularity: 'colwise'} as const) : ({granularity: 'block', block: columns} as const);
+            const inputQuantization = {dtype: 'int8', origin: 'dynamic', ...granularity} as const;
+            const y = ops.quantizedMatMul(x, weight, {inputQuantization});
+            const exact = ops.quantizedMatMul(x, weight, {inputQuantization, inputPrecision: 'float32'});
+            const squares = tf.tidy(() => {
+              const [xs, w] = [tf.square(x), tf.square(weight.dequantize())];
+              return tf.sqrt(tf.matMul(xs, w, false, true));
+            });
+            expect(rowErrors(await y.data(), await exact.data(), n, await squares.data())).toBeLessThan(2e-6);
+            tf.dispose([y, exact, squares]);
+          }
+          x.dispose();
+        }
+        weight.dispose();
       });
     }
   });

@@ -7,6 +7,7 @@ import type {NodeBackend} from '../../kernels/tensorflow/backend.js';
 import {chosenVariant, TENSORFLOW_VARIANT_FLAG, tensorflowVariants} from '../../kernels/tensorflow/index.js';
 import {chooseWasm, WASM_VARIANTS} from '../../kernels/wasm/choose.js';
 import {forcedVariant as forcedWasm, WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
+import {heapOf} from '../../kernels/wasm/module.js';
 import {chooseWebgl} from '../../kernels/webgl/choose.js';
 import {forcedVariant as forcedWebgl, WEBGL_VARIANT_FLAG} from '../../kernels/webgl/matmul.js';
 import {asWebGPU, profileOf} from '../../kernels/webgpu/backend.js';
@@ -40,7 +41,7 @@ const VARIANTS: Readonly<Record<string, Variants>> = {
     names: WASM_VARIANTS,
     force: forceBy(WASM_VARIANT_FLAG),
     choose: (layout, rows, precision) => {
-      const {variant, reason} = chooseWasm(layout, rows, precision, forcedWasm());
+      const {variant, reason} = chooseWasm(layout, rows, precision, forcedWasm(), heapOf(tf.backend()).dots);
       return {variant, reason, bound: variant.endsWith('int16') ? 1e-4 : 1e-6};
     },
   },

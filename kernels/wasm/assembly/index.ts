@@ -5,6 +5,7 @@ export {gated, rmsNorm} from './fused';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
 export {gemv, gemvBytes} from './gemv';
+export {dotKind, gemvDots, prepareBytes} from './gemv_dots';
 export {gemvFloats, prepareFloats} from './gemv_floats';
-export {prepareRow} from './prepare';
+export {prepareCodes, prepareRow} from './prepare';
 export {quantize} from './quantize';

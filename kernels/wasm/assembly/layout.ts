@@ -44,6 +44,8 @@ export const HIGH_HALVES: usize = 272; // 0xffff0000 in each 32
 export const LOW_NIBBLES: usize = 288; // 15 in each 8
 export const HALF_FLOATS: usize = 304; // 0x8fffe000 in each 32
 export const SIXTEENS: usize = 320; // 16 in each 16
+/** The least of a table of int8. */
+export const TABLE_LOWEST: usize = 336;
 
 export const GRID_ROWS: usize = 0;
 export const GRID_COLUMNS: usize = 4;

@@ -1,7 +1,10 @@
 // x rounded to 16-bit integers, a scale for each block of columns: the pass over x that every integer kernel shares.
 
+/** 127 * 256 + 127: the largest that is 256 times a signed byte and another. */
+const LARGEST: f32 = 32639;
+
 /**
- * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32767 of block b, sums[b] = steps[b] * sum of its integers.
+ * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32639 of block b, sums[b] = steps[b] * sum of its integers.
  * order: 0, or the address of uint32 [K]: column j is x[order[j]]. paired: inside each 32, even columns first, then odd, which is how
  * 4-bit codes come out of a byte. Returns 1 where x holds what 16 bits cannot: NaN, infinity, or a block below 1e-30.
  */
@@ -17,7 +20,7 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
     for (let j = 0; j < block; j += 4) top = f32x4.max(top, f32x4.abs(v128.load(source + (<usize>(k + j) << 2))));
     const amax = max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
     if (!(amax < f32.MAX_VALUE) || (amax > 0 && amax < 1e-30)) bad = 1;
-    const inverse = f32x4.splat(amax > 0 ? 32767 / amax : 0);
+    const inverse = f32x4.splat(amax > 0 ? LARGEST / amax : 0);
     let sum = i32x4.splat(0);
     for (let j = 0; j < block; j += 16) {
       const p = source + (<usize>(k + j) << 2);
@@ -38,10 +41,31 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
         v128.store(at, hi, 16);
       }
     }
-    const step = amax / 32767, b = <usize>(k / block) << 2;
+    const step = amax / LARGEST, b = <usize>(k / block) << 2;
     store<f32>(steps + b, step);
     const total = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
     store<f32>(sums + b, <f32>total * step);
   }
   return bad;
+}
+
+/**
+ * Row of x that is 8-bit codes (int32 [K]) and a scale for each `columns` of them -> what prepareRow makes of it, without an error: steps are the
+ * scales. block divides columns, or columns is K or more. With order, one scale must serve the row.
+ */
+export function prepareCodes(
+  codes: usize, scales: usize, columns: i32, order: usize, inDim: i32, block: i32, paired: i32, a: usize, steps: usize, sums: usize,
+): void {
+  for (let k = 0, b: usize = 0; k < inDim; k += block, b += 4) {
+    let sum = 0;
+    for (let j = k; j < k + block; j++) {
+      const q = load<i32>(codes + (<usize>(order == 0 ? <u32>j : load<u32>(order + (<usize>j << 2))) << 2));
+      const at = paired ? (j & ~31) | ((j & 1) << 4) | ((j & 31) >> 1) : j;
+      store<i16>(a + (<usize>at << 1), <i16>q);
+      sum += q;
+    }
+    const step = load<f32>(scales + (<usize>(k / columns) << 2));
+    store<f32>(steps + b, step);
+    store<f32>(sums + b, <f32>sum * step);
+  }
 }
