@@ -1,18 +1,24 @@
-// npm run bench -- [case...] [options]: packed weights beside tf.js float32 on the same backend, in the same interleaved rounds.
-//   case          gemv-q4 (one row of x), gemm-q4 (64 rows), q4 (both), or a case of test/grid/cases.ts. Default: gemv-q4 gemm-q4. --list names them.
+// npm run bench -- [case...] [options]: packed weights beside tf.js float32 on the same backend in the same interleaved rounds, the chat model, and loading.
+//   case          linear (one of each kind of weight, 1, 8, 64 and 512 rows of x), growth (how time grows with N, K and M), gemv-q4 (one row of x),
+//                 gemm-q4 (64 rows), q4 (both), a case of test/grid/cases.ts, chat, loading. Default: linear chat loading. --list names them.
 //   --backend     names, by comma. Default: wasm
 //   --browser     in Chromium, on a cross-origin isolated page, in place of Node
-//   --size        N and K. Default: 4096 on wasm, 2048 on webgpu and webgl, 512 on cpu
-//   --threads     threads for tf.js's own wasm kernels (isolated pages only)
-//   --rounds      rounds of measurement. Default: 7
+//   --size        N and K. Default: 4096 on wasm and tensorflow, 2048 on webgpu and webgl, 512 on cpu
+//   --threads     numbers of threads, by comma: tf.js's and ours (on wasm in pages only tf.js's own follow). Default: 1
+//   --rounds      rounds of measurement. Default: 7, fewer for long ones
 //   --variant     force a kernel, where it can run
-//   --peers       says which other runtimes are installed; none is timed here
+//   --peers       other runtimes in the same Chromium, with our rows beside; see docs/speed.md
+//   --html FILE   a page with plots; adds growth where no case was named
 //   --json        one JSON document on stdout
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {parseArgs} from 'node:util';
+import {chatModel, loadingModels} from './bench_models.mjs';
+import {benchPage} from './bench_page.mjs';
+import {probeModule} from './bench_probe.mjs';
 import {runPrograms} from './bench_run.mjs';
+import {shares, sharesText, tables} from './bench_table.mjs';
 import {ROOT} from './browser.mjs';
 import {setup} from './setup.mjs';
 
@@ -24,76 +30,82 @@ const {values: options, positionals} = parseArgs({
     peers: {type: 'boolean', default: false},
     json: {type: 'boolean', default: false},
     list: {type: 'boolean', default: false},
-    threads: {type: 'string'},
+    threads: {type: 'string', default: '1'},
     size: {type: 'string'},
     rounds: {type: 'string'},
     variant: {type: 'string'},
+    html: {type: 'string'},
   },
 });
 setup();
 
-const number = (name) => {
-  if (options[name] === undefined) return null;
-  const value = Number(options[name]);
+const ENTRY = 'test/grid/bench.ts';
+
+function whole(name, text) {
+  const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
-  console.error(`bench: --${name} takes a whole number above 0, not '${options[name]}'`);
+  console.error(`bench: --${name} takes whole numbers above 0, not '${text}'`);
   process.exit(2);
-};
+}
+const number = (name) => (options[name] === undefined ? null : whole(name, options[name]));
 const load = () => Math.round(os.loadavg()[0] * 100) / 100;
 const version = (name) => JSON.parse(fs.readFileSync(path.join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version;
 
-/** Runtimes that are no dependency of this package. */
-const PEERS = ['onnxruntime-web', '@litertjs/core'];
-const installed = PEERS.filter((name) => fs.existsSync(path.join(ROOT, 'node_modules', name, 'package.json')));
+/** Every backend with every number of threads that it can have. */
+const runs = options.backend.split(',').flatMap((backend) => {
+  const counts = options.threads.split(',').map((text) => whole('threads', text));
+  return (backend === 'wasm' || backend === 'tensorflow' ? counts : [1]).map((threads) => ({backend, threads}));
+});
 
-const ms = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
+/** Products. → answers of bench.ts */
+async function products(cases) {
+  const probe = await probeModule();
+  const common = {cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null};
+  const requests = runs.map((run, i) => ({
+    ...run,
+    ...common,
+    probe: i === runs.findIndex(({backend}) => backend === run.backend) ? probe : null,
+  }));
+  return runPrograms({entry: ENTRY, call: 'tflBench', requests, browser: options.browser});
+}
 
-function table(rows) {
-  const head = ['case', 'where', 'backend', 'format', 'M', 'N = K', 'kernel', 'ours ms', 'tf.js f32 ms', 'tf.js layout', 'ratio', 'error'];
-  const lines = rows.map((r) => [
-    r.case,
-    r.where,
-    r.backend,
-    r.format,
-    r.M,
-    r.N,
-    r.variant,
-    ms(r.medianMs),
-    ms(r.baseline.medianMs),
-    r.baseline.name.replace('tf.matMul ', ''),
-    r.ratio.toFixed(2),
-    r.error.toExponential(0),
-  ]);
-  const widths = head.map((_, i) => Math.max(...[head, ...lines].map((line) => String(line[i]).length)));
-  const show = (line) => `| ${line.map((cell, i) => String(cell).padEnd(widths[i])).join(' | ')} |`;
-  return [show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n');
+async function chat() {
+  const file = await chatModel();
+  const source = options.browser ? `/models/${path.basename(file)}` : file;
+  const requests = runs.map((run) => ({...run, source, rounds: number('rounds')}));
+  return runPrograms({entry: ENTRY, call: 'tflBenchChat', requests, browser: options.browser, mounts: {'/models/': path.dirname(file)}});
+}
+
+async function loading() {
+  const found = await loadingModels();
+  const mounts = Object.fromEntries(found.map(({folder}, i) => [`/models/${i}/`, folder]));
+  const models = found.map(({format, folder, files}, i) => ({format, files, source: options.browser ? `/models/${i}` : folder}));
+  const backends = [...new Set(runs.map(({backend}) => backend))];
+  const requests = backends.map((backend) => ({backend, models, rounds: number('rounds')}));
+  return runPrograms({entry: ENTRY, call: 'tflBenchLoading', requests, browser: options.browser, mounts});
 }
 
 async function main() {
-  const entry = 'test/grid/bench.ts';
   if (options.list) {
-    const [names] = await runPrograms({entry, call: 'tflBenchNames', requests: [{}]});
-    console.log(names.join('\n'));
+    const [names] = await runPrograms({entry: ENTRY, call: 'tflBenchNames', requests: [{}]});
+    console.log([...names, 'chat', 'loading'].join('\n'));
     return;
   }
-  const threads = number('threads');
-  const cases = positionals.length === 0 ? ['gemv-q4', 'gemm-q4'] : positionals;
-  const requests = options.backend.split(',').map((backend) => {
-    return {backend, cases, size: number('size'), rounds: number('rounds'), threads, variant: options.variant ?? null};
-  });
-  const loadBefore = load();
-  // tf.js takes half of the cores that the page reports, at most.
-  const hardwareConcurrency = threads === null ? null : 2 * threads;
-  const answers = await runPrograms({entry, call: 'tflBench', requests, browser: options.browser, hardwareConcurrency});
-  const rows = answers.flatMap((answer) => answer.rows ?? []);
-  const skipped = answers.flatMap((answer, i) =>
-    answer.error === undefined ? answer.skipped : [`${requests[i].backend}: ${answer.error}`],
-  );
   if (options.peers) {
-    skipped.push(
-      `peers: ${installed.length === 0 ? `none of ${PEERS.join(', ')} is installed` : `the bench has no runner for ${installed.join(', ')}`}`,
-    );
+    const {peers} = await import('./bench_peers.mjs');
+    await peers({json: options.json, threads: options.threads});
+    return;
   }
+  const named = positionals.length > 0 ? positionals : ['linear', ...(options.html === undefined ? [] : ['growth']), 'chat', 'loading'];
+  const loadBefore = load();
+  const answers = [];
+  const cases = named.filter((name) => name !== 'chat' && name !== 'loading');
+  if (cases.length > 0) answers.push(...(await products(cases)));
+  if (named.includes('chat')) answers.push(...(await chat()));
+  if (named.includes('loading')) answers.push(...(await loading()));
+  const rows = answers.flatMap((answer) => answer.rows ?? []);
+  const skipped = answers.flatMap((answer) => (answer.error === undefined ? answer.skipped : [answer.error]));
+  const limits = answers.find((answer) => answer.limits)?.limits ?? null;
   const machine = {
     cpu: os.cpus()[0]?.model ?? 'unknown',
     cores: os.cpus().length,
@@ -105,17 +117,20 @@ async function main() {
     load: [loadBefore, load()],
     noise: Math.max(1, ...answers.map((answer) => answer.noise ?? 1)),
     date: new Date().toISOString(),
+    limits,
+    shares: shares(rows, limits),
   };
+  if (options.html !== undefined) await benchPage({machine, rows, skipped}, path.resolve(options.html));
   if (options.json) {
     console.log(JSON.stringify({machine, rows, skipped}));
   } else {
-    if (rows.length > 0) console.log(table(rows));
+    if (rows.length > 0) console.log(tables(rows));
     for (const line of skipped) console.log(`not run: ${line}`);
-    const threadsText =
-      machine.tfjsThreads === null ? '' : `, tf.js wasm on ${machine.tfjsThreads} thread${machine.tfjsThreads === 1 ? '' : 's'}`;
+    if (machine.shares.length > 0) console.log(`\n${sharesText(machine.shares, limits)}`);
     console.log(
-      `${machine.where}, ${machine.cores} x ${machine.cpu}, tf.js ${machine.tfjs}${threadsText}; medians; load ${machine.load.join(' to ')}, noise ${machine.noise.toFixed(2)}; ${machine.date}`,
+      `\n${machine.where}, ${machine.cores} x ${machine.cpu}, tf.js ${machine.tfjs}; medians; load ${machine.load.join(' to ')}, noise ${machine.noise.toFixed(2)}; ${machine.date}`,
     );
+    if (options.html !== undefined) console.log(`plots: ${options.html}`);
   }
   // Numbers that are not there are a failure; a backend that this machine lacks is not, beside others.
   if (rows.length === 0) process.exitCode = 1;

@@ -10,13 +10,14 @@ const WASM_FILES = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
 /**
  * entry: a TypeScript file that puts functions on globalThis. call: the name of one; requests: an argument for each run.
+ * A request's `threads`, where it has that, are what tf.js shall see. mounts: further folders that a page may ask for, as static.mjs takes them.
  * → [answer, or {error}] in the order of the requests.
  */
-export async function runPrograms({entry, call, requests, browser = false, hardwareConcurrency = null}) {
+export async function runPrograms({entry, call, requests, browser = false, mounts = {}}) {
   await buildAssembly();
   const folder = path.join('build', 'grid', String(process.pid));
   try {
-    return browser ? await inBrowser({entry, call, requests, folder, hardwareConcurrency}) : await inNode({entry, call, requests, folder});
+    return browser ? await inBrowser({entry, call, requests, folder, mounts}) : await inNode({entry, call, requests, folder});
   } finally {
     fs.rmSync(path.join(ROOT, folder), {recursive: true, force: true});
   }
@@ -66,11 +67,12 @@ function inChild(file, request, env) {
   });
 }
 
-async function inBrowser({entry, call, requests, folder, hardwareConcurrency}) {
+async function inBrowser({entry, call, requests, folder, mounts}) {
   const outfile = path.join(folder, 'page.js');
   await bundleForBrowser({entry: path.join(ROOT, entry), outfile});
   const server = await serve({
     mounts: {
+      ...mounts,
       '/base/test/fixtures/': path.join(ROOT, 'test/fixtures'),
       [`/base/${WASM_FILES}/`]: path.join(ROOT, WASM_FILES),
       '/built/': path.join(ROOT, folder),
@@ -85,10 +87,11 @@ async function inBrowser({entry, call, requests, folder, hardwareConcurrency}) {
       page.on('console', (message) => {
         if (message.type() === 'error') console.error(`page: ${message.text()}`);
       });
-      if (hardwareConcurrency !== null) {
+      if (request.threads) {
+        // tf.js takes half of the cores that the page reports, at most.
         await page.addInitScript((cores) => {
           Object.defineProperty(navigator, 'hardwareConcurrency', {get: () => cores});
-        }, hardwareConcurrency);
+        }, 2 * request.threads);
       }
       await page.goto(server.url);
       const run = page.evaluate(([name, argument]) => globalThis[name](argument), [call, request]);

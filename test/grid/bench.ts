@@ -1,10 +1,13 @@
 /** The bench of one backend, as scripts/bench.mjs calls it in a process or a page of its own. */
 import {getThreadsCount, setThreadsCount} from '@tensorflow/tfjs-backend-wasm';
 import {loadTensorflow} from '../../kernels/tensorflow/load.js';
+import {startThreads, stopThreads} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
 import {benchGroups, benchNames} from './bench_cases.js';
+import {benchChat} from './bench_chat.js';
 import {benchLoading} from './bench_loading.js';
+import {type Machine, measureMachine} from './bench_machine.js';
 import {type BenchRow, median, runGroup} from './bench_run.js';
 import {writeLoadingModels} from './loading_models.js';
 
@@ -15,6 +18,15 @@ export interface BenchRequest {
   readonly rounds: number | null;
   readonly threads: number | null;
   readonly variant: string | null;
+  /** The probe of scripts/bench_probe.mjs, or null: the machine is not measured. */
+  readonly probe: string | null;
+}
+
+/** A number of threads is set once a process or page. → threads that ours run on. */
+async function setThreads(backend: string, threads: number | null): Promise<number> {
+  if (backend === 'tensorflow' && !IN_BROWSER) return Math.max(1, (await loadTensorflow(threads ?? undefined)).threads);
+  if (backend === 'wasm' && threads !== null && threads > 1) return startThreads(threads);
+  return 1;
 }
 
 export interface BenchAnswer {
@@ -23,6 +35,8 @@ export interface BenchAnswer {
   readonly skipped: readonly string[];
   /** Median over minimum of a fixed loop before and after every group: 1 on a quiet machine. */
   readonly noise: number;
+  /** What one thread can do here; null where it was not asked for. */
+  readonly limits: Machine | null;
   /** Threads of tf.js's own wasm kernels; null on other backends. */
   readonly tfjsThreads: number | null;
 }
@@ -39,11 +53,11 @@ function fixedLoop(): number {
 }
 
 export async function bench(request: BenchRequest): Promise<BenchAnswer> {
-  const {backend, cases, threads} = request;
+  const {backend, cases, threads, probe} = request;
   if (threads !== null && backend === 'wasm') setThreadsCount(threads);
   const failure = await startBackend(backend);
-  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, tfjsThreads: null};
-  const ownThreads = backend === 'tensorflow' && !IN_BROWSER ? Math.max(1, (await loadTensorflow(threads ?? undefined)).threads) : 1;
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null, tfjsThreads: null};
+  const ownThreads = await setThreads(backend, threads);
   const where = IN_BROWSER ? 'browser' : 'node';
   const rows: BenchRow[] = [];
   const skipped: string[] = [];
@@ -57,12 +71,27 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
     }
     loops.push(...Array.from({length: 5}, fixedLoop));
   }
-  return {rows, skipped, noise: median(loops) / Math.min(...loops), tfjsThreads: backend === 'wasm' ? getThreadsCount() : null};
+  const limits = probe === null || backend !== 'wasm' ? null : await measureMachine(probe);
+  if (ownThreads > 1 && backend === 'wasm') await stopThreads();
+  return {rows, skipped, noise: median(loops) / Math.min(...loops), limits, tfjsThreads: backend === 'wasm' ? getThreadsCount() : null};
+}
+
+/** The chat model on one backend. */
+async function chat(request: {backend: string; source: string; threads: number | null; rounds: number | null}): Promise<object> {
+  const {backend, source, threads, rounds} = request;
+  if (threads !== null && backend === 'wasm') setThreadsCount(threads);
+  const failure = await startBackend(backend);
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
+  const count = await setThreads(backend, threads);
+  const rows = await benchChat(source, count, rounds);
+  if (count > 1 && backend === 'wasm') await stopThreads();
+  return {rows, skipped: []};
 }
 
 Object.assign(globalThis, {
   tflBench: bench,
   tflBenchNames: benchNames,
+  tflBenchChat: chat,
   tflBenchLoading: benchLoading,
   tflWriteLoadingModels: writeLoadingModels,
 });

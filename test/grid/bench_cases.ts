@@ -1,4 +1,4 @@
-/** What the bench calls things: named groups of cases of cases.ts, each at one row of x (gemv) or 64 (gemm). */
+/** What the bench calls things: named groups of cases of cases.ts, each at some rows of x and some sizes of the weight. */
 import {CASES, caseNamed} from './cases.js';
 
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -24,6 +24,33 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 /** Rows of x. */
 const ROWS = {gemv: 1, gemm: 64} as const;
 
+/** One of each kind of weight, for `linear`. */
+const LINEAR = [
+  'gptq_b4_g128_sym_v1_bias',
+  'gptq_b4_g32_sym_v1',
+  'gguf_q4_k',
+  'gguf_q6_k',
+  'gptq_b8_g128_sym_v1',
+  'ct_fp8_dynamic_channel',
+  'dense_f16',
+];
+const LINEAR_ROWS = [1, 8, 64, 512];
+
+/** How time grows with each dimension: one weight, at parts and multiples of the usual size. */
+const GROWING = 'gptq_b4_g128_sym_v1_bias';
+const PARTS = [0.125, 0.25, 0.5, 1, 1.5];
+const MANY_ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** Names for several groups. */
+const SETS: Readonly<Record<string, () => BenchGroup[]>> = {
+  linear: () => LINEAR_ROWS.map((rows) => ({name: 'linear', rows, cases: LINEAR})),
+  growth: () => [
+    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-n', rows, cases: [GROWING], outDim: part}))),
+    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-k', rows, cases: [GROWING], inDim: part}))),
+    ...MANY_ROWS.map((rows) => ({name: 'growth-m', rows, cases: [GROWING]})),
+  ],
+};
+
 export interface BenchGroup {
   /** 'gemv-q4' */
   readonly name: string;
@@ -31,16 +58,21 @@ export interface BenchGroup {
   readonly rows: number;
   /** Names in cases.ts. */
   readonly cases: readonly string[];
+  /** N and K as parts of the bench's size. Default 1. */
+  readonly outDim?: number;
+  readonly inDim?: number;
 }
 
 /** Names that `bench` takes, for its help and its errors. */
 export function benchNames(): string[] {
-  return [...Object.keys(GROUPS).flatMap((name) => [`gemv-${name}`, `gemm-${name}`]), ...CASES.map(({name}) => name)];
+  return [...Object.keys(SETS), ...Object.keys(GROUPS).flatMap((name) => [`gemv-${name}`, `gemm-${name}`]), ...CASES.map(({name}) => name)];
 }
 
 /** Groups for what was asked: 'gemv-q4' for one, 'q4' or a case's own name for both numbers of rows. Throws for any other name. */
 export function benchGroups(names: readonly string[]): BenchGroup[] {
   return names.flatMap((name) => {
+    const set = SETS[name];
+    if (set !== undefined) return set();
     const [, kind, rest] = /^(gemv|gemm)-(.+)$/.exec(name) ?? [];
     const group = rest ?? name;
     const cases = GROUPS[group] ?? [caseNamed(group).name];

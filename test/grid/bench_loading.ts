@@ -20,7 +20,7 @@ export interface LoadingRequest {
 }
 
 /** As BenchRow, with what a load is about. */
-export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' | 'error'> {
+export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' | 'error' | 'weightBytes'> {
   readonly M: null;
   readonly N: null;
   readonly K: null;

@@ -26,6 +26,8 @@ export interface BenchRow {
   /** Threads that ours ran on. */
   readonly threads: number;
   readonly variant: string;
+  /** Of the packed weight. */
+  readonly weightBytes: number;
   readonly medianMs: number;
   readonly minMs: number;
   readonly samples: number;
@@ -41,7 +43,7 @@ export interface BenchRow {
 
 export interface BenchOptions {
   readonly where: BenchRow['where'];
-  /** N and K */
+  /** N and K, where a group does not say otherwise. */
   readonly size: number;
   readonly rounds: number | null;
   readonly variant: string | null;
@@ -119,23 +121,26 @@ async function sampledError(weight: QuantizedWeight, x: Float32Array, y: Float32
 
 /** All formats of a group at one shape. Throws where ours is wrong: wrong numbers have no speed. */
 export async function runGroup(group: BenchGroup, options: BenchOptions): Promise<BenchRow[]> {
-  const {size, where} = options;
+  const {where} = options;
   const {rows: m} = group;
+  const [n, k] = [group.outDim ?? 1, group.inDim ?? 1].map((part) => Math.round((part * options.size) / 256) * 256) as [number, number];
   const backend = tf.getBackend();
   const variants = variantsOf(backend);
-  const xValues = randomX(m, size);
-  const x = tf.tensor2d(xValues, [m, size]);
-  const dense = tf.tidy(() => tf.randomUniform([size, size], -0.1, 0.1, 'float32', 1));
+  const xValues = randomX(m, k);
+  const x = tf.tensor2d(xValues, [m, k]);
+  const dense = tf.tidy(() => tf.randomUniform([n * k], -0.1, 0.1, 'float32', 1));
+  // The same memory in either shape.
+  const layouts = [tf.reshape(dense, [k, n]), tf.reshape(dense, [n, k])];
   const baselines: Runner[] = [
-    {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, dense as tf.Tensor2D), times: []},
-    {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, dense as tf.Tensor2D, false, true), times: []},
+    {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, layouts[0] as tf.Tensor2D), times: []},
+    {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, layouts[1] as tf.Tensor2D, false, true), times: []},
   ];
-  const weights: {weight: QuantizedWeight; format: string; variant: string; error: number; runner: Runner}[] = [];
+  const weights: {weight: QuantizedWeight; bytes: number; format: string; variant: string; error: number; runner: Runner}[] = [];
   variants.force(options.variant);
   try {
     for (const name of group.cases) {
       const c = caseNamed(name);
-      const layout = resized(await layoutOf(c), size, size);
+      const layout = resized(await layoutOf(c), n, k);
       const weight = QuantizedWeight.fromWords(layout, randomWords(layout));
       const {variant, bound} = variants.choose(layout, m, 'auto');
       const y = ops.quantizedMatMul(x, weight);
@@ -143,26 +148,28 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
       y.dispose();
       if (!(error <= bound)) throw new Error(`${group.name}, ${name} on ${backend}: error ${error} over ${bound}`);
       const format = [c.format, groupingOf(layout)].filter((part) => part !== '').join(', ');
-      weights.push({weight, format, variant, error, runner: {name, run: () => ops.quantizedMatMul(x, weight), times: []}});
+      const bytes = weight.byteLength;
+      weights.push({weight, bytes, format, variant, error, runner: {name, run: () => ops.quantizedMatMul(x, weight), times: []}});
     }
     const burst = m === 1 ? 3 : 1;
+    const rounds = options.rounds ?? (m > 128 ? 3 : 7);
     await interleave(
       weights.map(({runner}) => runner),
       baselines,
-      options.rounds ?? 7,
+      rounds,
       burst,
     );
     const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
     const baseline = sorted[0] as Timing;
-    return weights.map(({format, variant, error, runner}) => {
+    return weights.map(({bytes, format, variant, error, runner}) => {
       const {medianMs, minMs, samples} = timing(runner);
       const ratio = medianMs / baseline.medianMs;
-      const shape = {M: m, N: size, K: size, threads: options.threads, variant};
+      const shape = {M: m, N: n, K: k, threads: options.threads, variant, weightBytes: bytes};
       return {case: group.name, where, backend, format, ...shape, medianMs, minMs, samples, baseline, baselines: sorted, ratio, error};
     });
   } finally {
     variants.force(null);
     for (const {weight} of weights) weight.dispose();
-    tf.dispose([x, dense]);
+    tf.dispose([x, dense, layouts]);
   }
 }

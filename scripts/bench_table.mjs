@@ -1,0 +1,154 @@
+// What the bench prints: its rows as tables, and how far they are from what the machine can do.
+
+const ms = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
+
+function table(head, lines) {
+  const widths = head.map((_, i) => Math.max(...[head, ...lines].map((line) => String(line[i]).length)));
+  const show = (line) => `| ${line.map((cell, i) => String(cell).padEnd(widths[i])).join(' | ')} |`;
+  return [show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n');
+}
+
+const isLoading = (row) => row.case === 'loading';
+const isChat = (row) => row.case.startsWith('chat-');
+
+/** Text of all rows, one table for each kind. */
+export function tables(rows) {
+  const texts = [];
+  const products = rows.filter((row) => !isLoading(row) && !isChat(row));
+  if (products.length > 0) {
+    const head = [
+      'case',
+      'where',
+      'backend',
+      'format',
+      'M',
+      'N',
+      'K',
+      'threads',
+      'kernel',
+      'ours ms',
+      'baseline ms',
+      'baseline',
+      'ratio',
+      'error',
+    ];
+    texts.push(
+      table(
+        head,
+        products.map((r) => [
+          r.case,
+          r.where,
+          r.backend,
+          r.format,
+          r.M,
+          r.N,
+          r.K,
+          r.threads,
+          r.variant,
+          ms(r.medianMs),
+          ms(r.baseline.medianMs),
+          r.baseline.name,
+          r.ratio.toFixed(2),
+          r.error === null ? '' : r.error.toExponential(0),
+        ]),
+      ),
+    );
+  }
+  const chat = rows.filter(isChat);
+  if (chat.length > 0) {
+    const head = ['case', 'where', 'backend', 'model', 'threads', 'ours ms', 'tokens/s', 'baseline ms', 'baseline', 'ratio'];
+    texts.push(
+      table(
+        head,
+        chat.map((r) => [
+          r.case,
+          r.where,
+          r.backend,
+          r.format,
+          r.threads,
+          ms(r.medianMs),
+          r.tokensPerSecond.toFixed(1),
+          ms(r.baseline.medianMs),
+          r.baseline.name,
+          r.ratio.toFixed(2),
+        ]),
+      ),
+    );
+  }
+  const loading = rows.filter(isLoading);
+  if (loading.length > 0) {
+    const head = ['case', 'where', 'backend', 'model', 'MB', 'ours ms', 'MB/s', 'read and copy ms', 'rate of plain'];
+    texts.push(
+      table(
+        head,
+        loading.map((r) => [
+          r.case,
+          r.where,
+          r.backend,
+          r.format,
+          (r.bytes / 1e6).toFixed(0),
+          ms(r.medianMs),
+          r.megabytesPerSecond.toFixed(0),
+          ms(r.baseline.medianMs),
+          `${((100 * r.baseline.medianMs) / r.medianMs).toFixed(0)} %`,
+        ]),
+      ),
+    );
+  }
+  return texts.join('\n\n');
+}
+
+const BOUND_BY = {
+  one:
+    'One row: a byte of the weight is read once, but its codes are widened, multiplied once and scaled, some ten instructions for 16 bytes: they take longer ' +
+    'than the bytes take to come. What is missing of the bandwidth is that; what is missing of the multiply rate is all that is not a multiplication.',
+  many:
+    'Many rows: rows of x share the widened codes, so that multiplications are most of what is left. What is missing goes into turning sums into floats and ' +
+    'scaling them, once a group of columns (four times as often for groups of 32 as of 128), and into rounding x to 16 bits.',
+};
+
+/**
+ * Rows on wasm and one thread beside the machine's ceilings. limits: {memoryGBps, cachedGBps, multiplyGops}, of one thread in the same WebAssembly.
+ * → [{format, M, bandwidthShare, multiplyShare}]
+ */
+export function shares(rows, limits) {
+  if (limits === null) return [];
+  return rows
+    .filter(
+      (r) =>
+        r.backend === 'wasm' && r.threads === 1 && !isLoading(r) && !isChat(r) && (r.M === 1 || r.M === 64) && !r.case.startsWith('growth'),
+    )
+    .map((r) => {
+      const seconds = r.medianMs / 1000;
+      // What stays in a cache between runs is held against the cache's rate.
+      const ceiling = r.weightBytes < 16e6 ? limits.cachedGBps : limits.memoryGBps;
+      return {
+        format: r.format,
+        M: r.M,
+        variant: r.variant,
+        gigabytesPerSecond: r.weightBytes / seconds / 1e9,
+        bandwidthShare: r.weightBytes / seconds / 1e9 / ceiling,
+        multiplyShare: (r.M * r.N * r.K) / seconds / 1e9 / limits.multiplyGops,
+      };
+    });
+}
+
+export function sharesText(found, limits) {
+  if (limits === null || found.length === 0) return '';
+  const percent = (value) => `${(100 * value).toFixed(0)} %`;
+  const lines = found.map((s) => [
+    s.format,
+    s.M,
+    s.variant,
+    s.gigabytesPerSecond.toFixed(1),
+    percent(s.bandwidthShare),
+    percent(s.multiplyShare),
+  ]);
+  return [
+    `One thread of this machine in WebAssembly: reads ${limits.memoryGBps.toFixed(1)} GB/s from memory and ${limits.cachedGBps.toFixed(1)} GB/s of 8 MB again and again, ` +
+      `multiplies and adds ${limits.multiplyGops.toFixed(1)} x 10^9 16-bit integers a second.`,
+    table(['format', 'M', 'kernel', 'weight GB/s', 'of the bandwidth', 'of the multiply rate'], lines),
+    BOUND_BY.one,
+    BOUND_BY.many,
+  ].join('\n');
+}

@@ -1,0 +1,50 @@
+/** What this machine can do in the same WebAssembly that the kernels are made of: the ceilings that their times are compared with. */
+import {median} from './bench_run.js';
+
+interface Probe {
+  readonly memory: WebAssembly.Memory;
+  /** Reads `bytes` bytes from address `from` on. */
+  sum(from: number, bytes: number): number;
+  /** 6 * 8 multiplications and additions of 16-bit integers a step, in registers. */
+  dots(steps: number): number;
+}
+
+export interface Machine {
+  /** GB/s at which one thread reads 256 MB, and 8 MB again and again: a weight of the bench may stay in a cache. */
+  readonly memoryGBps: number;
+  readonly cachedGBps: number;
+  /** Multiplications of 16-bit integers with their additions by one thread, in units of 10^9 a second. */
+  readonly multiplyGops: number;
+}
+
+const PAGE = 65_536;
+const FROM = PAGE;
+const LARGE = 256 * 2 ** 20;
+const SMALL = 8 * 2 ** 20;
+const STEPS = 5_000_000;
+
+/** Seconds of a run, the median of a few after one for warmth. */
+function seconds(run: () => unknown, times: number): number {
+  run();
+  const measured = Array.from({length: times}, () => {
+    const start = performance.now();
+    run();
+    return (performance.now() - start) / 1000;
+  });
+  return median(measured);
+}
+
+/** `module`: the probe of scripts/bench_probe.mjs, base64. */
+export async function measureMachine(module: string): Promise<Machine> {
+  const bytes = Uint8Array.from(atob(module), (c) => c.charCodeAt(0));
+  const {instance} = await WebAssembly.instantiate(bytes, {});
+  const probe = instance.exports as unknown as Probe;
+  probe.memory.grow(Math.ceil((FROM + LARGE) / PAGE));
+  // Pages that were never written may all be one page of zeros.
+  new Uint8Array(probe.memory.buffer).fill(1);
+  return {
+    memoryGBps: LARGE / seconds(() => probe.sum(FROM, LARGE), 3) / 1e9,
+    cachedGBps: SMALL / seconds(() => probe.sum(FROM, SMALL), 15) / 1e9,
+    multiplyGops: (STEPS * 48) / seconds(() => probe.dots(STEPS), 3) / 1e9,
+  };
+}
