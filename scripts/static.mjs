@@ -64,7 +64,7 @@ function sendFile(file, request, response) {
     response.end();
     return;
   }
-  const stream = fs.createReadStream(file, {start: first, end: last});
+  const stream = fs.createReadStream(file, {start: first, end: last, highWaterMark: 2 ** 20});
   stream.on('error', () => response.destroy());
   // A page that closes mid-read must not leave the file open.
   response.on('close', () => stream.destroy());

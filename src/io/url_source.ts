@@ -4,6 +4,7 @@ import {abortable, eitherOf, withEither} from './abort.js';
 import {allocate, join} from './bytes.js';
 import {HeldBody} from './held_body.js';
 import {inPieces, piecesOf} from './pieces.js';
+import {ReadAhead} from './read_ahead.js';
 import type {ByteSource, Pieces} from './source.js';
 import {RemoteFile} from './url_request.js';
 
@@ -13,6 +14,10 @@ export const BLOCK_BYTES = 256 * 2 ** 10;
 const SMALL_BYTES = 64 * 2 ** 10;
 /** 4 MiB in all. */
 const HELD_BLOCKS = 16;
+/** Reads in a row, each near the one before, and bytes of theirs that show that the file is being read through: larger blocks are then fetched ahead. */
+const READS_THAT_TELL = 12;
+const BYTES_THAT_TELL = 2 ** 20;
+const NEAR_BYTES = 8 * 2 ** 20;
 
 export class UrlSource implements ByteSource {
   private readonly remote: RemoteFile;
@@ -21,6 +26,10 @@ export class UrlSource implements ByteSource {
   private held: HeldBody | null = null;
   /** Least recently used first. */
   private readonly blocks = new Map<number, Promise<Uint8Array>>();
+  private ahead: ReadAhead | null = null;
+  private nearReads = 0;
+  private nearBytes = 0;
+  private lastEnd = 0;
 
   constructor(
     url: string,
@@ -56,6 +65,8 @@ export class UrlSource implements ByteSource {
     if (this.held !== null) return this.held.read(begin, end, signal, onBytes);
     const stop = Math.min(end, this.size ?? end);
     if (begin >= stop) return new Uint8Array(0);
+    const ahead = this.readAhead(begin, stop);
+    if (ahead?.suits(stop - begin)) return ahead.read(begin, stop, signal, onBytes);
     const first = Math.floor(begin / BLOCK_BYTES);
     const last = Math.floor((stop - 1) / BLOCK_BYTES);
     if (stop - begin > SMALL_BYTES && first !== last) {
@@ -76,6 +87,11 @@ export class UrlSource implements ByteSource {
       return;
     }
     const end = Math.min(range.end, this.size ?? range.end);
+    const ahead = this.readAhead(begin, end);
+    if (ahead !== null) {
+      yield* ahead.pieces({...range, end});
+      return;
+    }
     const either = eitherOf(this.stopped.signal, signal);
     try {
       if (begin < end) yield* piecesOf(this.name, {...range, end}, this.remote.bytes(begin, end, either.signal));
@@ -92,7 +108,27 @@ export class UrlSource implements ByteSource {
     this.stopped.abort(new DOMException(`'${this.name}' was closed`, 'AbortError'));
     this.held = null;
     this.blocks.clear();
+    this.ahead?.close();
+    this.ahead = null;
     this.onClose();
+  }
+
+  /** Notes a read; the reader to use for it where it is one of many that go through the file. */
+  private readAhead(begin: number, end: number): ReadAhead | null {
+    const near = Math.abs(begin - this.lastEnd) <= NEAR_BYTES;
+    this.nearReads = near ? this.nearReads + 1 : 0;
+    this.nearBytes = near ? this.nearBytes + end - begin : 0;
+    this.lastEnd = end;
+    if (this.size === null || this.nearReads < READS_THAT_TELL || this.nearBytes < BYTES_THAT_TELL) return null;
+    this.ahead ??= new ReadAhead(this.name, this.size, async (target, position) => {
+      let filled = 0;
+      for await (const chunk of this.remote.bytes(position, position + target.length, this.stopped.signal)) {
+        target.set(chunk, filled);
+        filled += chunk.length;
+      }
+      return filled;
+    });
+    return this.ahead;
   }
 
   /** The first request, which shows whether the server knows ranges. Its failure is not kept: a later read tries again. */

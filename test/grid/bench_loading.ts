@@ -69,24 +69,28 @@ async function fetched(url: string): Promise<Uint8Array> {
   }
 }
 
-/** Modules by the names of their tensors, as a model is loaded: in the order of its layers. */
-function modulesOf(names: readonly string[]): {modules: string[]; tensors: string[]} {
-  const local = (name: string) => name.slice(name.lastIndexOf('.') + 1);
-  const parent = (name: string) => name.slice(0, name.lastIndexOf('.'));
-  const alone = names.filter((name) => /norm\.weight$|^rope_freqs/.test(name));
-  const others = names.filter((name) => !alone.includes(name));
-  const layer = (module: string) => Number(/\.(\d+)\./.exec(module)?.[1] ?? -1);
-  const modules = [...new Set(others.map(parent))].sort((a, b) => layer(a) - layer(b));
-  return {modules, tensors: alone.filter((name) => local(name) !== 'bias')};
+interface Part {
+  readonly name: string;
+  readonly isLayer: boolean;
+}
+
+/** Modules, and tensors that belong to none, as a model is loaded: layer by layer, in the file's order within one. */
+function partsOf(names: readonly string[]): Part[] {
+  const parts = new Map<string, Part>();
+  for (const name of names) {
+    const isLayer = !/norm\.weight$|^rope_freqs/.test(name);
+    const part = isLayer ? name.slice(0, name.lastIndexOf('.')) : name;
+    parts.set(part, {name: part, isLayer});
+  }
+  const layer = ({name}: Part) => Number(/\.(\d+)\./.exec(`.${name}.`)?.[1] ?? -1);
+  return [...parts.values()].sort((a, b) => layer(a) - layer(b));
 }
 
 async function load({source, files}: LoadingSource): Promise<void> {
   const single = files.length === 1 && (files[0] as string).endsWith('.gguf');
   const checkpoint = await openCheckpoint(single ? `${source}/${files[0]}` : source);
-  const {modules, tensors} = modulesOf(checkpoint.names());
   const made: {dispose(): unknown}[] = [];
-  for (const module of modules) made.push(await checkpoint.linear(module));
-  for (const name of tensors) made.push(await checkpoint.tensor(name));
+  for (const {name, isLayer} of partsOf(checkpoint.names())) made.push(await (isLayer ? checkpoint.linear(name) : checkpoint.tensor(name)));
   await checkpoint.close();
   for (const each of made) each.dispose();
 }
