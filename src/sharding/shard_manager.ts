@@ -1,9 +1,9 @@
 /** ShardManager: which devices there are, how much each gets, who holds what, and what happens when one is gone. */
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, DeviceError} from '../errors.js';
-import type {DistributedMLP} from '../layers/distributed_mlp.js';
+import {DistributedMLP} from '../layers/distributed_mlp.js';
 import type {Linear} from '../layers/linear.js';
-import type {MLP} from '../layers/mlp.js';
+import {MLP} from '../layers/mlp.js';
 import {ShardedLinear, type SpreadOptions} from '../layers/sharded_linear.js';
 import {type Balance, type BalanceOptions, sharesFor} from './balance.js';
 import {deviceNamed} from './device.js';
@@ -82,11 +82,21 @@ export class ShardManager {
   }
 
   /**
-   * A layer on one device, spread over the manager's by rows (or `strategy`) and its shares, and managed. The layer keeps its own weight; dispose it.
+   * A layer on one device, spread over the manager's by rows (or `strategy`) and its shares, and managed; an MLP as a DistributedMLP, for which
+   * there is no other strategy. The layer keeps its own weight; dispose it.
    */
-  async spread(layer: Linear, options: Partial<Omit<SpreadOptions, 'devices'>> & ManageOptions = {}): Promise<ShardedLinear> {
-    const {strategy = ShardingStrategy.rowwise(this.names.length).withShares(this.shares), home = null, restore} = options;
-    const spread = await ShardedLinear.ofAsync(layer, {devices: this.names, strategy, home});
+  spread(layer: Linear, options?: Partial<Omit<SpreadOptions, 'devices'>> & ManageOptions): Promise<ShardedLinear>;
+  spread(layer: MLP, options?: Pick<SpreadOptions, 'home'> & ManageOptions): Promise<DistributedMLP>;
+  async spread(
+    layer: Linear | MLP,
+    options: Partial<Omit<SpreadOptions, 'devices'>> & ManageOptions = {},
+  ): Promise<ShardedLinear | DistributedMLP> {
+    const {names: devices, shares} = this;
+    const {strategy = ShardingStrategy.rowwise(devices.length).withShares(shares), home = null, restore} = options;
+    const spread =
+      layer instanceof MLP
+        ? await DistributedMLP.ofAsync(layer, {devices, shares, home})
+        : await ShardedLinear.ofAsync(layer, {devices, strategy, home});
     await this.manage(spread, restore === undefined ? {} : {restore});
     return spread;
   }

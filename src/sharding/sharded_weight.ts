@@ -83,11 +83,15 @@ export class ShardedWeight {
   }
 
   /** A part as a weight of its own on the current backend, in the file's row and column order; dispose it. */
-  slice({rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range}): QuantizedWeight | DenseWeight {
-    const {layout, words} = this.toRecord();
-    const cut = sliceWords(layout, words, rows, columns);
-    if (this.layoutOfWhole !== null) return QuantizedWeight.fromWords(cut.layout, cut.words);
-    return new DenseWeight(tf.tensor2d(new Float32Array(cut.words.buffer), [cut.layout.outDim, cut.layout.inDim]));
+  slice(part: {rows?: Range; columns?: Range}): QuantizedWeight | DenseWeight {
+    return this.cut(this.toRecord(), part);
+  }
+
+  /** As `slice`, for every device. */
+  async sliceAsync(part: {rows?: Range; columns?: Range}): Promise<QuantizedWeight | DenseWeight> {
+    const home = new DeviceRef(tf.getBackend());
+    const record = await this.toRecordAsync();
+    return onDevice(home, () => this.cut(record, part));
   }
 
   /** The whole weight on the host. float32 numbers are words of 32-bit codes. Throws DeviceError where a device has to be awaited. */
@@ -97,6 +101,15 @@ export class ShardedWeight {
 
   async toRecordAsync(): Promise<HostRecord> {
     return this.joined(await Promise.all(this.shards.map((shard) => shard.readRecordAsync())));
+  }
+
+  private cut(
+    {layout, words}: HostRecord,
+    {rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range},
+  ): QuantizedWeight | DenseWeight {
+    const cut = sliceWords(layout, words, rows, columns);
+    if (this.layoutOfWhole !== null) return QuantizedWeight.fromWords(cut.layout, cut.words);
+    return new DenseWeight(tf.tensor2d(new Float32Array(cut.words.buffer), [cut.layout.outDim, cut.layout.inDim]));
   }
 
   private joined(records: readonly HostRecord[]): HostRecord {

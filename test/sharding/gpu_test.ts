@@ -149,7 +149,16 @@ describe('shards on GPUs', () => {
       const y = await there.forwardAsync(x);
       const record = await there.weight.toRecordAsync();
       expect(record.words).toEqual((layer.weight as QuantizedWeight).words.dataSync() as Int32Array);
-      tf.dispose([x, y]);
+      const rows = await there.weight.dequantizeRowsAsync([2, 0]);
+      const part = (await there.weight.sliceAsync({rows: [0, 3]})) as QuantizedWeight;
+      const [whole, some, back] = [layer.weight.dequantize(), part.dequantize(), await there.weight.dequantizeAsync()];
+      const expected = Array.from(whole.dataSync());
+      const row = (n: number) => expected.slice(n * c.inDim, (n + 1) * c.inDim);
+      expect(Array.from(await rows.data())).toEqual([...row(2), ...row(0)]);
+      expect(Array.from(some.dataSync())).toEqual(expected.slice(0, 3 * c.inDim));
+      expect(Array.from(back.dataSync())).toEqual(expected);
+      part.dispose();
+      tf.dispose([x, y, rows, whole, some, back]);
       layer.dispose();
       there.dispose();
     });

@@ -7,6 +7,7 @@ import {
   DistributedMLP,
   Linear,
   listDevices,
+  MLP,
   memory,
   openCheckpoint,
   ShardedLinear,
@@ -106,6 +107,19 @@ describe('ShardManager', () => {
     manager.release(spread);
     expect(manager.report().devices.map(({bytes}) => bytes)).toEqual([0, 0]);
     layer.dispose();
+    spread.dispose();
+  });
+
+  it('spreads an MLP by its shares', async () => {
+    const manager = await ShardManager.create({devices: ['cpu', 'wasm'], balance: 'memory', memory: {cpu: 1, wasm: 2}});
+    const mlp = new MLP({hiddenDim: 4, feedForwardLength: 96, hasBias: true});
+    const spread = await manager.spread(mlp);
+    expect((spread.downProj as ShardedLinear).places.map(({columns}) => columns)).toEqual([[[0, 32]], [[32, 96]]]);
+    expect(manager.report().devices.map(({shards}) => shards.length)).toEqual([3, 3]);
+    const x = tf.tensor2d(randomX(2, 4), [2, 4]);
+    expect(rowErrors(numbers(spread.forward(x)), numbers(mlp.forward(x)), 4)).toBeLessThanOrEqual(1e-6);
+    x.dispose();
+    mlp.dispose();
     spread.dispose();
   });
 
