@@ -70,7 +70,7 @@ export class RemoteFile {
       }
       failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
       if (failures >= (this.status === null ? TRIES_AT_FIRST : TRIES))
-        throw this.refusal(`bytes ${position} to ${stop}`, `${failures} failed requests`, failure);
+        throw this.refusal(`bytes ${position} to ${stop}`, `${failures} failed requests`, failure, this.otherOrigin());
       await sleep(this.firstPauseMs * 2 ** (failures - 1), signal);
     }
   }
@@ -163,6 +163,13 @@ export class RemoteFile {
       return true;
     }
     return position >= this.size;
+  }
+
+  /** What a page that never got an answer from another origin should know: the browser does not tell it why. */
+  private otherOrigin(): string | undefined {
+    const {origin} = (globalThis as {location?: {origin?: string}}).location ?? {};
+    if (origin === undefined || this.status !== null || new URL(this.url).origin === origin) return undefined;
+    return `Check the address, and that its server allows pages of ${origin} (CORS: Access-Control-Allow-Origin).`;
   }
 
   private refusal(expected: string, received: string, cause?: unknown, remedy?: string): SourceError {

@@ -5,6 +5,7 @@ import {quantizedMatMul} from '../../kernels/contract.js';
 import {activateTensor, recordsGradients} from '../../kernels/gradients.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {checkTensor} from '../arguments.js';
 import type {DenseWeight} from './dense_weight.js';
 import {checkInput} from './shapes.js';
 
@@ -18,6 +19,7 @@ const OURS = /^(wasm|worker:\d+)$/;
 export function denseMatMul(x: tf.Tensor, weight: DenseWeight, bias: tf.Tensor1D | null, activation: Activation | null): tf.Tensor {
   const {outDim, inDim, tensor} = weight;
   checkInput(x, outDim, inDim);
+  checkTensor('linear layer: weight', tensor);
   return tf.tidy(() => {
     const m = x.shape.slice(0, -1).reduce((a, b) => a * b, 1);
     const outShape = [...x.shape.slice(0, -1), outDim];

@@ -95,6 +95,9 @@ describe('refused: options', () => {
     whole.dispose();
     layer.dispose();
     await refused(ArgumentError, /disposed/, () => weight.slice({rows: [0, 1]}));
+    const dense = new Linear({inDim: 4, outDim: 3});
+    dense.dispose();
+    await refused(ArgumentError, /disposed/, () => dense.forward(tf.ones([1, 4])));
   });
 
   it('of loadStateDict', async () => {
