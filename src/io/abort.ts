@@ -1,5 +1,24 @@
 /** Waiting that an AbortSignal can cut short. */
 
+/** Who waits on a signal. One listener of the signal serves all of them: Node takes more than ten on one signal for a leak, and says so. */
+const waiting = new WeakMap<AbortSignal, Set<(reason: unknown) => void>>();
+
+/** Calls `then` with the reason when the signal is aborted, unless what is returned was called before. */
+function whenAborted(signal: AbortSignal, then: (reason: unknown) => void): () => void {
+  const all = waiting.get(signal) ?? new Set();
+  if (!waiting.has(signal)) {
+    waiting.set(signal, all);
+    const tell = (): void => {
+      for (const one of [...all]) one(signal.reason);
+    };
+    signal.addEventListener('abort', tell, {once: true});
+  }
+  all.add(then);
+  return () => {
+    all.delete(then);
+  };
+}
+
 /** Resolves with `promise`, or rejects with the signal's reason as soon as it is aborted; `promise` itself goes on. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
@@ -10,9 +29,8 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
       reject(signal.reason);
       return;
     }
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, {once: true});
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const forget = whenAborted(signal, reject);
+    promise.then(resolve, reject).finally(forget);
   });
 }
 
@@ -28,15 +46,14 @@ export function sleep(milliseconds: number, signal: AbortSignal | undefined): Pr
 export function eitherOf(a: AbortSignal, b: AbortSignal | undefined): {signal: AbortSignal; release(): void} {
   if (b === undefined) return {signal: a, release: () => {}};
   const both = new AbortController();
-  const onAbort = (event: Event): void => both.abort((event.target as AbortSignal).reason);
-  for (const signal of [a, b]) {
+  const forgets = [a, b].map((signal) => {
     if (signal.aborted) both.abort(signal.reason);
-    signal.addEventListener('abort', onAbort);
-  }
+    return whenAborted(signal, (reason) => both.abort(reason));
+  });
   return {
     signal: both.signal,
     release: () => {
-      for (const signal of [a, b]) signal.removeEventListener('abort', onAbort);
+      for (const forget of forgets) forget();
     },
   };
 }

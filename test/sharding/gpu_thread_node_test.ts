@@ -47,7 +47,8 @@ describe('webgpu devices in threads', () => {
     expect(a?.isSynchronous).toBe(true);
     expect(a?.limits.maxBufferSize).toBeGreaterThan(2 ** 20);
     expect(a?.adapter?.vendor).not.toBe('');
-    expect(b?.samePhysicalDeviceAs).toEqual(['webgpu:70']);
+    // Other specs of this process may hold devices of the same adapter.
+    expect(b?.samePhysicalDeviceAs).toContain('webgpu:70');
     expect(tf.getBackend()).toBe('cpu');
   });
 
