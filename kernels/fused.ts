@@ -29,22 +29,32 @@ function asRows(x: tf.Tensor, width: number): tf.Tensor2D {
 }
 
 /**
- * act(first half) * second half over the last axis: x [..., 2 N] -> [..., N]. Throws ShapeError for an odd width.
+ * act(gate) * up in tf.js ops; with a limit min(act(gate), limit) * min(max(up, -limit), limit).
+ * Source of the limit: MAX 26 `MLP.swiglu_limit`.
+ */
+export function gateTensors(activation: Activation, gate: tf.Tensor, up: tf.Tensor, limit: number | null): tf.Tensor {
+  const active = activateTensor(activation, gate);
+  return limit === null ? tf.mul(active, up) : tf.mul(tf.minimum(active, limit), tf.clipByValue(up, -limit, limit));
+}
+
+/**
+ * act(first half) * second half over the last axis: x [..., 2 N] -> [..., N]; with a `limit`, each factor within it (see MLPConfig.swigluLimit).
+ * Throws ShapeError for an odd width.
  *
  * ```js
  * tfl.ops.gatedActivation(tf.tensor2d([[2, -1, 10, 20]]), 'relu').print(); // [[20, 0]]
  * ```
  */
-export function gatedActivation(x: tf.Tensor, activation: Activation): tf.Tensor {
+export function gatedActivation(x: tf.Tensor, activation: Activation, limit: number | null = null): tf.Tensor {
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || width % 2 !== 0)
     throw new ShapeError({where: 'gatedActivation: x', expected: '[..., an even number]', received: `[${x.shape}]`});
   const outShape = [...x.shape.slice(0, -1), width / 2];
   return tf.tidy(() => {
     if (x.size === 0) return tf.zeros(outShape);
-    if (!hasKernel(GATED_ACTIVATION)) {
+    if (limit !== null || !hasKernel(GATED_ACTIVATION)) {
       const [gate, up] = tf.split(x, 2, x.rank - 1) as [tf.Tensor, tf.Tensor];
-      return tf.mul(activateTensor(activation, gate), up);
+      return gateTensors(activation, gate, up, limit);
     }
     const attrs: GatedActivationAttrs = {activation};
     const y = tf.engine().runKernel(GATED_ACTIVATION, {x: asRows(x, width)}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;

@@ -55,13 +55,15 @@ export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows' | 'str
   shares?: readonly number[] | null;
   /** Default 'silu'. */
   activationFunction?: Activation;
+  /** As MLPConfig has it (`swiglu_limit` of a model's config). Default: none. */
+  swigluLimit?: number | null;
 }
 
 /** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
 const LARGE_BYTES = 2 ** 16;
 const SHARED_OPTIONS = ['devices', 'home', 'inputPrecision', 'inputQuantization', 'name', 'signal'];
 const LINEAR_OPTIONS = [...SHARED_OPTIONS, 'device', 'strategy', 'rows'];
-const MLP_OPTIONS = [...SHARED_OPTIONS, 'shares', 'activationFunction'];
+const MLP_OPTIONS = [...SHARED_OPTIONS, 'shares', 'activationFunction', 'swigluLimit'];
 
 /** Local names of the projections in either naming. */
 const PROJECTIONS = {
@@ -183,6 +185,7 @@ export class Checkpoint {
       feedForwardLength: gate.layout.outDim,
       hasBias: biases === 3,
       activationFunction: options.activationFunction ?? 'silu',
+      swigluLimit: options.swigluLimit ?? null,
       ...(options.name === undefined ? {} : {name: options.name}),
       children,
     };

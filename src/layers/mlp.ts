@@ -2,8 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
-import {gatedActivation} from '../../kernels/fused.js';
-import {activateTensor} from '../../kernels/gradients.js';
+import {gatedActivation, gateTensors} from '../../kernels/fused.js';
 import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError} from '../errors.js';
@@ -49,6 +48,8 @@ export class MLP extends tf.LayersModel {
   readonly hiddenDim: number;
   readonly feedForwardLength: number;
   readonly activationFunction: Activation;
+  /** Both factors of the gating stay within it; null: no limit. */
+  readonly swigluLimit: number | null;
   readonly gateProj: Linear;
   readonly upProj: Linear;
   readonly downProj: Linear;
@@ -64,6 +65,10 @@ export class MLP extends tf.LayersModel {
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
     const activation = config.activationFunction ?? 'silu';
     checkActivation(activation, name);
+    const limit = config.swigluLimit ?? null;
+    if (limit !== null && !(limit > 0)) {
+      throw new ArgumentError({where: `${name}: swigluLimit`, expected: 'a positive number, or null', received: String(limit)});
+    }
     if (config.devices !== undefined && config.devices.length === 0) {
       throw new ArgumentError({where: `${name}: devices`, expected: 'at least one device', received: 'an empty list'});
     }
@@ -87,13 +92,14 @@ export class MLP extends tf.LayersModel {
     const up = stacked === null ? make('up_proj', hidden, inner) : half(stacked, 1, `${name}_up_proj`);
     const down = make('down_proj', inner, hidden);
     const input = tf.input({shape: [hidden], name: `${name}_input`});
-    const gated = new GatedActivation(activation);
+    const gated = new GatedActivation(activation, limit);
     const both =
       stacked === null ? ([gate.apply(input), up.apply(input)] as tf.SymbolicTensor[]) : (stacked.apply(input) as tf.SymbolicTensor);
     super({inputs: input, outputs: down.apply(gated.apply(both) as tf.SymbolicTensor) as tf.SymbolicTensor, name});
     this.hiddenDim = hidden;
     this.feedForwardLength = inner;
     this.activationFunction = activation;
+    this.swigluLimit = limit;
     this.gateProj = gate;
     this.upProj = up;
     this.downProj = down;
@@ -129,8 +135,8 @@ export class MLP extends tf.LayersModel {
       const act = this.activationFunction;
       const gated =
         this.gateUp === null
-          ? tf.mul(activateTensor(act, this.gateProj.forward(x)), this.upProj.forward(x))
-          : gatedActivation(this.gateUp.forward(x), act);
+          ? gateTensors(act, this.gateProj.forward(x), this.upProj.forward(x), this.swigluLimit)
+          : gatedActivation(this.gateUp.forward(x), act, this.swigluLimit);
       return this.downProj.forward(gated);
     });
   }

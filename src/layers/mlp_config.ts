@@ -22,6 +22,8 @@ export interface MLPConfig {
   hasBias?: boolean;
   /** Default 'silu'. */
   activationFunction?: Activation;
+  /** down(min(act(gate(x)), limit) * min(max(up(x), -limit), limit)). Default null: no limit. Throws ArgumentError unless positive. Source: MAX 26 `MLP.swiglu_limit`. */
+  swigluLimit?: number | null;
   /** 8-bit float weights and activations of all three projections. */
   float8Config?: LinearConfig['float8Config'];
   name?: string;
@@ -42,6 +44,7 @@ const KEYS: Readonly<Record<keyof MLPConfig, true>> = {
   linearCls: true,
   hasBias: true,
   activationFunction: true,
+  swigluLimit: true,
   float8Config: true,
   name: true,
   autoNamed: true,

@@ -1,10 +1,9 @@
 /** An MLP over several devices: each computes its part of F, and what it adds to y comes home. */
 import * as tf from '@tensorflow/tfjs';
-import type {Activation} from '../../kernels/activation.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {type Flow, gatherEach, inOrder, sendEach} from '../sharding/flow.js';
 import {putTogether} from '../sharding/pieces.js';
-import type {Held, PlacedShard, ShardDevice} from '../sharding/shard_device.js';
+import type {After, Held, PlacedShard, ShardDevice} from '../sharding/shard_device.js';
 import type {ShardedCore} from '../sharding/sharded_core.js';
 import type {Cut} from '../sharding/strategy.js';
 import type {Linear} from './linear.js';
@@ -23,7 +22,7 @@ export function* mlpFlow(mlp: MLP, xs: readonly tf.Tensor[], home: string): Flow
   const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
   const asked = down.asked(home);
   const devices = asked.map((i) => down.deviceAt(i));
-  const hs = yield* innerFlow(cores, mlp.activationFunction, xs, asked, devices);
+  const hs = yield* innerFlow(cores, {gated: mlp.activationFunction, limit: mlp.swigluLimit}, xs, asked, devices);
   let y: tf.Tensor;
   if (down.inputQuantization === null) {
     const ys = inOrder(devices, (at) =>
@@ -43,7 +42,7 @@ export function* mlpFlow(mlp: MLP, xs: readonly tf.Tensor[], home: string): Flow
 /** act(gate) * up of each asked device, [M, its part of F], where it is. */
 function* innerFlow(
   cores: readonly ShardedCore[],
-  activation: Activation,
+  after: After,
   xs: readonly tf.Tensor[],
   asked: readonly number[],
   devices: readonly ShardDevice[],
@@ -63,7 +62,6 @@ function* innerFlow(
           );
     held.push(sent);
   }
-  const after = {gated: activation};
   return inOrder(devices, (at) => {
     const shards = cores.map((core) => core.shards[asked[at] as number] as PlacedShard);
     return (devices[at] as ShardDevice).run(

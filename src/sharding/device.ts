@@ -1,7 +1,6 @@
 /** tf.js backends of this process as devices, and devices by name. */
 import * as tf from '@tensorflow/tfjs';
-import {gatedActivation} from '../../kernels/fused.js';
-import {activateTensor} from '../../kernels/gradients.js';
+import {gatedActivation, gateTensors} from '../../kernels/fused.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
 import type {CoreConfig} from '../layers/linear_core.js';
@@ -34,14 +33,14 @@ export class LocalDevice implements ShardDevice<LocalShard> {
     return this.guardedAsync(copyToAsync(x, this.name));
   }
 
-  run(shards: readonly LocalShard[], xs: readonly Held[], {activation = null, gated}: After): tf.Tensor {
+  run(shards: readonly LocalShard[], xs: readonly Held[], {activation = null, gated, limit = null}: After): tf.Tensor {
     return this.guarded(() =>
       onDevice(this.ref, () =>
         tf.tidy(() => {
           const ys = shards.map((shard, i) => shard.product(xs[i] as tf.Tensor, activation));
           if (gated === undefined) return ys.length === 1 ? (ys[0] as tf.Tensor) : tf.concat(ys, -1);
-          if (ys.length === 1) return gatedActivation(ys[0] as tf.Tensor, gated);
-          return tf.mul(activateTensor(gated, ys[0] as tf.Tensor), ys[1] as tf.Tensor);
+          if (ys.length === 1) return gatedActivation(ys[0] as tf.Tensor, gated, limit);
+          return gateTensors(gated, ys[0] as tf.Tensor, ys[1] as tf.Tensor, limit);
         }),
       ),
     );

@@ -44,6 +44,8 @@ export interface After {
   readonly activation?: Activation | null;
   /** act(first half) * second half; the halves are two shards' results, or those of one shard's rows. */
   readonly gated?: Activation;
+  /** Of the gating; null: none. */
+  readonly limit?: number | null;
 }
 
 /** Calls on one device happen in order; calls on several may overlap. `Async` variants never throw synchronously. */

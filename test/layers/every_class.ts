@@ -33,8 +33,6 @@ export interface Sample {
   readonly width: number;
   /** What `fit` moves: everything, the biases, or nothing. */
   readonly trains: 'all' | 'bias' | 'nothing';
-  /** Is x rounded before the product? */
-  readonly roundsInput: boolean;
 }
 
 /** The same backend twice: a layer that is spread, without a second device. */
@@ -139,7 +137,6 @@ const sample = (name: string, width: number, trains: Sample['trains'], make: () 
   name,
   width,
   trains,
-  roundsInput: /dynamic|static|nvfp4|of x/.test(name),
   // Seeded: random ones could all be beyond a clip, or below relu.
   make: async () => (trains === 'all' && !/of x/.test(name) ? setSeededWeights(await make()) : make()),
 });

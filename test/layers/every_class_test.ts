@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {activateTensor} from '../../kernels/gradients.js';
 import {type Linear, MLP} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS, onEachBackend} from '../support/backends.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {rowErrors} from '../support/errors.js';
 import {describeWebGPU} from '../support/webgpu.js';
@@ -96,8 +96,9 @@ const define = (samples: readonly Sample[]) => (backend: string) => {
 };
 
 // Compiling its shaders takes half a minute: once, not in Node as well, where saving runs every class on it.
-if (IN_BROWSER) describeWebGPU('every class', () => define(SAMPLES.filter(({roundsInput}) => !roundsInput))('webgpu'));
+if (IN_BROWSER) describeWebGPU('every class', () => define(SAMPLES)('webgpu'));
 
 describe('every class', () => {
-  onEachBackend(define(SAMPLES));
+  // cpu and wasm are the same in Node and in a page.
+  onEachBackend(define(SAMPLES), IN_BROWSER ? ['webgl'] : BACKENDS);
 });

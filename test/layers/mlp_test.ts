@@ -54,6 +54,31 @@ describe('MLP', () => {
       }
     }
 
+    it('keeps both factors of the gating within swigluLimit, in one record, apart, and over devices', async () => {
+      const limit = 0.05;
+      const {files} = mlpFiles({bias: true});
+      const checkpoint = await openCheckpoint(files);
+      const free = await checkpoint.mlp('mlp', {inputPrecision: 'float32'});
+      const options = {swigluLimit: limit, inputPrecision: 'float32'} as const;
+      const spread = {...options, devices: [backend, backend]};
+      const x = randomTensor([3, HIDDEN], 8);
+      const wanted = tf.tidy(() => {
+        const gate = free.gateProj.forward(x);
+        const active = tf.minimum(tf.mul(gate, tf.sigmoid(gate)), limit);
+        return free.downProj.forward(tf.mul(active, tf.clipByValue(free.upProj.forward(x), -limit, limit)));
+      });
+      for (const layer of [await checkpoint.mlp('mlp', options), await checkpoint.mlp('mlp', spread)]) {
+        const y = await layer.forwardAsync(x);
+        expect(rowErrors(await y.data(), await wanted.data(), HIDDEN)).toBeLessThanOrEqual(1e-6);
+        expect(layer.getConfig().swigluLimit).toBe(limit);
+        y.dispose();
+        layer.dispose();
+      }
+      await checkpoint.close();
+      tf.dispose([x, wanted]);
+      free.dispose();
+    });
+
     it('computes in float32 where it is asked to', async () => {
       const reference = mlpFiles({bias: true});
       const checkpoint = await openCheckpoint(reference.files);
@@ -115,6 +140,11 @@ describe('MLP', () => {
     const layer = new MLP({hiddenDim: 8, feedForwardLength: 12, dtype: DType.bfloat16});
     expect(layer.byteLength).toBe(3 * 8 * 12 * 2);
     layer.dispose();
+  });
+
+  it('refuses a limit that is none', () => {
+    for (const swigluLimit of [0, -1, Number.NaN])
+      expect(() => new MLP({hiddenDim: 4, feedForwardLength: 4, swigluLimit})).toThrowError(/swigluLimit: expected a positive number/);
   });
 
   it('refuses what it cannot be, and leaves no tensor', () => {
