@@ -92,7 +92,11 @@ function write({tensor, values}: Extract<Request, {op: 'write'}>): void {
 async function serve(request: Request): Promise<void> {
   const {seq} = request;
   try {
-    if (seq !== 0 && failure !== null) throw failure;
+    if (seq !== 0 && failure !== null) {
+      const told = failure;
+      failure = null;
+      return say({seq, failure: told});
+    }
     switch (request.op) {
       case 'write':
         return write(request);

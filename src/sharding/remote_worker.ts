@@ -37,11 +37,13 @@ export class RemoteWorker {
     // Names, not literals: bundles for pages hold neither.
     const module = 'node:worker_threads';
     const program = './gpu_worker.js';
+    // Apart from the URL: bundlers take `new URL(..., import.meta.url)` for a file of theirs.
+    const here = import.meta.url;
     const threads = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as Threads;
     const {port1, port2} = new threads.MessageChannel();
     const signal = new Int32Array(new SharedArrayBuffer(8));
     const workerData: RemoteSetup = {port: port2, signal, options};
-    const worker = new threads.Worker(new URL(program, import.meta.url), {workerData, transferList: [port2]});
+    const worker = new threads.Worker(new URL(program, here), {workerData, transferList: [port2]});
     const ready = await new Promise<Ready>((resolve, reject) => {
       port1.once('message', resolve);
       worker.once('error', reject);

@@ -115,14 +115,20 @@ describe('webgpu devices in threads', () => {
 
   it('say what failed there', () => {
     const device = new DeviceRef(NAMES[0] as string);
-    const x = tf.ones([2]);
+    const x = onDevice(device, () => tf.ones([2]));
     onDevice(device, () => {
       expect(() => tf.engine().runKernel('Transpose', {x}, {perm: null as unknown as number[]})).toThrowError(
         DeviceError,
         /webgpu:70.*TypeError/,
       );
     });
-    x.dispose();
+    // Of a product nobody waits, so the next reading tells; the device goes on.
+    const bad = onDevice(device, () =>
+      tf.engine().runKernel('QuantizedMatMul', {x, words: x}, {rowStart: 0, rowEnd: 2} as unknown as tf.NamedAttrMap),
+    ) as tf.Tensor;
+    expect(() => x.dataSync()).toThrowError(DeviceError, /webgpu:70.*TypeError/);
+    expect(Array.from(x.dataSync())).toEqual([1, 1]);
+    tf.dispose([x, bad]);
   });
 
   it('that end are named, and their shards go on elsewhere', async () => {
