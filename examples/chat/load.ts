@@ -1,5 +1,5 @@
 /** Builds the model from a checkpoint: every tensor in it is used, or loading stops. */
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {type Checkpoint, DistributedMLP, type Linear, listDevices, type MLP, ShardedLinear, UnusedTensorError} from 'tfjs-linear';
 import {Attention, type QkvProjection} from './attention.js';
 import {configOf, type LlamaConfig} from './config.js';
@@ -54,7 +54,7 @@ class Loader {
     const blocks: Block[] = [];
     for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i, rope));
     const norm = await this.norm(names.norm);
-    const head = config.tiedEmbedding ? null : await this.linear(names.head);
+    const head = await this.head(embedding);
     const isAwaited = listDevices().some(({name, isSynchronous}) => this.devices.has(name) && !isSynchronous);
     const devices = [...this.devices].map(([name, bytes]) => ({name, bytes}));
     const parts = {config, embedding, blocks, norm, head, rope, isAwaited};
@@ -63,6 +63,19 @@ class Loader {
 
   dispose(): void {
     for (const part of this.made) part.dispose();
+  }
+
+  /** null: the embedding is the head too. A file that says so and has a head of its own means that, unless the two are the same. */
+  private async head(embedding: Linear): Promise<Linear | null> {
+    const {names, config, checkpoint} = this;
+    const has = checkpoint.names().some((name) => name.startsWith(`${names.head}.`));
+    if (config.tiedEmbedding && !has) return null;
+    const head = await checkpoint.linear(names.head, this.options());
+    if (config.tiedEmbedding && (await sameRows(embedding, head))) {
+      head.dispose();
+      return null;
+    }
+    return this.counted(head);
   }
 
   private async block(layer: number, rope: RotaryEmbedding): Promise<Block> {
@@ -153,4 +166,17 @@ class Loader {
     this.made.push(part);
     return part;
   }
+}
+
+/** Whether two layers have the same weights. */
+async function sameRows(a: Linear, b: Linear): Promise<boolean> {
+  if (a.outDim !== b.outDim || a.inDim !== b.inDim) return false;
+  for (let begin = 0; begin < a.outDim; begin += 4096) {
+    const rows = Array.from({length: Math.min(4096, a.outDim - begin)}, (_, i) => begin + i);
+    const parts = [a, b].map((layer) => layer.weight.dequantizeRows(rows));
+    const [x, y] = (await Promise.all(parts.map((part) => part.data()))) as [Float32Array, Float32Array];
+    tf.dispose(parts);
+    if (x.some((value, i) => value !== y[i])) return false;
+  }
+  return true;
 }

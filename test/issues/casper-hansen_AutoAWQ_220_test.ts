@@ -1,43 +1,55 @@
-/** P098, casper-hansen/AutoAWQ#220: no gradient went through an AWQ layer. */
+// https://github.com/casper-hansen/AutoAWQ/issues/220, https://github.com/dropbox/hqq/issues/41, https://github.com/microsoft/onnxruntime/issues/20781:
+// gradients through packed layers were missing.
 import * as tf from '@tensorflow/tfjs';
-import type {QuantizedWeight} from '../../src/index.js';
-import {CASES} from '../grid/cases.js';
-import {openLinear} from '../grid/check_case.js';
-import {randomX} from '../grid/layouts.js';
-import {filesOf} from '../support/checkpoints.js';
+import {ops, type QuantizedWeight} from '../../src/index.js';
+import {packedLayer, randomTensor} from '../layers/layers_support.js';
+import {rowErrors} from '../support/errors.js';
 import {ALL_BACKENDS, onBackends} from '../support/gpu_cases.js';
 
-describe('casper-hansen/AutoAWQ#220', () => {
-  onBackends(ALL_BACKENDS, () => {
-    it('the gradient to x is what finite differences say; the codes have none', async () => {
-      const c = CASES.find(({name}) => name === 'awq_gemm_g32_bias') as (typeof CASES)[number];
-      const {layer} = await openLinear(c, (await filesOf(c)).files);
-      const [values, mix] = [randomX(2, c.inDim, 5), randomX(2, c.outDim, 6)];
-      const loss = (x: tf.Tensor): tf.Scalar => tf.sum(tf.mul(layer.forward(x), tf.tensor2d(mix, [2, c.outDim])));
-      const x = tf.tensor2d(values, [2, c.inDim]);
-      const dx = tf.grad(loss)(x);
-      const got = (await dx.data()) as Float32Array;
-      const norm = Math.sqrt(got.reduce((sum, v) => sum + v * v, 0) / got.length);
-      expect(norm).toBeGreaterThan(1e-3);
-      for (const at of [0, 17, c.inDim - 1, c.inDim, 2 * c.inDim - 1]) {
-        // The layer is linear in x: a difference over any distance is exact but for rounding.
-        const sides = await Promise.all(
-          [4, -4].map(async (step) => {
-            const moved = values.slice();
-            moved[at] = (moved[at] as number) + step;
-            const y = tf.tidy(() => loss(tf.tensor2d(moved, [2, c.inDim])));
-            const [value] = await y.data();
-            y.dispose();
-            return value as number;
-          }),
-        );
-        expect(Math.abs(((sides[0] as number) - (sides[1] as number)) / 8 - (got[at] as number))).toBeLessThan(1e-3 * norm);
-      }
-      const {words} = layer.weight as QuantizedWeight;
-      expect(words.dtype).toBe('int32');
-      expect(layer.trainableWeights.map(({shape}) => shape)).toEqual([[c.outDim]]);
-      tf.dispose([x, dx]);
+onBackends(ALL_BACKENDS, () => {
+  describe('casper-hansen/AutoAWQ#220', () => {
+    it('the gradient to x is dy . W', async () => {
+      const layer = await packedLayer('awq_gemm_g32_bias');
+      const [x, dy] = [randomTensor([3, 256], 1), randomTensor([3, 96], 2)];
+      const grad = tf.grad((t: tf.Tensor) => layer.forward(t))(x, dy);
+      const expected = tf.tidy(() => tf.matMul(dy, layer.weight.dequantize()));
+      expect(rowErrors(await grad.data(), await expected.data(), 256)).toBeLessThan(1e-5);
+      tf.dispose([x, dy, grad, expected]);
       layer.dispose();
+    });
+  });
+
+  describe('dropbox/hqq#41', () => {
+    it('x and the bias have gradients, finite and not zero', async () => {
+      const layer = await packedLayer('awq_gemm_g32_bias');
+      const [x, bias] = [randomTensor([2, 256], 3), randomTensor([96], 4)];
+      const weight = layer.weight as QuantizedWeight;
+      const grads = tf.grads((t: tf.Tensor, b: tf.Tensor) => ops.quantizedMatMul(t, weight, {bias: b}))([x, bias]);
+      for (const grad of grads) {
+        const values = [...(await grad.data())];
+        expect(values.every(Number.isFinite)).toBeTrue();
+        expect(values.every((v) => v === 0)).toBeFalse();
+      }
+      tf.dispose([x, bias, ...grads]);
+      layer.dispose();
+    });
+  });
+
+  describe('microsoft/onnxruntime#20781', () => {
+    it('a gradient reaches the layers below a frozen 4-bit layer', async () => {
+      const layer = await packedLayer('awq_gemm_g32_bias');
+      layer.trainable = false;
+      const model = tf.sequential({
+        layers: [tf.layers.dense({units: 256, inputShape: [4]}), layer, tf.layers.dense({units: 2})],
+      });
+      const x = randomTensor([3, 4], 5);
+      const {value, grads} = tf.variableGrads(() => tf.sum(tf.square(model.apply(x) as tf.Tensor)) as tf.Scalar);
+      const below = Object.entries(grads).filter(([name]) => name.startsWith('dense')).length;
+      expect(below).toBe(4);
+      const first = grads[model.layers[0]!.weights[0]!.name] ?? grads[(model.layers[0]!.weights[0]!.read() as tf.Variable).name];
+      expect([...(await first!.data())].every((v) => Number.isFinite(v) && v !== 0)).toBeTrue();
+      tf.dispose([x, value, grads]);
+      model.dispose();
     });
   });
 });
