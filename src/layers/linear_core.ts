@@ -17,6 +17,7 @@ import {weightScaleOf} from './float8.js';
 import type {LayerOrigin} from './origin.js';
 import type {OutputActivation} from './output_activation.js';
 import {checkInput} from './shapes.js';
+import {countsAs} from './summary.js';
 
 export interface CoreConfig {
   name: string;
@@ -236,6 +237,7 @@ export class LinearCore extends tf.layers.Layer {
         held._nonTrainableWeights[at] = variable;
         old.dispose();
       }
+      countsAs(variable, layout.outDim * layout.inDim);
       this.weight = QuantizedWeight.overTensor(layout, variable.read());
     });
     Object.assign(this.config, {layout, origin});
@@ -269,6 +271,7 @@ export class LinearCore extends tf.layers.Layer {
         words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32'),
       );
       weight = QuantizedWeight.overTensor(layout, variable.read());
+      countsAs(variable, outDim * inDim);
     } else {
       const limit = Math.sqrt(6 / (inDim + outDim));
       const variable = this.addVariable('weight', [outDim, inDim], 'float32', true, () =>

@@ -179,9 +179,9 @@ export class MLP extends tf.LayersModel {
     return this.gateProj.countParams() + this.upProj.countParams() + this.downProj.countParams();
   }
 
-  /** As of any tf.LayersModel; the totals count parameters, not packed words. */
+  /** As of any tf.LayersModel; the totals count parameters, not packed words, and the bytes that they take come below. */
   override summary(lineLength?: number, positions?: number[], printFn: PrintLine = console.log): void {
-    super.summary(lineLength, positions, withTotals(this.countParams(), printFn));
+    super.summary(lineLength, positions, withTotals({total: this.countParams(), bytes: this.byteLength}, printFn));
   }
 
   /** Frees the weights; with the model that the layer is in, if it is in one. */

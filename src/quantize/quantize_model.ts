@@ -106,5 +106,5 @@ function biasOf(layer: tf.layers.Layer, transposed: boolean): tf.Tensor {
 
 /** Bytes of a layer's weights, each counted once. */
 function bytesOf(layer: tf.layers.Layer): number {
-  return [...new Set(layer.weights)].reduce((sum, weight) => sum + weight.shape.reduce<number>((a, b) => a * (b ?? 1), 4), 0);
+  return [...new Set(layer.weights)].reduce((sum, weight) => sum + 4 * weight.read().size, 0);
 }
