@@ -78,6 +78,7 @@ describe('SmolLM2-135M-Instruct in GPTQ', () => {
       'ids',
       'prefillTokensPerSecond',
       'text',
+      'threads',
       'weightBytes',
     ]);
     expect(printed.ids).toEqual(reference.greedy_24);
