@@ -1,7 +1,7 @@
 /**
  * WGSL that turns the words of a chunk into numbers, four at a time, where codes are small floats: each code's exponent is put where
- * float32 has it. Products stand for shifts and comparisons of integers for those of floats, which are slow where shaders run on a CPU:
- * there a vector is shifted lane by lane, and a float minimum looks for NaN. On a GPU one costs what the other does.
+ * float32 has it. Products stand for shifts, and |t| for a minimum, which are slow where shaders run on a CPU: there a vector is
+ * shifted lane by lane, and a float minimum looks for NaN. On a GPU one costs what the other does.
  */
 import {FLOAT_FORMATS, type FloatFormat} from '../float_codes.js';
 import type {FloatType, WeightLayout} from '../layout.js';
@@ -27,27 +27,37 @@ interface Place {
 const placesOf = (width: number, v: number): Place[] =>
   COLUMNS.map((c) => (width === 16 ? {word: c < 2 ? 'a' : 'b', low: (c % 2) * 16} : {word: 'a', low: (4 * v + c) * width}));
 
-/** Magnitude of a code with its mantissa below bit 23. */
-function magnitude({word, low}: Place, {bits, mantissaBits}: FloatFormat): string {
+/** A code as a normal number of float32 without its sign: the mantissa below bit 23, the exponent's bias made float32's. */
+function magnitude({word, low}: Place, {bits, mantissaBits, bias}: FloatFormat): string {
   const up = 23 - mantissaBits;
   const mask = 2 ** (bits - 1) - 1;
-  if (low <= up) return `((${word} * ${2 ** (up - low)}u) & ${mask * 2 ** up}u)`;
+  const rebias = (127 - bias) * 2 ** mantissaBits;
+  if (low <= up) return `((${word} * ${2 ** (up - low)}u) & ${mask * 2 ** up}u) + ${rebias * 2 ** up}u`;
   // Too far up: added to a float whose last place is the code's lowest bit, it comes to lie in the lowest bits.
-  return `(bitcast<u32>(f32(bitcast<i32>(${word} & ${mask * 2 ** low}u)) + ${powerOfTwo(23 + low)}) * ${2 ** up}u)`;
+  return `bitcast<u32>(f32(bitcast<i32>(${word} & ${mask * 2 ** low}u)) + ${2 ** (23 + low) + rebias * 2 ** low}.0) * ${2 ** up}u`;
+}
+
+/** The same of four codes of a byte: the first and the third go together, as halves of a word, half of the way. */
+function byteMagnitudes(places: readonly Place[], format: FloatFormat): string[] {
+  const {mantissaBits, bias} = format;
+  const pair = `((a & 0x7f007fu) * ${2 ** (7 - mantissaBits)}u + ${(127 - bias) * 2 ** 7 * 0x10001}u)`;
+  return places.map((place, c) => (c === 0 ? `${pair} * 65536u` : c === 2 ? `${pair} & 0xffff0000u` : magnitude(place, format)));
 }
 
 const sign = ({word, low}: Place, bits: number) => (low + bits === 32 ? word : `${word} * ${2 ** (32 - bits - low)}u`);
 
 /**
  * `fn NAME(a: u32, b: u32) -> vec4<f32>`: four codes of a word, or of two. A subnormal read as if it were normal is
- * v = 2^-bias * (1 + m), and 2v - 2^(1 - bias) is what it stands for; for others that is more than v. All steps are exact.
+ * v = 2^-bias * (1 + m), and 2v - 2^(1 - bias) is what it stands for: v + 2 min(t, 0) with t = (v - 2^(1 - bias)) / 2. All steps are exact.
  */
 function numbersFunction(name: string, format: FloatFormat, places: readonly Place[], withNaN: boolean): string {
   const {bits, exponentBits, mantissaBits, bias, special} = format;
+  const magnitudes = bits === 8 ? byteMagnitudes(places, format) : places.map((place) => magnitude(place, format));
   const lines = [
-    `let v = bitcast<vec4<f32>>(${four((c) => magnitude(places[c] as Place, format))} + vec4<u32>(${(127 - bias) * 2 ** 23}u));`,
+    `let v = bitcast<vec4<f32>>(vec4<u32>(${magnitudes.join(', ')}));`,
     `let sign = ${four((c) => sign(places[c] as Place, bits))} & vec4<u32>(0x80000000u);`,
-    `var out = bitcast<vec4<u32>>(min(bitcast<vec4<i32>>(v), bitcast<vec4<i32>>(v + v - vec4<f32>(${powerOfTwo(1 - bias)}))));`,
+    `let t = v * 0.5 - vec4<f32>(${powerOfTwo(-bias)});`,
+    'var out = bitcast<vec4<u32>>(v + (t - abs(t)));',
   ];
   const where = (bitsSet: string, condition: string) => `out |= select(vec4<u32>(), vec4<u32>(${bitsSet}), ${condition});`;
   if (special === 'ieee') lines.push(where(INFINITY, `v >= vec4<f32>(${powerOfTwo(2 ** exponentBits - 1 - bias)})`));

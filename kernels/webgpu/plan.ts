@@ -33,7 +33,7 @@ export function planFor(
   hasBias: boolean,
   activation: Activation | null,
 ): Plan {
-  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
+  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows, layout);
   const key = JSON.stringify([variant, shape, profile.software, hasBias, activation]);
   let known = plans.get(layout);
   if (known === undefined) {
@@ -57,10 +57,15 @@ function xRowsFor(rows: number, most: number): number {
   return x;
 }
 
-export function rowsShapeFor(variant: WebGPUVariant, profile: DeviceProfile, rows: number): RowsShape {
+/** 8-bit floats have a word for four columns: there x, read once for all rows of a thread, is a large part of what is read. */
+const isWide = ({planes, decode}: WeightLayout) => decode.kind === 'float' && planes[0] === 8;
+
+export function rowsShapeFor(variant: WebGPUVariant, profile: DeviceProfile, rows: number, layout: WeightLayout): RowsShape {
   switch (variant) {
     case 'gemv_thread':
-      return {rows: 8, xRows: xRowsFor(rows, 2), lanes: 1, reduction: 'none', workgroup: 8};
+      return rows === 1 && isWide(layout)
+        ? {rows: 16, xRows: 1, lanes: 1, reduction: 'none', workgroup: 4}
+        : {rows: 8, xRows: xRowsFor(rows, 2), lanes: 1, reduction: 'none', workgroup: 8};
     case 'gemm_registers':
       return {rows: 8, xRows: xRowsFor(rows, 8), lanes: 1, reduction: 'none', workgroup: 8};
     case 'gemv_subgroup':
