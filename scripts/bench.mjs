@@ -7,12 +7,13 @@
 //   --threads     numbers of threads, by comma: tf.js's and ours (on wasm in pages only tf.js's own follow). Default: 1
 //   --rounds      rounds of measurement. Default: 7, fewer for long ones
 //   --variant     force a kernel, where it can run
-//   --peers       other runtimes in the same Chromium, with our rows beside; see docs/speed.md
+//   --peers       other runtimes in the same Chromium, with our rows beside: cases wasm, webgpu, chat; on tensorflow onnxruntime-node. docs/speed.md
 //   --html FILE   a page with plots; adds growth where no case was named
 //   --json        one JSON document on stdout
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {pathToFileURL} from 'node:url';
 import {parseArgs} from 'node:util';
 import {chatModel, loadingModels} from './bench_models.mjs';
 import {benchPage} from './bench_page.mjs';
@@ -57,10 +58,18 @@ const runs = options.backend.split(',').flatMap((backend) => {
   return (backend === 'wasm' || backend === 'tensorflow' ? counts : [1]).map((threads) => ({backend, threads}));
 });
 
+/** Where bench.ts finds onnxruntime-node. */
+async function onnxPeer() {
+  const {installPeers} = await import('./bench_peers.mjs');
+  const runtime = path.join(installPeers(), 'node_modules/onnxruntime-node');
+  return {runtime, writer: pathToFileURL(path.join(ROOT, 'scripts/peers_onnx.mjs')).href};
+}
+
 /** Products. → answers of bench.ts */
 async function products(cases) {
   const probe = await probeModule();
-  const common = {cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null};
+  const peer = options.peers ? await onnxPeer() : null;
+  const common = {peer, cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null};
   const requests = runs.map((run, i) => ({
     ...run,
     ...common,
@@ -91,9 +100,11 @@ async function main() {
     console.log([...names, 'chat', 'loading'].join('\n'));
     return;
   }
-  if (options.peers) {
+  if (options.peers && !options.backend.split(',').includes('tensorflow')) {
     const {peers} = await import('./bench_peers.mjs');
-    await peers({json: options.json, threads: options.threads});
+    const kinds = positionals.length > 0 ? positionals : ['wasm', 'webgpu', 'chat'];
+    const counts = options.threads.split(',').map((text) => whole('threads', text));
+    await peers({json: options.json, threads: counts, kinds, rounds: number('rounds')});
     return;
   }
   const named = positionals.length > 0 ? positionals : ['linear', ...(options.html === undefined ? [] : ['growth']), 'chat', 'loading'];

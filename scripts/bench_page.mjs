@@ -36,7 +36,7 @@ const growth = (data, label) => Plot.plot({
   y: {type: 'log', label: 'ms', tickFormat: (d) => String(+d.toPrecision(3))},
   color: COLORS,
   marks: [
-    Plot.line(data, {x: 'x', y: 'ms', stroke: 'what', sort: 'x', strokeDasharray: (d) => d.ours ? '' : '4 3'}),
+    Plot.line(data, {x: 'x', y: 'ms', stroke: 'what', sort: 'x'}),
     Plot.dot(data, {x: 'x', y: 'ms', fill: 'what', r: 3, tip: true, title: (d) => d.what + ': ' + d.ms.toFixed(2) + ' ms'}),
   ],
 });
@@ -56,7 +56,7 @@ if (counts.length > 1) {
   const one = (row) => list.find((other) => other.case === row.case && other.M === row.M && other.backend === row.backend && other.threads === 1);
   const data = list.filter(one).map((row) => ({what: row.case.startsWith('chat') ? row.case : 'M = ' + row.M, threads: row.threads, times: one(row).medianMs / row.medianMs}));
   section('Times as fast by threads', 'Against one thread of the same run; the line is as many times as there are threads.', () => Plot.plot({
-    width: 460, height: 300, grid: true, x: {label: 'threads', ticks: counts, tickFormat: (d) => String(d), domain: [1, Math.max(...counts)]}, y: {label: 'times', domain: [0, Math.max(...counts)]}, color: {legend: true},
+    width: 460, height: 300, grid: true, x: {label: 'threads', ticks: counts, tickFormat: (d) => String(d), domain: [1, Math.max(...counts)]}, y: {label: 'times', domain: [0, Math.max(...counts, ...data.map((d) => d.times))]}, color: {legend: true},
     marks: [Plot.line([{x: 1, y: 1}, {x: Math.max(...counts), y: Math.max(...counts)}], {x: 'x', y: 'y', stroke: '#bbb'}), Plot.line(data, {x: 'threads', y: 'times', stroke: 'what', sort: 'threads'}), Plot.dot(data, {x: 'threads', y: 'times', fill: 'what', r: 4, tip: true})],
   }));
 }

@@ -54,6 +54,14 @@ export function tables(rows) {
       ),
     );
   }
+  const beside = products.filter((r) => r.peers.length > 0);
+  if (beside.length > 0) {
+    const head = ['M', 'threads', 'beside in the same rounds', 'ms', 'ours', 'ours over it'];
+    const lines = beside.flatMap((r) =>
+      r.peers.map((p) => [r.M, r.threads, p.name, ms(p.medianMs), `${r.format}: ${ms(r.medianMs)}`, (r.medianMs / p.medianMs).toFixed(2)]),
+    );
+    texts.push(table(head, lines));
+  }
   const chat = rows.filter(isChat);
   if (chat.length > 0) {
     const head = ['case', 'where', 'backend', 'model', 'threads', 'ours ms', 'tokens/s', 'baseline ms', 'baseline', 'ratio'];

@@ -1,14 +1,21 @@
-// node scripts/peers_build.mjs: build/peers/ours.mjs, which the peers' benchmark serves (--ours build/peers --ours-rows scripts/peers_rows.mjs).
+// node scripts/peers_build.mjs: build/peers/ours.mjs, our module for `bench --peers` and for the peers' benchmark of ../shared (--ours build/peers).
 import path from 'node:path';
+import {pathToFileURL} from 'node:url';
 import {buildAssembly} from './assembly.mjs';
 import {ROOT} from './browser.mjs';
 import {bundleForBrowser} from './bundle.mjs';
 
-await buildAssembly();
-await bundleForBrowser({
-  entry: path.join(ROOT, 'scripts/peers_entry.ts'),
-  outfile: path.join(ROOT, 'build/peers/ours.mjs'),
-  format: 'esm',
-  external: ['@tensorflow/tfjs'],
-});
-console.log('build/peers/ours.mjs written');
+export async function buildPeers() {
+  await buildAssembly();
+  await bundleForBrowser({
+    entry: path.join(ROOT, 'scripts/peers_entry.ts'),
+    outfile: path.join(ROOT, 'build/peers/ours.mjs'),
+    format: 'esm',
+    external: ['@tensorflow/tfjs'],
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await buildPeers();
+  console.log('build/peers/ours.mjs written');
+}

@@ -14,16 +14,19 @@ async function start(ctx, backend) {
   const tf = await ctx.loadTf(backend);
   if (backend === 'wasm') {
     tf.wasm.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
-    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    // tf.js's build with threads is the one whose memory our threads can share; its own are not used.
+    if (ctx.threads === 1) tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    else tf.wasm.setThreadsCount(1);
   }
   const ours = await import(`${ctx.ours}ours.mjs`);
   if (!(await tf.setBackend(backend))) throw new Error(`backend ${backend} did not start`);
+  if (backend === 'wasm' && ctx.threads > 1) await ours.startThreads(ctx.threads);
   return {tf, ours};
 }
 
 /** @returns runners {name, M, run, reference}; the reference is the product with the unpacked weight in tf.js. */
 export async function oursLinear(ctx) {
-  if (ctx.threads !== 1) return []; // one thread so far
+  if (ctx.threads !== 1 && ctx.group !== 'wasm') return [];
   const rows = [];
   for (const backend of ctx.group === 'wasm' ? ['wasm'] : ['webgpu', 'webgl']) {
     const {tf, ours} = await start(ctx, backend);
@@ -51,7 +54,6 @@ export async function oursLinear(ctx) {
 
 /** @returns one runner on wasm: the GGUF as it is, one token after the other, arg-max on the host. */
 export async function oursLlm(ctx) {
-  if (ctx.threads !== 1) return [];
   const {tf, ours} = await start(ctx, 'wasm');
   if (tf.getBackend() !== 'wasm') throw new Error('wasm did not start');
   const checkpoint = await ours.openCheckpoint(new URL(ctx.files('smollm2.gguf'), location.href).href);

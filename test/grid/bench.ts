@@ -20,6 +20,8 @@ export interface BenchRequest {
   readonly variant: string | null;
   /** The probe of scripts/bench_probe.mjs, or null: the machine is not measured. */
   readonly probe: string | null;
+  /** Where onnxruntime-node is, to be timed beside; null: it is not. */
+  readonly peer: {readonly runtime: string; readonly writer: string} | null;
 }
 
 /** A number of threads is set once a process or page. → threads that ours run on. */
@@ -59,13 +61,14 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null, tfjsThreads: null};
   const ownThreads = await setThreads(backend, threads);
   const where = IN_BROWSER ? 'browser' : 'node';
+  const peer = request.peer === null || IN_BROWSER ? null : await (await import('./bench_peer_node.js')).onnxProducts(request.peer);
   const rows: BenchRow[] = [];
   const skipped: string[] = [];
   const loops = Array.from({length: 5}, fixedLoop);
   for (const group of benchGroups(cases)) {
     try {
       const size = request.size ?? SIZES[backend] ?? 2048;
-      rows.push(...(await runGroup(group, {where, size, rounds: request.rounds, variant: request.variant, threads: ownThreads})));
+      rows.push(...(await runGroup(group, {where, size, rounds: request.rounds, variant: request.variant, threads: ownThreads, peer})));
     } catch (error) {
       skipped.push(`${backend}, ${group.name}: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -117,6 +117,7 @@ export async function benchChat(source: string, threads: number, rounds: number 
         samples,
         baseline: best,
         baselines: both,
+        peers: [],
         ratio: medianMs / best.medianMs,
       };
     };

@@ -134,6 +134,7 @@ export async function benchLoading({backend, models, rounds}: LoadingRequest): P
         samples,
         baseline,
         baselines: [baseline],
+        peers: [],
         ratio: medianMs / baseline.medianMs,
       });
     } catch (error) {

@@ -35,6 +35,8 @@ export interface BenchRow {
   readonly baseline: Timing;
   /** Both. */
   readonly baselines: readonly Timing[];
+  /** Of another runtime, in the same rounds. */
+  readonly peers: readonly Timing[];
   /** Ours over the baseline. */
   readonly ratio: number;
   /** Relative error of ours on sampled rows of the weight. */
@@ -49,18 +51,30 @@ export interface BenchOptions {
   readonly variant: string | null;
   /** Of ours. */
   readonly threads: number;
+  /** Products of another runtime, timed in the same rounds; null: none. */
+  readonly peer: PeerProducts | null;
 }
+
+/** Another runtime's products x . W^T of its own random weights: x as it holds it → y on the host. */
+export type PeerProducts = (
+  x: Float32Array,
+  m: number,
+  n: number,
+  k: number,
+  threads: number,
+) => Promise<{name: string; run: () => Promise<unknown>}[]>;
 
 interface Runner {
   readonly name: string;
-  readonly run: () => tf.Tensor;
+  readonly run: () => tf.Tensor | Promise<unknown>;
   readonly times: number[];
 }
 
 /** A product and its numbers on the host, as a program that uses them waits for them. */
 async function once({run}: Runner): Promise<number> {
   const start = performance.now();
-  const y = run();
+  const y = await run();
+  if (!(y instanceof tf.Tensor)) return performance.now() - start;
   await y.data();
   const end = performance.now();
   y.dispose();
@@ -153,19 +167,31 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
     }
     const burst = m === 1 ? 3 : 1;
     const rounds = options.rounds ?? (m > 128 ? 3 : 7);
-    await interleave(
-      weights.map(({runner}) => runner),
-      baselines,
-      rounds,
-      burst,
-    );
+    const others = (await options.peer?.(xValues, m, n, k, options.threads)) ?? [];
+    const peers = others.map((other): Runner => ({...other, times: []}));
+    await interleave([...weights.map(({runner}) => runner), ...peers], baselines, rounds, burst);
     const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
     const baseline = sorted[0] as Timing;
+    const found = peers.map(timing);
     return weights.map(({bytes, format, variant, error, runner}) => {
       const {medianMs, minMs, samples} = timing(runner);
       const ratio = medianMs / baseline.medianMs;
       const shape = {M: m, N: n, K: k, threads: options.threads, variant, weightBytes: bytes};
-      return {case: group.name, where, backend, format, ...shape, medianMs, minMs, samples, baseline, baselines: sorted, ratio, error};
+      return {
+        case: group.name,
+        where,
+        backend,
+        format,
+        ...shape,
+        medianMs,
+        minMs,
+        samples,
+        baseline,
+        baselines: sorted,
+        peers: found,
+        ratio,
+        error,
+      };
     });
   } finally {
     variants.force(null);
