@@ -71,12 +71,10 @@ export function chooseWasm(
 /** 0: codes of more than 7 bits, tables that span more, or rows that are no whole number of runs. */
 function dotLanes(layout: WeightLayout, block: number): 0 | 2 | 4 {
   const {decode, planes, inDim} = layout;
-  if (decode.kind === 'integer') {
-    if (planes.length === 1 && planes[0] === 4 && block % 32 === 0) return 2;
-    return codeBits(layout) <= 7 && inDim % 64 === 0 ? 4 : 0;
-  }
-  const table = integerTable(decode)?.table;
-  return table !== undefined && Math.max(...table) - Math.min(...table) <= 127 && inDim % 64 === 0 ? 4 : 0;
+  const table = decode.kind === 'integer' ? null : integerTable(decode)?.table;
+  const narrow = table === null ? codeBits(layout) <= 7 : table !== undefined && Math.max(...table) - Math.min(...table) <= 127;
+  if (narrow && planes.length === 1 && planes[0] === 4 && block % 32 === 0) return 2;
+  return narrow && inDim % 64 === 0 ? 4 : 0;
 }
 
 function fusedWidth(layout: WeightLayout): boolean {

@@ -1,9 +1,10 @@
 // Scale, offset and zero of every block of one row, as float32: what the integer kernels multiply whole blocks by.
 import {
-  BITS0, DIVIDE0, DIVIDE1, E4M3_TABLE, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1,
-  OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, field, wordsAt,
+  BITS0, BITS1, BITS2, DIVIDE0, DIVIDE1, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1,
+  OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, ZERO_START1, ZERO_START2, field, wordsAt,
 } from './layout';
-import {entryRow, number, offsetAt, scaleAt, zeroAt} from './levels';
+import {entryRow, number, offsetAt, scaleAt, zeroAt, zeroField} from './levels';
+import {fma} from './vectors';
 
 /** A whole number of blocks an entry, in order from column 0? */
 // @ts-ignore: decorator
@@ -46,8 +47,13 @@ function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): 
       v128.store(out, v128.or(i32x4.shl(v, 23), v128.and(ends, bit)));
     }
   } else if (type == 4) {
-    const table = <usize>field(d, E4M3_TABLE);
-    for (let p = at + <usize>e; out < end; p++, out += 4) store<f32>(out, load<f32>(table + (<usize>load<u8>(p) << 2)));
+    // Sign and number to a float32's own places, 2^120 too small; fma, as a plain product of subnormals is slow. The largest code is NaN.
+    const up = f32x4.splat(reinterpret<f32>(0x7b800000)), most = i32x4.splat(127), nan = i32x4.splat(0x7fc00000);
+    for (let p = at + <usize>e; out < end; p += 4, out += 16) {
+      const v = bytes4(p), low = v128.and(v, most), sign = i32x4.shl(i32x4.shr_u(v, 7), 31);
+      const f = fma(f32x4.splat(0), i32x4.shl(low, 20), up);
+      v128.store(out, v128.or(v128.or(f, sign), v128.and(i32x4.eq(low, most), nan)));
+    }
   } else if (type == 5) {
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {
       v128.store(out, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p)))));
@@ -73,11 +79,33 @@ function oneLevel(w: usize, d: usize, l: usize, n: i32, block: i32, blocks: i32,
   return true;
 }
 
+/**
+ * Two levels, the inner one bytes: an entry of the outer one serves `repeat` blocks. The outer entries lie at the end of `out` until the products
+ * that need them take their place.
+ */
+function small(w: usize, d: usize, outer: usize, inner: usize, n: i32, repeat: i32, blocks: i32, out: usize): void {
+  const count = blocks / repeat, end = out + (<usize>blocks << 2), signed = field(inner, LEVEL_TYPE) == 5;
+  let o = end - (<usize>count << 2), p = wordsAt(w, inner, LEVEL_START) + <usize>firstEntry(inner, n);
+  entries(w, d, outer, firstEntry(outer, n), count, o);
+  for (; out < end; o += 4) {
+    const v = v128.load32_splat(o), stop = out + (<usize>repeat << 2);
+    if (signed) {
+      for (; out < stop; out += 16, p += 4) {
+        v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))))));
+      }
+    } else for (; out < stop; out += 16, p += 4) v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(bytes4(p))));
+  }
+}
+
 /** Two levels: `inner` has one entry a block, `outer` one for several. how: 0 product, 1 outer / inner, 2 inner / outer. */
 function twoLevels(w: usize, d: usize, outer: usize, inner: usize, how: i32, n: i32, block: i32, blocks: i32, out: usize): bool {
   if (field(inner, GRID_COLUMNS) != block || !plain(inner, block) || !plain(outer, block)) return false;
   const width = field(outer, GRID_WIDTH), repeat = width == 1 ? blocks : field(outer, GRID_COLUMNS) / block;
   if (repeat % 4 != 0 && width != 1) return false;
+  if (how == 0 && field(inner, LEVEL_TYPE) >= 5 && repeat % 4 == 0 && blocks % repeat == 0) {
+    small(w, d, outer, inner, n, repeat, blocks, out);
+    return true;
+  }
   entries(w, d, inner, firstEntry(inner, n), blocks, out);
   for (let b = 0, e = firstEntry(outer, n); b < blocks; b += repeat, e++) {
     const v = f32x4.splat(number(w, d, outer, e)), end = min(blocks, b + repeat);
@@ -129,5 +157,22 @@ export function blockZeros(w: usize, d: usize, n: i32, block: i32, blocks: i32, 
     }
     return;
   }
-  for (let b = 0; b < blocks; b++) store<f32>(out + (<usize>b << 2), <f32>zeroAt(w, d, n, b * block));
+  if (!plain(g, block) || field(g, GRID_COLUMNS) != block) {
+    for (let b = 0; b < blocks; b++) store<f32>(out + (<usize>b << 2), <f32>zeroAt(w, d, n, b * block));
+    return;
+  }
+  let shift = 0;
+  for (let i = 0; i < field(d, PLANES); i++) {
+    const width = field(d, i == 0 ? BITS0 : i == 1 ? BITS1 : BITS2);
+    zeroPlane(wordsAt(w, d, i == 0 ? ZERO_START0 : i == 1 ? ZERO_START1 : ZERO_START2), width, shift, firstEntry(g, n), blocks, out);
+    shift += width;
+  }
+}
+
+/** Entries of one plane of zeros, times 2^shift, into out; those of a later plane are added. */
+function zeroPlane(start: usize, width: i32, shift: i32, first: i32, blocks: i32, out: usize): void {
+  for (let e = first; e < first + blocks; e++, out += 4) {
+    const v = <f32>(zeroField(start, width, e) << shift);
+    store<f32>(out, shift == 0 ? v : load<f32>(out) + v);
+  }
 }

@@ -1,7 +1,7 @@
 // y = W . x for one row of x in bytes, where the engine has relaxed SIMD: one instruction multiplies 16 signed bytes of x with 16 codes of at most
 // 7 bits and adds them in fours, exactly. x in 16 bits is 256 * high + low, both signed bytes: two such products.
 import {rowAt} from './codes';
-import {rowFours} from './fours';
+import {raisedTable, rowFours} from './fours';
 import {BITS0, DECODE, IN_DIM, LOW_NIBBLES, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
 import {rowTerms} from './terms';
 import {fma, total} from './vectors';
@@ -36,16 +36,26 @@ function joined(two: bool, high: v128, low: v128): v128 {
   return f32x4.convert_i32x4_s(two ? i32x4.add(i32x4.shl(high, 8), low) : high);
 }
 
-/** Rows n and n1 of 4-bit codes. s1: the second row's scales. Results, without terms, go to y and y1. */
 // @ts-ignore: decorator
 @inline
-function pair4(two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, blocks: i32, s: usize, s1: usize, y: usize, t: f32, y1: usize, t1: f32): void {
+function four(tabled: bool, q: v128, table: v128): v128 {
+  return tabled ? i8x16.swizzle(table, q) : q;
+}
+
+/** Rows n and n1 of 4-bit codes, or of a table's numbers. s1: the second row's scales. Results, without terms, go to y and y1. */
+// @ts-ignore: decorator
+@inline
+function pair4(
+  two: bool, tabled: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, blocks: i32, s: usize, s1: usize, factor: f32,
+  y: usize, t: f32, y1: usize, t1: f32,
+): void {
+  const table = tabled ? raisedTable(d) : f32x4.splat(0);
   const nibbles = v128.load(d + LOW_NIBBLES), apart = rowAt(w, d, n1) - rowAt(w, d, n), xStep: usize = two ? 64 : 32;
   let o = rowAt(w, d, n), p = x, f = f32x4.splat(0), g = f;
   for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
     let h = i32x4.splat(0), l = h, h1 = h, l1 = h;
     for (let j = 0; j < block; j += 32, o += 16, p += xStep) {
-      let v = v128.load(o), u = v128.load(o + apart), r = v128.load(p), q = v128.and(v, nibbles), q1 = v128.and(u, nibbles);
+      let v = v128.load(o), u = v128.load(o + apart), r = v128.load(p), q = four(tabled, v128.and(v, nibbles), table), q1 = four(tabled, v128.and(u, nibbles), table);
       h = dot(r, q, h);
       h1 = dot(r, q1, h1);
       if (two) {
@@ -53,8 +63,8 @@ function pair4(two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: 
         l = dot(r, q, l);
         l1 = dot(r, q1, l1);
       }
-      q = v128.and(i16x8.shr_u(v, 4), nibbles);
-      q1 = v128.and(i16x8.shr_u(u, 4), nibbles);
+      q = four(tabled, v128.and(i16x8.shr_u(v, 4), nibbles), table);
+      q1 = four(tabled, v128.and(i16x8.shr_u(u, 4), nibbles), table);
       r = v128.load(p, 16);
       h = dot(r, q, h);
       h1 = dot(r, q1, h1);
@@ -67,8 +77,8 @@ function pair4(two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: 
     f = fma(f, joined(two, h, l), v128.load32_splat(s + b));
     g = fma(g, joined(two, h1, l1), v128.load32_splat(s1 + b));
   }
-  store<f32>(y, total(f) + t);
-  store<f32>(y1, total(g) + t1);
+  store<f32>(y, total(f) * factor + t);
+  store<f32>(y1, total(g) * factor + t1);
 }
 
 /** Scales of the four groups of 16 columns that the lanes of a run of 64 sum. */
@@ -139,8 +149,8 @@ function pairFours(two: bool, q: usize, q1: usize, inDim: i32, x: usize, block: 
 }
 
 /**
- * Rows begin..end of W times one row of x that `prepareBytes` left at a. Codes of 4 bits in one plane (block a multiple of 32, lanes 2); other codes
- * of at most 7 bits and tables of small integers that span at most 127 (K a multiple of 64, lanes 4). two: x has two bytes a number.
+ * Rows begin..end of W times one row of x that `prepareBytes` left at a. Codes of at most 7 bits, or of tables of small integers that span at
+ * most 127. lanes 2: 4 bits in one plane, block a multiple of 32; 4: K a multiple of 64. two: x has two bytes a number.
  * scratch: 3 runs of blocks + 4 float32; 2 K bytes more for lanes 4. y[0] is row `begin`.
  */
 export function gemvDots(
@@ -155,8 +165,10 @@ export function gemvDots(
     const n1 = min(n + half, end - 1), at = y + (<usize>(n - begin) << 2), at1 = y + (<usize>(n1 - begin) << 2);
     const t = rowTerms(w, d, n, block, blocks, steps, sums, scratch, extra, zero), t1 = rowTerms(w, d, n1, block, blocks, steps, sums, s1, extra, zero);
     if (lanes == 2) {
-      if (two) pair4(true, w, d, n, n1, a, block, blocks, scratch, s1, at, t, at1, t1);
-      else pair4(false, w, d, n, n1, a, block, blocks, scratch, s1, at, t, at1, t1);
+      if (tabled && two) pair4(true, true, w, d, n, n1, a, block, blocks, scratch, s1, factor, at, t, at1, t1);
+      else if (tabled) pair4(false, true, w, d, n, n1, a, block, blocks, scratch, s1, factor, at, t, at1, t1);
+      else if (two) pair4(true, false, w, d, n, n1, a, block, blocks, scratch, s1, factor, at, t, at1, t1);
+      else pair4(false, false, w, d, n, n1, a, block, blocks, scratch, s1, factor, at, t, at1, t1);
     } else {
       rowFours(w, d, n, bytes);
       rowFours(w, d, n1, bytes1);
