@@ -3,7 +3,14 @@ import type {InputPrecision} from '../attributes.js';
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from './descriptor.js';
 
-export type WasmVariant = 'gemv_dots_int16' | 'gemv_int16' | 'gemv_bytes_int16' | 'gemm_int16' | 'gemv_float32' | 'float32';
+export type WasmVariant =
+  | 'gemv_dots_int16'
+  | 'gemv_int16'
+  | 'gemv_bytes_int16'
+  | 'gemm_dots_int16'
+  | 'gemm_int16'
+  | 'gemv_float32'
+  | 'float32';
 
 /** How the engine multiplies bytes (dotKind of assembly/gemv_dots.ts): 1 in one instruction, 0 in several, -1 not at all. */
 export type DotKind = -1 | 0 | 1;
@@ -21,6 +28,7 @@ export const WASM_VARIANTS: readonly WasmVariant[] = [
   'gemv_dots_int16',
   'gemv_int16',
   'gemv_bytes_int16',
+  'gemm_dots_int16',
   'gemm_int16',
   'gemv_float32',
   'float32',
@@ -56,11 +64,15 @@ export function chooseWasm(
   const fused = fusedWidth(layout) && block % 32 === 0;
   const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, reason});
   if (forced === 'gemm_int16') return integers('gemm_int16', 'forced');
+  const fast = dots === 1 || (dots === 0 && columns > 0);
   const lanes = dots === -1 ? 0 : dotLanes(layout, block);
-  if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && (columns > 0 || dots === 1)))) {
+  if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && fast))) {
     return {variant: 'gemv_dots_int16', block, lanes, reason: `${forced ?? 'one row'}: bytes of x times codes in fours`};
   }
-  if (rows > 1 && (forced === null || forced === 'gemv_dots_int16' || (forced === 'gemv_int16' && !fused))) {
+  if (lanes !== 0 && layout.inDim % 64 === 0 && (forced === 'gemm_dots_int16' || (forced === null && rows > 1 && fast))) {
+    return {variant: 'gemm_dots_int16', block, lanes: 4, reason: `${forced ?? 'several rows'}: bytes of x times codes in fours`};
+  }
+  if (rows > 1 && (forced === null || forced.endsWith('dots_int16') || (forced === 'gemv_int16' && !fused))) {
     return integers('gemm_int16', 'several rows share the widened weight');
   }
   const reason = forced ?? 'one row';

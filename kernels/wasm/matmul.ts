@@ -89,7 +89,8 @@ function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | 
   const fieldBytes = fields.length * 4 + 16;
   const xBytes = slab * k * 2;
   const levelBytes = slab * stride * 4;
-  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + k * 4);
+  const several = variant === 'gemm_dots_int16' ? slab : 1;
+  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + several * k * 4);
   const a = base + fieldBytes;
   const steps = a + xBytes;
   const sums = steps + levelBytes;
@@ -113,6 +114,11 @@ function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | 
     const y = job.y + first * n * 4;
     if (variant === 'gemm_int16') {
       exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
+      continue;
+    }
+    if (variant === 'gemm_dots_int16') {
+      for (let m = 0; m < count; m++) exports.prepareBytes(a + m * k * 2, k, lanes, two, spare + m * k * (1 + two));
+      exports.gemmDots(job.words, base, spare, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work, two);
       continue;
     }
     for (let m = 0; m < count; m++) {

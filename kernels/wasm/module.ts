@@ -100,6 +100,23 @@ export interface WasmExports {
     y: number,
     scratch: number,
   ): void;
+  gemmDots(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    stride: number,
+    rows: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    yStride: number,
+    scratch: number,
+    two: number,
+  ): void;
   gemm(
     w: number,
     d: number,

@@ -53,6 +53,7 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
   gemvBytes: product(7, 9, 10, null),
   gemvDots: product(7, 9, 10, null),
   gemm: product(9, 11, 13, 6),
+  gemmDots: product(9, 11, 13, 6),
   gemmFloats: product(4, 6, 8, 3),
   gemvFloats: product(5, 7, 8, null),
   gated: elementwise(1, 2, 50, [

@@ -20,6 +20,7 @@ const EXPORTS: Readonly<Record<keyof WasmExports, true>> = {
   prepareBytes: true,
   dotKind: true,
   gemvDots: true,
+  gemmDots: true,
   gemv: true,
   gemvBytes: true,
   gemm: true,

@@ -25,14 +25,14 @@ export function prepareBytes(a: usize, inDim: i32, lanes: i32, two: i32, out: us
 
 // @ts-ignore: decorator
 @inline
-function dot(x: v128, q: v128, c: v128): v128 {
+export function dot(x: v128, q: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, c);
   return c;
 }
 
 // @ts-ignore: decorator
 @inline
-function joined(two: bool, high: v128, low: v128): v128 {
+export function joined(two: bool, high: v128, low: v128): v128 {
   return f32x4.convert_i32x4_s(two ? i32x4.add(i32x4.shl(high, 8), low) : high);
 }
 
@@ -84,7 +84,7 @@ function pair4(
 /** Scales of the four groups of 16 columns that the lanes of a run of 64 sum. */
 // @ts-ignore: decorator
 @inline
-function laneScales(block: i32, s: usize): v128 {
+export function laneScales(block: i32, s: usize): v128 {
   if (block == 16) return v128.load(s);
   if (block == 32) {
     const v = v128.load64_splat(s);

@@ -4,6 +4,7 @@ export {unpackRows} from './expand';
 export {gated, rmsNorm} from './fused';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
+export {gemmDots} from './gemm_dots';
 export {gemv, gemvBytes} from './gemv';
 export {dotKind, gemvDots, prepareBytes} from './gemv_dots';
 export {gemvFloats, prepareFloats} from './gemv_floats';
