@@ -18,11 +18,15 @@ export interface QuantizeConfig {
 export type LayerFilter = string | RegExp | readonly (string | RegExp)[] | ((layer: tf.layers.Layer, path: string) => boolean);
 
 export interface QuantizeOptions {
-  /** Which of the Dense layers to quantise. Default: all. */
+  /** Which of the Dense layers to quantise, by path ('block/up'). Default: all. */
   filters?: LayerFilter;
   /** Called after each layer. */
   onProgress?: (progress: {path: string; done: number; total: number}) => void;
+  /** Stops between two layers: the promise is rejected with the signal's reason, and nothing is left. */
+  signal?: AbortSignal;
 }
+
+export const QUANTIZE_OPTIONS: readonly (keyof QuantizeOptions)[] = ['filters', 'onProgress', 'signal'];
 
 const MODES: readonly QuantizeMode[] = ['int8', 'int4', 'float8', 'float16', 'bfloat16'];
 

@@ -1,8 +1,9 @@
 /** quantizeModel: a tf.js model with every Dense packed. */
 import * as tf from '@tensorflow/tfjs';
+import {checkOptions} from '../arguments.js';
 import {ArgumentError} from '../errors.js';
 import type {Linear} from '../layers/linear.js';
-import {checkConfig, type QuantizeConfig, type QuantizeOptions} from './options.js';
+import {checkConfig, QUANTIZE_OPTIONS, type QuantizeConfig, type QuantizeOptions} from './options.js';
 import {type Candidate, planModel} from './plan.js';
 import {type Replacement, rebuild} from './rebuild.js';
 import type {QuantizedLayer, QuantizeReport} from './report.js';
@@ -13,7 +14,8 @@ import {type Rounding, roundingError, roundWeight} from './round.js';
  * nested models, inside TimeDistributed, and our own float `Linear` and `MLP` too. The source model is untouched; dispose both. Weights of other
  * layers are shared with the source until one of the two changes them. The copy is not compiled.
  * Layers that stay as they were, and why, are in the report: subclasses of Dense, packed layers, what `filters` leaves out, other kinds of layer.
- * Throws ArgumentError for an unknown option, a weight that is not finite or that float16 does not reach; nothing is allocated then.
+ * Throws ArgumentError for an unknown option, a weight that is not finite or that float16 does not reach; UnsupportedError for a model with a layer
+ * class that tf.js cannot make again from its config; nothing is left then.
  * Source: Keras's `Model.quantize`.
  *
  * ```js
@@ -29,6 +31,7 @@ export async function quantizeModel(
   options: QuantizeOptions = {},
 ): Promise<{model: tf.LayersModel; report: QuantizeReport}> {
   const rounding = checkConfig(config);
+  checkOptions('quantizeModel', options, QUANTIZE_OPTIONS);
   if (!(model instanceof tf.LayersModel)) {
     throw new ArgumentError({
       where: 'quantizeModel: model',
@@ -41,6 +44,7 @@ export async function quantizeModel(
   const replacements = new Map<tf.layers.Layer, Replacement>();
   const layers: QuantizedLayer[] = [];
   for (const candidate of candidates) {
+    options.signal?.throwIfAborted();
     const {replacement, line} = await packLayer(candidate, rounding);
     replacements.set(candidate.layer, replacement);
     layers.push(line);
@@ -48,6 +52,7 @@ export async function quantizeModel(
     // A page stays alive between layers.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
+  options.signal?.throwIfAborted();
   const made = rebuild(model, replacements);
   const report: QuantizeReport = {
     mode: rounding.mode,

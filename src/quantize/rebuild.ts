@@ -1,5 +1,6 @@
 /** A model like another, some layers of it replaced: from the same config, with the same weights. */
 import * as tf from '@tensorflow/tfjs';
+import {UnsupportedError} from '../errors.js';
 import {fromSavedConfig, toSavedConfig} from '../layers/config.js';
 import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
@@ -39,8 +40,24 @@ export function rebuild(model: tf.LayersModel, replacements: Replacements): tf.L
   const cls = tf.serialization.SerializationMap.getMap().classNameMap[className]?.[0] as unknown as typeof tf.LayersModel & {
     fromConfig(cls: unknown, config: tf.serialization.ConfigDict, customObjects: object, fastWeightInit: boolean): tf.LayersModel;
   };
-  // Weights begin as zeros: they are all set right after.
-  const made = cls.fromConfig(cls, config, {}, true);
+  let made: tf.LayersModel;
+  const variables = new Set(Object.values(tf.engine().registeredVariables));
+  try {
+    // Weights begin as zeros: they are all set right after.
+    made = cls.fromConfig(cls, config, {}, true);
+  } catch (cause) {
+    // Layers before the one that failed belong to no model.
+    for (const variable of Object.values(tf.engine().registeredVariables)) if (!variables.has(variable)) variable.dispose();
+    throw new UnsupportedError(
+      {
+        where: `quantizeModel: ${model.name}`,
+        expected: 'a model that tf.js can make again from its config',
+        received: `${(cause as Error).message}, with layers of the classes ${[...classesOf(model)].join(', ')}`,
+        remedy: 'Give classes of your own a getConfig that holds the arguments of their constructor.',
+      },
+      {cause},
+    );
+  }
   try {
     copyWeights(model, made, replacements);
   } catch (error) {
@@ -48,6 +65,13 @@ export function rebuild(model: tf.LayersModel, replacements: Replacements): tf.L
     throw error;
   }
   return made;
+}
+
+function classesOf(layer: tf.layers.Layer, found = new Set<string>()): Set<string> {
+  const children = childrenOf(layer);
+  if (children.length === 0) found.add(layer.getClassName());
+  for (const child of children) classesOf(child, found);
+  return found;
 }
 
 /** Classes that the source uses and nobody registered: without them tf.js cannot make its layers again. */
