@@ -15,6 +15,7 @@ import {
   ShardingStrategy,
 } from '../../src/index.js';
 import {randomTensor, saveAndLoad, setSeededWeights, take} from '../layers/layers_support.js';
+import {IN_BROWSER} from '../support/environment.js';
 import {readSource} from '../support/files.js';
 
 type Proof = (() => void | Promise<void>) | {readonly file: string; readonly title: string};
@@ -278,6 +279,8 @@ describe("MAX's limits", () => {
   });
 
   for (const [limit, ours, proof] of LIMITS) {
+    // Specs are sources, which a page has not: Node looks whether they are there.
+    if (IN_BROWSER && typeof proof !== 'function') continue;
     it(`${limit}. ${ours}`, async () => {
       if (typeof proof === 'function') await proof();
       else expect(await readSource(proof.file)).toContain(proof.title);
