@@ -116,6 +116,39 @@ try {
   shown.swept = await cell(33).locator('svg circle').count();
   await shot('desktop');
 
+  // By URL; dropped; stopped; and the latest choice wins over one that is still being read.
+  const form = cell(6).locator('form');
+  const open = cell(6).getByRole('button', {name: 'Open'});
+  const status = () => cell(6).locator('[role=status]').textContent();
+  await cell(6).locator('[name=url]').fill(new URL('samples/gptq/model.safetensors', page.url()).href);
+  await open.click();
+  await has(8, 'qweight');
+  shown.byUrl = await rowsOf(8);
+  const bytes = [...fs.readFileSync(path.join(ROOT, 'test/fixtures/quant/awq_gemm_g32_bias.safetensors'))];
+  const dropped = await page.evaluateHandle((all) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([new Uint8Array(all)], 'dropped.safetensors'));
+    return transfer;
+  }, bytes);
+  await form.dispatchEvent('dragover', {dataTransfer: dropped});
+  await form.dispatchEvent('drop', {dataTransfer: dropped});
+  await has(8, 'k_proj.bias');
+  shown.dropped = (await rowsOf(8)).map((row) => row[1]);
+  // A server that never answers.
+  await page.route('**/slow/**', () => undefined);
+  // Without files the URL counts again.
+  await cell(6).locator('[name=files]').setInputFiles([]);
+  await has(8, 'g_idx');
+  await cell(6).locator('[name=url]').fill(new URL('slow/model.gguf', page.url()).href);
+  await open.click();
+  await cell(6).getByRole('button', {name: 'Stop'}).click();
+  await cell(6).locator('[role=status]').filter({hasText: 'stopped'}).waitFor();
+  shown.stopped = [await status(), (await rowsOf(8)).map((row) => row[1])];
+  await open.click();
+  await cell(6).locator('select').selectOption('GPTQ, 4 bit, act-order');
+  await cell(6).locator('button:disabled').filter({hasText: 'Stop'}).waitFor();
+  shown.latest = [await cell(6).getByRole('button', {name: 'Stop'}).isDisabled(), (await rowsOf(8)).map((row) => row[1])];
+
   // Another checkpoint: the other sample, one from disk, one that is none.
   await renewing(11, () => cell(6).locator('select').selectOption('GGUF, every type'));
   await has(8, 'Q4_K');

@@ -20,6 +20,10 @@ interface Shown {
   readonly swept: number;
   readonly rounding: string;
   readonly broken: string;
+  readonly byUrl: readonly Row[];
+  readonly dropped: readonly string[];
+  readonly stopped: readonly [string, readonly string[]];
+  readonly latest: readonly [boolean, readonly string[]];
   readonly answer?: string;
   readonly phone: {readonly page: number; readonly screen: number};
 }
@@ -102,6 +106,17 @@ describe('notebook', () => {
 
   it('says what is wrong with a file', () => {
     expect(shown.broken).toContain("broken.gguf: the first 24 bytes: expected the letters 'GGUF'");
+  });
+
+  it('opens a URL, and files that are dropped', () => {
+    expect(shown.byUrl).toEqual(shown.tensors);
+    expect(shown.dropped).toContain('model.layers.0.self_attn.k_proj.bias');
+  });
+
+  it('stops opening, and keeps what was open; the latest choice wins', () => {
+    const names = shown.tensors.map((row) => row[1] as string);
+    expect(shown.stopped).toEqual(['stopped', names]);
+    expect(shown.latest).toEqual([true, names]);
   });
 
   it('talks to a model from disk', async () => {

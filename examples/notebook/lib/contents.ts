@@ -17,9 +17,12 @@ export function tensorRows(checkpoint: Checkpoint): TensorRow[] {
 
 const isFloat = (dtype: string): boolean => /^B?F\d+$/.test(dtype);
 
-/** Prefixes that can be a linear layer: those with a matrix under them. Plain floats come last. */
+/** Prefixes that can be a linear layer: those with a matrix of codes, or a weight, under them. Plain floats come last. */
 export function moduleNames(checkpoint: Checkpoint): string[] {
-  const matrices = checkpoint.names().filter((name) => name.includes('.') && checkpoint.info(name).shape.length === 2);
+  const matrices = checkpoint.names().filter((name) => {
+    const {dtype, shape} = checkpoint.info(name);
+    return name.includes('.') && shape.length === 2 && (name.endsWith('.weight') || !isFloat(dtype));
+  });
   const floats = (name: string) => Number(name.endsWith('.weight') && isFloat(checkpoint.info(name).dtype));
   const sorted = matrices.sort((a, b) => floats(a) - floats(b));
   return [...new Set(sorted.map((name) => name.slice(0, name.lastIndexOf('.'))))];

@@ -52,9 +52,14 @@ export function openForm(samples: Samples, open: Open): TaskElement<Checkpoint> 
   url.onchange = () => {
     files.value = '';
   };
-  form.ondragover = (event) => event.preventDefault();
+  form.ondragover = (event) => {
+    event.preventDefault();
+    form.classList.add('over');
+  };
+  form.ondragleave = () => form.classList.remove('over');
   form.ondrop = (event) => {
     event.preventDefault();
+    form.classList.remove('over');
     const dropped = event.dataTransfer?.files;
     if (dropped === undefined || dropped.length === 0) return;
     files.files = dropped;

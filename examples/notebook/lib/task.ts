@@ -31,13 +31,18 @@ export function task<T>(label: string, work: (control: TaskControl) => Promise<T
   const control = (signal: AbortSignal): TaskControl => ({
     signal,
     progress(done, total, text = '') {
+      if (signal.aborted) return;
       bar.max = total || 1;
       bar.value = done;
       status.textContent = text;
     },
   });
+  let current: AbortController | null = null;
   form.run = async () => {
+    // The latest run wins: one before that is still going would else end later, and its result stay. One that has ended keeps its signal.
+    current?.abort();
     const abort = new AbortController();
+    current = abort;
     stop.onclick = () => abort.abort();
     submit.disabled = true;
     stop.disabled = false;
@@ -48,16 +53,21 @@ export function task<T>(label: string, work: (control: TaskControl) => Promise<T
     const start = performance.now();
     try {
       const value = await work(control(abort.signal));
+      if (current !== abort) return;
       form.value = value;
       status.textContent = `done in ${((performance.now() - start) / 1000).toFixed(2)} s`;
       form.dispatchEvent(new Event('input', {bubbles: true}));
     } catch (error) {
+      if (current !== abort) return;
       status.className = abort.signal.aborted ? '' : 'error';
       status.textContent = abort.signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error);
     } finally {
-      bar.hidden = true;
-      submit.disabled = false;
-      stop.disabled = true;
+      if (current === abort) {
+        current = null;
+        bar.hidden = true;
+        submit.disabled = false;
+        stop.disabled = true;
+      }
     }
   };
   form.onsubmit = (event) => {
