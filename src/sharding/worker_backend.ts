@@ -5,7 +5,7 @@ import {codeOf, EXPORT_NAMES, type ExportName, type WorkerPool} from './pool.js'
 import type {WorkerThread} from './worker_thread.js';
 
 /** Exports that answer: they run here, after what the worker has to do. */
-const ANSWERING: readonly ExportName[] = ['prepareRow', 'unpackRows'];
+const ANSWERING: readonly ExportName[] = ['prepareRow', 'prepareFloats', 'unpackRows'];
 
 /** What returns nothing is posted to the worker, what answers is computed here. */
 class PostingHeap extends WasmHeap {

@@ -46,11 +46,11 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
     for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
       let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
       if (wide) {
-        for (let j = 0; j < block; j += 16, o += 16, p += 32) {
-          c0 = dot8(v128.load(o), p, c0);
-          c1 = dot8(v128.load(o + o1), p, c1);
-          c2 = dot8(v128.load(o + o2), p, c2);
-          c3 = dot8(v128.load(o + o3), p, c3);
+        for (let j = 0; j < block; j += 32, o += 32, p += 64) {
+          c0 = dot8(v128.load(o, 16), p + 32, dot8(v128.load(o), p, c0));
+          c1 = dot8(v128.load(o + o1, 16), p + 32, dot8(v128.load(o + o1), p, c1));
+          c2 = dot8(v128.load(o + o2, 16), p + 32, dot8(v128.load(o + o2), p, c2));
+          c3 = dot8(v128.load(o + o3, 16), p + 32, dot8(v128.load(o + o3), p, c3));
         }
       } else {
         for (let j = 0; j < block; j += 32, o += 16, p += 64) {
