@@ -37,6 +37,12 @@ function compiled(backend: WebglBackend, source: string): Compiled {
   return remember(cache, source, () => compile(backend, source));
 }
 
+/** Deletes every program of ours on this backend; the next call of each compiles it again. */
+export function forgetPrograms(backend: WebglBackend): void {
+  for (const {program} of caches.get(backend)?.values() ?? []) backend.gpgpu.deleteProgram(program);
+  caches.delete(backend);
+}
+
 function compile(backend: WebglBackend, source: string): Compiled {
   const {gpgpu} = backend;
   const {gl} = gpgpu;
