@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {launch, ROOT, serve} from './browser.mjs';
-import {checkMaps, checkNode, checkPages, checkTypes, installApp} from './package_app.mjs';
+import {checkMaps, checkNode, checkPages, checkReadme, checkTypes, installApp} from './package_app.mjs';
 import {checkSizes} from './package_sizes.mjs';
 
 const folder = path.join(ROOT, 'build/package');
@@ -64,6 +64,7 @@ const app = path.join(folder, 'app');
 installApp(app, packed);
 checkMaps(app);
 checkNode(app);
+checkReadme(app);
 checkTypes(app);
 await checkPages(app);
 await checkSizes(app);

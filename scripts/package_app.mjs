@@ -74,6 +74,18 @@ export function checkNode(folder) {
   judge('Node, ES module', results);
 }
 
+/** The ten lines of README, as they stand there but for the model and its module, where the package is installed. */
+export function checkReadme(folder) {
+  const [, code] = /^```js run\n([\s\S]*?)^```/m.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
+  const changed = code?.replace('path/or/url/of/a/model', 'fixture').replace('mlp.up_proj', 'self_attn.k_proj');
+  if (changed === undefined || !changed.includes("'fixture'") || !changed.includes('k_proj'))
+    throw new Error('README has no example to run');
+  fs.writeFileSync(path.join(folder, 'readme.mjs'), changed);
+  const shown = run('readme.mjs', process.execPath, ['readme.mjs'], folder).trim();
+  if (!/96 \] \d+ bytes for \d+ weights$/.test(shown)) throw new Error(`README's example printed: ${shown}`);
+  console.log(`README's example: ${shown.split('\n').at(-1)}`);
+}
+
 export function checkTypes(folder) {
   const compiler = path.join(ROOT, 'node_modules/typescript/bin/tsc');
   for (const [module, moduleResolution] of [

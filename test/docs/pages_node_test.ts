@@ -99,6 +99,7 @@ describe('code on the pages', () => {
     const available = await modules();
     const checks = new Map<string, number>();
     for (const [file, code] of await pages()) checks.set(file, await run(file, code, available));
+    expect([...checks.keys()]).toContain('README.md');
     for (const page of ['start', 'checkpoints', 'record', 'float8', 'numbers-and-errors', 'limits']) {
       expect(checks.get(path.join('docs', `${page}.md`)))
         .withContext(`docs/${page}.md`)
