@@ -39,7 +39,7 @@ function compiled(backend: WebglBackend, source: string): Compiled {
 
 /** Deletes every program of ours on this backend; the next call of each compiles it again. */
 export function forgetPrograms(backend: WebglBackend): void {
-  for (const {program} of caches.get(backend)?.values() ?? []) backend.gpgpu.deleteProgram(program);
+  for (const {program} of caches.get(backend)?.values() ?? []) backend.gpgpu.gl.deleteProgram(program);
   caches.delete(backend);
 }
 
