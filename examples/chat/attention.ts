@@ -1,6 +1,6 @@
 /** Grouped-query attention with a causal mask and a key-value cache. */
 import * as tf from '@tensorflow/tfjs';
-import type {Linear} from 'tfjs-linear';
+import {type Linear, ops} from 'tfjs-linear';
 import type {HeadBody, Heads, KeyValueCache, Past} from './cache.js';
 import type {LlamaConfig} from './config.js';
 import type {RotaryEmbedding, Rotation} from './rope.js';
@@ -74,27 +74,9 @@ function byPosition(t: tf.Tensor3D, count: number, heads: number, dim: number): 
 
 /** softmax(q . k^T + mask) . v over all positions: q [key heads, G * M, D] -> the same shape. */
 function attend(q: tf.Tensor3D, past: Past, mask: tf.Tensor2D | null): tf.Tensor3D {
+  if (mask === null) return ops.attendPast(q, past);
   const {body, tail} = past;
-  if (mask !== null) return body === null ? attendTogether(q, tail as Heads, mask) : attendMasked(q, body, mask);
-  const parts: tf.Tensor3D[] = [];
-  if (body !== null)
-    parts.push(
-      overHeads(
-        q,
-        body.map(({k}) => k),
-      ),
-    );
-  if (tail !== null) parts.push(tf.matMul(q, tail.k, false, true));
-  const weights = tf.softmax(parts.length === 1 ? (parts[0] as tf.Tensor3D) : tf.concat(parts, 2));
-  if (body === null) return tf.matMul(weights, (tail as Heads).v);
-  const values = body.map(({v}) => v);
-  if (tail === null) return overHeads(weights, values);
-  const [old, recent] = tf.split(
-    weights,
-    parts.map(({shape}) => shape[2]),
-    2,
-  ) as [tf.Tensor3D, tf.Tensor3D];
-  return tf.add(overHeads(old, values), tf.matMul(recent, tail.v));
+  return body === null ? attendTogether(q, tail as Heads, mask) : attendMasked(q, body, mask);
 }
 
 /** Scores held at once where all heads are multiplied together (64 MiB). */
@@ -130,9 +112,4 @@ function attendMasked(q: tf.Tensor3D, body: readonly HeadBody[], mask: tf.Tensor
     }),
   );
   return tf.stack(outputs) as tf.Tensor3D;
-}
-
-/** Each head's rows times its own matrix: a [heads, R, X], b [X, Y] a head -> [heads, R, Y]. */
-function overHeads(a: tf.Tensor3D, b: readonly tf.Tensor2D[]): tf.Tensor3D {
-  return tf.stack((tf.unstack(a) as tf.Tensor2D[]).map((rows, head) => tf.matMul(rows, b[head] as tf.Tensor2D))) as tf.Tensor3D;
 }

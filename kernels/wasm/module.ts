@@ -137,6 +137,19 @@ export interface WasmExports {
   prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;
   gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
   quantize(d: number, x: number, given: number, m: number, k: number, count: number, out: number, scales: number, inverses: number): void;
+  attend(
+    q: number,
+    rows: number,
+    dim: number,
+    k: number,
+    v: number,
+    count: number,
+    tailK: number,
+    tailV: number,
+    tailCount: number,
+    scores: number,
+    out: number,
+  ): void;
   gated(x: number, rows: number, n: number, kind: number, out: number): void;
   rmsNorm(x: number, weight: number, rows: number, k: number, epsilon: number, out: number): void;
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;

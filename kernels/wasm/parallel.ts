@@ -48,6 +48,13 @@ function elementwise(count: number, width: number, each: number, moves: readonly
   };
 }
 
+/** Attention of one position, by rows of q that share a head: a row of floats costs four times one of codes, in both of its products. */
+function attention(call: Call): Cut {
+  const [dim, positions] = [at(call, 2), at(call, 5) + at(call, 8)];
+  const moves = [0, 10].map((argument) => ({at: argument, step: 4 * dim}));
+  return {rows: {count: 1}, moves, scratchAt: 9, scratchBytes: 4 * positions + 16, cost: 8 * dim * positions};
+}
+
 export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = {
   gemv: product(7, 9, 10, null),
   gemvBytes: product(7, 9, 10, null),
@@ -56,6 +63,7 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
   gemmDots: product(9, 11, 13, 6),
   gemmFloats: product(4, 6, 8, 3),
   gemvFloats: product(5, 7, 8, null),
+  attend: attention,
   gated: elementwise(1, 2, 50, [
     {at: 0, widths: 2},
     {at: 4, widths: 1},

@@ -5,7 +5,7 @@ import {fma, total} from './vectors';
 /** e^x of four float32 lanes to 2e-7, x in [-87, 88]. Source: the Cephes library's expf. */
 // @ts-ignore: decorator
 @inline
-function exp4(x: v128): v128 {
+export function exp4(x: v128): v128 {
   const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.44269504)));
   const r = fma(fma(x, n, f32x4.splat(-0.693359375)), n, f32x4.splat(2.12194440e-4));
   let p = fma(f32x4.splat(1.3981999507e-3), f32x4.splat(1.9875691500e-4), r);
