@@ -12,6 +12,7 @@ import {QuantizedWeight} from './quantized_weight.js';
 export interface QuantizedMatMulOptions {
   /** [N] float32, added before the activation. */
   bias?: tf.Tensor | null;
+  /** Applied to y. Default null: none. Throws ArgumentError for another name. */
   activation?: Activation | null;
   /** 'auto' (default): 1e-4 relative where a backend rounds x to 16-bit integers, else 1e-6. 'float32': 1e-6. */
   inputPrecision?: InputPrecision;

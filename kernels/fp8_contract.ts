@@ -15,6 +15,7 @@ import {
 import type {QuantizedWeight} from './quantized_weight.js';
 
 export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
+  /** What x is rounded to. Throws ArgumentError for another name. */
   dtype: InputType;
   /** Columns of a block, with granularity 'block'. Default 128, the usual cut of x. */
   block?: number;
@@ -60,13 +61,17 @@ export function fp8Quantize(x: tf.Tensor, given: Fp8QuantizeOptions): {codes: tf
 export interface Fp8ScaledMatMulOptions {
   /** Default: the weight's own 8-bit type, e4m3fn where it is not one. */
   dtype?: InputType;
+  /** The static scale: a number, or a tensor of the shape of its granularity. Needed with origin 'static', and only there. */
   inputScale?: number | tf.Tensor;
+  /** 'static': inputScale; 'dynamic': from x itself. */
   inputOrigin: 'static' | 'dynamic';
+  /** Which entries of x share a scale; see InputGranularity. */
   inputGranularity: InputGranularity;
   /** Columns of a block of x, with inputGranularity 'block'. Default: those of the weight's own blocks or groups, else 128. */
   block?: number;
   /** dynamic: upper bound of amax. Honoured (MAX reads it and drops it). */
   activationScaleUb?: number;
+  /** [N] float32, added after the scales. Default null: none. */
   bias?: tf.Tensor | null;
   /** 'bfloat16' rounds y (held as float32), as MAX's op does. Default 'float32'. */
   outputDtype?: 'float32' | 'bfloat16';

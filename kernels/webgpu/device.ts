@@ -11,6 +11,7 @@ import {verifyOnce} from './known_answer.js';
 export interface WebGPUDeviceOptions {
   /** Backend name: 'webgpu' (default), 'webgpu:1', ... A device of that name that holds no tensors is replaced. */
   name?: string;
+  /** Which adapter to ask for. Default: the browser's choice. Source: WebGPU `GPURequestAdapterOptions`. */
   powerPreference?: GPUPowerPreference;
   /** Features that must be there. 'subgroups', 'shader-f16' and 'timestamp-query' are asked for wherever the adapter has them. */
   requiredFeatures?: readonly GPUFeatureName[];

@@ -29,6 +29,7 @@ function checkBlock(granularity: Float8ScaleGranularity, block: readonly number[
 }
 
 export interface Float8WeightScaleSpecFields {
+  /** TENSOR [], ROWWISE [N, 1], COLWISE [1, K] or BLOCK [ceil(N / rows), ceil(K / columns)]. Throws ArgumentError for another. */
   granularity: Float8ScaleGranularity;
   /** float32, float16 or bfloat16. Default float32. */
   dtype?: DType;
@@ -74,8 +75,11 @@ export class Float8WeightScaleSpec {
 }
 
 export interface Float8InputScaleSpecFields {
+  /** TENSOR: one scale; COLWISE: one a token (row of x); ROWWISE: one an input column; BLOCK: one for blockSize columns of a row. */
   granularity: Float8ScaleGranularity;
+  /** STATIC: the state key input_scale; DYNAMIC: from x. Throws ArgumentError for another. */
   origin: Float8ScaleOrigin;
+  /** What the scale is stored as: float32, float16 or bfloat16. Default float32. */
   dtype?: DType;
   /** dynamic: upper bound of a row's absolute maximum. Honoured (MAX drops it). */
   activationScaleUb?: number | null;
@@ -133,13 +137,17 @@ export class Float8InputScaleSpec {
 }
 
 export interface Float8ConfigFields {
+  /** How x is scaled. */
   inputScale: Float8InputScaleSpec | Float8InputScaleSpecFields;
+  /** How the weight is scaled. */
   weightScale: Float8WeightScaleSpec | Float8WeightScaleSpecFields;
   /** Indices of the decoder layers whose MLP is in 8 bits. */
   mlpInFloat8?: Iterable<number>;
   /** Indices of the decoder layers whose attention projections are in 8 bits. */
   attnQkvInFloat8?: Iterable<number>;
+  /** Kept for a model's builder; layers do not read it. Default null. */
   embeddingOutputDtype?: DType | null;
+  /** Kept for a model's builder; layers do not read it. Default null. */
   quantMethod?: string | null;
 }
 

@@ -21,9 +21,11 @@ export interface GptqTensors {
 }
 
 export interface GptqUnpackOptions {
+  /** Bits of a code, 2 to 8. Throws UnsupportedError for a width that GPTQ does not have. */
   bits: number;
   /** -1: one group over all inputs. */
   groupSize: number;
+  /** Zero points are the middle: `qzeros` is not needed. */
   sym: boolean;
   /** Default 'gptq' (stored zero points are one less). */
   checkpointFormat?: CheckpointFormat;

@@ -45,6 +45,7 @@ export interface LinearOptions {
   name?: string;
   /** Row i of the layer is the file's row rows[i], weight and bias. Default: the file's order. */
   rows?: readonly number[];
+  /** Stops the reading: the promise is rejected with the signal's reason. Default: none. */
   signal?: AbortSignal;
 }
 

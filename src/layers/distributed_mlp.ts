@@ -28,6 +28,7 @@ export interface DistributeOptions {
 }
 
 export interface DistributedMLPConfig extends MLPConfig, DistributeOptions {
+  /** All are used, one part of F each; the same one may come several times. Throws ArgumentError for an empty list. */
   devices: readonly (DeviceRef | string)[];
 }
 

@@ -49,6 +49,7 @@ export interface LinearConfig {
   name?: string;
   /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
   autoNamed?: boolean;
+  /** Whether float32 weights and the bias train; packed weights never do. Default true. */
   trainable?: boolean;
   /** The packed record to allocate. A loaded or saved packed layer has it in its config. */
   layout?: WeightLayout | null;

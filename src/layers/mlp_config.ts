@@ -8,7 +8,9 @@ import type {LinearConfig, LinearInit} from './linear_config.js';
 export type LinearClass = new (config: LinearConfig, init?: LinearInit) => Linear;
 
 export interface MLPConfig {
+  /** Of all three weights [F, H], [F, H], [H, F]; as LinearConfig has it. Default float32. */
   dtype?: DType;
+  /** Of all three weights; as LinearConfig has it. Default none. */
   quantizationEncoding?: string | null;
   /** H, the last dimension of x and of y. */
   hiddenDim: number;
@@ -26,9 +28,11 @@ export interface MLPConfig {
   swigluLimit?: number | null;
   /** 8-bit float weights and activations of all three projections. */
   float8Config?: LinearConfig['float8Config'];
+  /** An explicit name also prefixes the state keys: `name.gate_proj.weight`. Default: made up. */
   name?: string;
   /** The name was made up by the layer: state keys go without it. Set by `getConfig`. */
   autoNamed?: boolean;
+  /** Whether float32 weights and biases train. Default true. */
   trainable?: boolean;
   /** Configs of the projections, as `getConfig` writes them; gate_up in place of gate_proj and up_proj where they are one record. */
   children?: Readonly<Record<string, LinearConfig>>;

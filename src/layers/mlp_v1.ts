@@ -13,6 +13,7 @@ export interface MLPV1Config {
   downProj: Linear;
   /** [F, H] */
   upProj: Linear;
+  /** An explicit name also prefixes the state keys. Default: made up. */
   name?: string;
 }
 

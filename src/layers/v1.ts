@@ -26,6 +26,7 @@ export interface LinearV1Config {
   weight: WeightValue;
   /** [N] */
   bias?: BiasValue | null;
+  /** An explicit name also prefixes the state keys. Default: made up. */
   name?: string;
 }
 
@@ -41,10 +42,13 @@ export interface LinearV1CreateConfig {
   inFeatures: number;
   /** N */
   outFeatures: number;
+  /** [outFeatures, inFeatures]: one weight, or tensors by their names. Throws ArgumentError where it has none. */
   weights: WeightSource;
+  /** [outFeatures]. Default null: none, or the one among `weights`. */
   bias?: BiasValue | null;
   /** Needed for GPTQ's packed codes. */
   quantizationConfig?: QuantizationConfig | null;
+  /** An explicit name also prefixes the state keys. Default: made up. */
   name?: string;
 }
 
@@ -149,7 +153,9 @@ export class QLinearV1 extends LinearV1 {
 export type GptqSource = QuantizedWeight | Weight | Readonly<Record<string, tf.Tensor>>;
 
 export interface GPTQLinearV1Config {
+  /** [N, K]: a packed weight, or a file's tensors by their names there. */
   weight: GptqSource;
+  /** [N]. Default null: none. */
   bias?: BiasValue | null;
   /** 'GPTQ' or null. */
   quantizationEncoding?: QuantizationEncoding | null;
@@ -157,6 +163,7 @@ export interface GPTQLinearV1Config {
   quantizationConfig?: QuantizationConfig | QuantizationOptions | null;
   /** int32 [K], the order of inputs by group, where the tensors have no map of groups. */
   permIdx?: tf.Tensor | null;
+  /** An explicit name also prefixes the state keys. Default: made up. */
   name?: string;
 }
 

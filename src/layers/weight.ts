@@ -18,6 +18,7 @@ export interface WeightRecord {
 }
 
 export interface WeightConfig {
+  /** In errors, and in a checkpoint. */
   name: string;
   /** [N, K] of a weight, [N] of a bias. */
   shape: readonly number[];

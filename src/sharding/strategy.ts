@@ -41,13 +41,21 @@ export interface Cut {
 
 /** A strategy as plain data. */
 export interface StrategyConfig {
+  /** What is cut; see ShardingStrategy's factories. */
   readonly kind: StrategyKind;
+  /** Shards. */
   readonly numDevices: number;
+  /** 0: rows (N); 1: columns (K); null: nothing is cut. */
   readonly axis?: 0 | 1;
+  /** Of a head-aware kind. */
   readonly numHeads?: number;
+  /** Entries of one head, of a head-aware kind. */
   readonly headDim?: number;
+  /** Of kind 'segmented': parts of the axis, each cut on its own. */
   readonly segments?: readonly Segment[];
+  /** Cuts lie at multiples of this. Default 1. */
   readonly unit?: number;
+  /** Parts in proportion, one number a device. Default: evenly. */
   readonly shares?: readonly number[];
 }
 
