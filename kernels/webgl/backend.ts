@@ -24,6 +24,7 @@ export interface GpgpuContext {
   createProgram(fragmentShader: WebGLShader): GpgpuProgram;
   buildVao(program: GpgpuProgram): void;
   setProgram(program: GpgpuProgram): void;
+  deleteProgram(program: GpgpuProgram): void;
   bindVertexArray(vao: WebGLVertexArrayObject): void;
   setOutputPackedMatrixTexture(texture: WebGLTexture, rows: number, columns: number): void;
   executeProgram(): void;
