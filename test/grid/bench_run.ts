@@ -99,14 +99,22 @@ const timing = ({name, times}: Runner): Timing => timingOf(name, times);
 /** Columns beyond which a slower baseline is left out of later rounds. */
 const CLEARLY_SLOWER = 2;
 
+interface Turns {
+  readonly rounds: number;
+  readonly burst: number;
+  /** Before each runner: threads of another runtime spin for a while after their work. */
+  readonly restMs: number;
+}
+
 /** Every runner once for warmth, then rounds in a new order each: one run untimed (of short ones), then timed ones. */
-async function interleave(ours: readonly Runner[], baselines: readonly Runner[], rounds: number, burst: number): Promise<void> {
+async function interleave(ours: readonly Runner[], baselines: readonly Runner[], {rounds, burst, restMs}: Turns): Promise<void> {
   for (const runner of [...baselines, ...ours]) await once(runner);
   const random = seeded(ours.length);
   let live = [...baselines, ...ours];
   for (let round = 0; round < rounds; round++) {
     const order = live.map((runner) => ({runner, key: random()})).sort((a, b) => a.key - b.key);
     for (const {runner} of order) {
+      if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
       if (burst > 1) await once(runner);
       for (let i = 0; i < burst; i++) runner.times.push(await once(runner));
     }
@@ -169,7 +177,7 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
     const rounds = options.rounds ?? (m > 128 ? 3 : 7);
     const others = (await options.peer?.(xValues, m, n, k, options.threads)) ?? [];
     const peers = others.map((other): Runner => ({...other, times: []}));
-    await interleave([...weights.map(({runner}) => runner), ...peers], baselines, rounds, burst);
+    await interleave([...weights.map(({runner}) => runner), ...peers], baselines, {rounds, burst, restMs: peers.length > 0 ? 20 : 0});
     const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
     const baseline = sorted[0] as Timing;
     const found = peers.map(timing);
