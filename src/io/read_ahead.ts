@@ -6,8 +6,8 @@ import {abortable} from './abort.js';
 import {allocate} from './bytes.js';
 import type {Pieces} from './source.js';
 
-/** Blocks held: one in use, its neighbours, and what is on its way. */
-const HELD = 4;
+/** Blocks held: in two parts of the file one in use, and what is on its way. */
+const HELD = 6;
 /** Those ahead of the one in use. */
 const AHEAD = 2;
 const LARGEST_BLOCK = 2 * 2 ** 20;

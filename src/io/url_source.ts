@@ -18,6 +18,7 @@ const HELD_BLOCKS = 16;
 const READS_THAT_TELL = 12;
 const BYTES_THAT_TELL = 2 ** 20;
 const NEAR_BYTES = 8 * 2 ** 20;
+const RECENT_READS = 8;
 
 export class UrlSource implements ByteSource {
   private readonly remote: RemoteFile;
@@ -29,7 +30,8 @@ export class UrlSource implements ByteSource {
   private ahead: ReadAhead | null = null;
   private nearReads = 0;
   private nearBytes = 0;
-  private lastEnd = 0;
+  /** Where the last reads ended: a module's codes and scales may lie in two parts of the file, each read through. */
+  private readonly recentEnds: number[] = [];
 
   constructor(
     url: string,
@@ -115,10 +117,11 @@ export class UrlSource implements ByteSource {
 
   /** Notes a read; the reader to use for it where it is one of many that go through the file. */
   private readAhead(begin: number, end: number): ReadAhead | null {
-    const near = Math.abs(begin - this.lastEnd) <= NEAR_BYTES;
+    const near = this.recentEnds.some((other) => Math.abs(begin - other) <= NEAR_BYTES);
     this.nearReads = near ? this.nearReads + 1 : 0;
     this.nearBytes = near ? this.nearBytes + end - begin : 0;
-    this.lastEnd = end;
+    this.recentEnds.push(end);
+    if (this.recentEnds.length > RECENT_READS) this.recentEnds.shift();
     if (this.size === null || this.nearReads < READS_THAT_TELL || this.nearBytes < BYTES_THAT_TELL) return null;
     this.ahead ??= new ReadAhead(this.name, this.size, async (target, position) => {
       let filled = 0;
