@@ -22,6 +22,7 @@ export interface GpgpuContext {
   gl: WebGL2RenderingContext;
   framebuffer: WebGLFramebuffer;
   createProgram(fragmentShader: WebGLShader): GpgpuProgram;
+  deleteProgram(program: GpgpuProgram): void;
   buildVao(program: GpgpuProgram): void;
   setProgram(program: GpgpuProgram): void;
   deleteProgram(program: GpgpuProgram): void;
