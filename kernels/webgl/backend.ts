@@ -25,7 +25,6 @@ export interface GpgpuContext {
   deleteProgram(program: GpgpuProgram): void;
   buildVao(program: GpgpuProgram): void;
   setProgram(program: GpgpuProgram): void;
-  deleteProgram(program: GpgpuProgram): void;
   bindVertexArray(vao: WebGLVertexArrayObject): void;
   setOutputPackedMatrixTexture(texture: WebGLTexture, rows: number, columns: number): void;
   executeProgram(): void;
