@@ -1,6 +1,6 @@
-// Compiles kernels/wasm/assembly to WebAssembly, four times, and writes all as base64 into kernels/wasm/generated/binary.ts.
-// tf.js's memory is shared on an isolated page and unshared elsewhere, and a module's import is one or the other; and each once more with
-// relaxed SIMD (one instruction for multiply and add), which not every engine accepts.
+// Compiles kernels/wasm/assembly to WebAssembly, twice, and writes both as base64 into kernels/wasm/generated/binary.ts: once more with relaxed
+// SIMD (one instruction for multiply and add), which not every engine accepts. tf.js's memory is shared on an isolated page and unshared elsewhere,
+// and a module's import is one or the other. The two differ in one byte, so each is written once, with where that byte is.
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -13,10 +13,11 @@ const OUTPUT = path.join(ROOT, 'kernels/wasm/generated/binary.ts');
 const OPTIONS = ['--runtime', 'stub', '-O3', '--noAssert', '--importMemory', '--enable', 'simd', '--use', 'abort='];
 // The memory is tf.js's: ours must ask for no more than it has at the start, and allow all that it may grow to.
 const MEMORY = ['--initialMemory', '1', '--maximumMemory', '65536'];
-const SHARED = ['--enable', 'threads', '--sharedMemory'];
-const RELAXED = ['--enable', 'relaxed-simd'];
-const BUILDS = {UNSHARED: [], SHARED, RELAXED_UNSHARED: RELAXED, RELAXED_SHARED: [...SHARED, ...RELAXED]};
+const BUILDS = {PLAIN: [], RELAXED: ['--enable', 'relaxed-simd']};
 const DATA_SECTION = 11;
+// The import of memory 'memory' of 'env', up to its flags. Source: WebAssembly core specification 5.5.5.
+const MEMORY_IMPORT = Buffer.from('\x03env\x06memory\x02', 'latin1');
+const HAS_MAXIMUM = 1;
 
 /** Section ids of a module, in order. */
 function sectionIds(bytes) {
@@ -69,7 +70,10 @@ async function binary(name) {
   }
   // This Node may be one of the engines without relaxed SIMD.
   if (!name.startsWith('RELAXED') && !WebAssembly.validate(bytes)) throw new Error(`${name} build: the module is not valid WebAssembly`);
-  return Buffer.from(bytes).toString('base64');
+  const module = Buffer.from(bytes);
+  const flagsAt = module.indexOf(MEMORY_IMPORT) + MEMORY_IMPORT.length;
+  if (module[flagsAt] !== HAS_MAXIMUM) throw new Error(`${name} build: an unshared memory with a maximum is not what the module imports`);
+  return {base64: module.toString('base64'), flagsAt};
 }
 
 function isFresh() {
@@ -82,14 +86,16 @@ function isFresh() {
 
 /** Brings the generated module up to date. → whether there was anything to do. */
 export async function buildAssembly() {
-  const values = Object.fromEntries(Object.keys(BUILDS).map((name) => [name, '']));
+  const values = Object.fromEntries(Object.keys(BUILDS).map((name) => [name, {base64: '', flagsAt: 0}]));
   if (fs.existsSync(ENTRY)) {
     if (isFresh()) return false;
     for (const name of Object.keys(BUILDS)) values[name] = await binary(name);
   } else if (fs.existsSync(OUTPUT)) {
     return false;
   }
-  const lines = Object.entries(values).map(([name, value]) => `export const ${name}: string =\n  '${value}';\n`);
+  const lines = Object.entries(values).map(
+    ([name, {base64, flagsAt}]) => `export const ${name} = {\n  memoryFlagsAt: ${flagsAt},\n  base64: '${base64}',\n};\n`,
+  );
   fs.mkdirSync(path.dirname(OUTPUT), {recursive: true});
   // Renamed into place: a build beside this one reads the old file or the new one, never a half.
   fs.writeFileSync(`${OUTPUT}.${process.pid}`, `// Written by scripts/assembly.mjs; not under version control.\n${lines.join('')}`);

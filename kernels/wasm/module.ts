@@ -3,7 +3,7 @@
  * in place and tf.js accounts for them. One instance and one scratch area a backend.
  */
 import type {DotKind} from './choose.js';
-import {RELAXED_SHARED, RELAXED_UNSHARED, SHARED, UNSHARED} from './generated/binary.js';
+import {PLAIN, RELAXED} from './generated/binary.js';
 
 /** The part of tf.js's wasm backend that we use. */
 export interface WasmBackend {
@@ -226,12 +226,22 @@ const modules = new Map<boolean, {module: WebAssembly.Module; relaxed: boolean}>
 export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed: boolean} {
   let known = modules.get(shared);
   if (known === undefined) {
-    const fused = decodeBase64(shared ? RELAXED_SHARED : RELAXED_UNSHARED);
+    const fused = binary(RELAXED, shared);
     const relaxed = WebAssembly.validate(fused);
-    known = {module: new WebAssembly.Module(relaxed ? fused : decodeBase64(shared ? SHARED : UNSHARED)), relaxed};
+    known = {module: new WebAssembly.Module(relaxed ? fused : binary(PLAIN, shared)), relaxed};
     modules.set(shared, known);
   }
   return known;
+}
+
+/** Bits of what a module says of a memory. Source: WebAssembly core specification 5.3.7, and the threads proposal. */
+const HAS_MAXIMUM = 1;
+const IS_SHARED = 2;
+
+function binary({base64, memoryFlagsAt}: {base64: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
+  const bytes = decodeBase64(base64);
+  if (shared) bytes[memoryFlagsAt] = HAS_MAXIMUM | IS_SHARED;
+  return bytes;
 }
 
 const heaps = new WeakMap<object, WasmHeap>();
