@@ -7,9 +7,9 @@ import * as esbuild from 'esbuild';
  * format and a model may be saved with any layer. The rest is dropped where it is not used. A third is the WebAssembly module, in base64.
  */
 const BUDGETS = {
-  "import {Linear} from 'tfjs-linear'; use(Linear)": 168,
-  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 187,
-  "import * as tfl from 'tfjs-linear'; use(tfl)": 212,
+  "import {Linear} from 'tfjs-linear'; use(Linear)": 138,
+  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 156,
+  "import * as tfl from 'tfjs-linear'; use(tfl)": 181,
 };
 
 /** Bytes of a module of this text, bundled in `folder`, where tfjs-linear is installed. */
