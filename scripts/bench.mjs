@@ -17,7 +17,7 @@ import {pathToFileURL} from 'node:url';
 import {parseArgs} from 'node:util';
 import {chatModel, loadingModels} from './bench_models.mjs';
 import {benchPage} from './bench_page.mjs';
-import {probeModule} from './bench_probe.mjs';
+import {probeModules} from './bench_probe.mjs';
 import {runPrograms} from './bench_run.mjs';
 import {shares, sharesText, tables} from './bench_table.mjs';
 import {ROOT} from './browser.mjs';
@@ -67,7 +67,7 @@ async function onnxPeer() {
 
 /** Products. → answers of bench.ts */
 async function products(cases) {
-  const probe = await probeModule();
+  const probe = await probeModules();
   const peer = options.peers ? await onnxPeer() : null;
   const common = {peer, cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null};
   const requests = runs.map((run, i) => ({

@@ -1,4 +1,4 @@
-// The probe that test/grid/bench_machine.ts runs: WebAssembly that reads memory and multiplies 16-bit integers as fast as one thread can.
+// The probes that test/grid/bench_machine.ts runs: WebAssembly that reads memory and multiplies integers as fast as one thread can.
 const SOURCE = `
 export function sum(from: usize, bytes: usize): i32 {
   let a = i64x2.splat(0), b = i64x2.splat(0), c = i64x2.splat(0), d = i64x2.splat(0);
@@ -11,30 +11,62 @@ export function sum(from: usize, bytes: usize): i32 {
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }
 export function dots(steps: i32): i32 {
-  let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0);
-  // x changes, so that no product can be kept; sums depend on sums alone, so that no product waits for another.
-  let x = i16x8.splat(1);
+  let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
+  // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
+  let x = i16x8.splat(1), y = i16x8.splat(2);
+  const p = i16x8.splat(3), q = i16x8.splat(5), r = i16x8.splat(7), s = i16x8.splat(11);
   for (let i = 0; i < steps; i++) {
-    x = i16x8.add(x, i16x8.splat(1));
-    a = i32x4.add(a, i32x4.dot_i16x8_s(x, i16x8.splat(3)));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(x, i16x8.splat(5)));
-    c = i32x4.add(c, i32x4.dot_i16x8_s(x, i16x8.splat(7)));
-    d = i32x4.add(d, i32x4.dot_i16x8_s(x, i16x8.splat(11)));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(x, i16x8.splat(13)));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(x, i16x8.splat(17)));
+    x = i16x8.add(x, p);
+    y = i16x8.add(y, q);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(x, p));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(x, q));
+    c = i32x4.add(c, i32x4.dot_i16x8_s(x, r));
+    d = i32x4.add(d, i32x4.dot_i16x8_s(x, s));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(y, p));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(y, q));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(y, r));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(y, s));
   }
-  return i32x4.extract_lane(i32x4.add(i32x4.add(i32x4.add(a, b), i32x4.add(c, d)), i32x4.add(e, f)), 0);
+  a = i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
+  return i32x4.extract_lane(i32x4.add(a, i32x4.add(i32x4.add(e, f), i32x4.add(g, h))), 0);
+}
+`;
+// Bytes times codes of 7 bits, which engines with relaxed SIMD have an instruction for.
+const BYTES_SOURCE = `
+export function byteDots(steps: i32): i32 {
+  let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
+  // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
+  let x = i8x16.splat(1), y = i8x16.splat(2);
+  const p = i8x16.splat(3), q = i8x16.splat(5), r = i8x16.splat(7), s = i8x16.splat(11);
+  for (let i = 0; i < steps; i++) {
+    x = i8x16.add(x, p);
+    y = i8x16.add(y, q);
+    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, p, a);
+    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, b);
+    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, r, c);
+    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, s, d);
+    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, p, e);
+    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, q, f);
+    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, r, g);
+    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, s, h);
+  }
+  a = i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
+  return i32x4.extract_lane(i32x4.add(a, i32x4.add(i32x4.add(e, f), i32x4.add(g, h))), 0);
 }
 `;
 
-/** → the module, base64 */
-export async function probeModule() {
+/** → {plain, bytes}: the modules, base64; `bytes` needs relaxed SIMD */
+export async function probeModules() {
+  return {plain: await compile(SOURCE, ['simd']), bytes: await compile(BYTES_SOURCE, ['simd', 'relaxed-simd'])};
+}
+
+async function compile(source, features) {
   const {default: asc} = await import('assemblyscript/asc');
   let bytes;
   const {error, stderr} = await asc.main(
-    ['probe.ts', '--outFile', 'probe.wasm', '--runtime', 'stub', '-O3', '--noAssert', '--enable', 'simd'],
+    ['probe.ts', '--outFile', 'probe.wasm', '--runtime', 'stub', '-O3', '--noAssert', ...features.flatMap((f) => ['--enable', f])],
     {
-      readFile: (file) => (file === 'probe.ts' ? SOURCE : null),
+      readFile: (file) => (file === 'probe.ts' ? source : null),
       writeFile: (_file, contents) => {
         bytes = contents;
       },

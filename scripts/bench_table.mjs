@@ -116,7 +116,7 @@ const BOUND_BY = {
 };
 
 /**
- * Rows on wasm and one thread beside the machine's ceilings. limits: {memoryGBps, cachedGBps, multiplyGops}, of one thread in the same WebAssembly.
+ * Rows on wasm and one thread beside the machine's ceilings. limits: {memoryGBps, cachedGBps, multiplyGops, byteMultiplyGops}, of one thread in the same WebAssembly.
  * → [{format, M, bandwidthShare, multiplyShare}]
  */
 export function shares(rows, limits) {
@@ -136,7 +136,10 @@ export function shares(rows, limits) {
         variant: r.variant,
         gigabytesPerSecond: r.weightBytes / seconds / 1e9,
         bandwidthShare: r.weightBytes / seconds / 1e9 / ceiling,
-        multiplyShare: (r.M * r.N * r.K) / seconds / 1e9 / limits.multiplyGops,
+        // A 16-bit x times a code is two products of bytes in the kernels that have an instruction for these.
+        multiplyShare: /_dots_/.test(r.variant)
+          ? (2 * r.M * r.N * r.K) / seconds / 1e9 / limits.byteMultiplyGops
+          : (r.M * r.N * r.K) / seconds / 1e9 / limits.multiplyGops,
       };
     });
 }
@@ -154,7 +157,8 @@ export function sharesText(found, limits) {
   ]);
   return [
     `One thread of this machine in WebAssembly: reads ${limits.memoryGBps.toFixed(1)} GB/s from memory and ${limits.cachedGBps.toFixed(1)} GB/s of 8 MB again and again, ` +
-      `multiplies and adds ${limits.multiplyGops.toFixed(1)} x 10^9 16-bit integers a second.`,
+      `multiplies and adds ${limits.multiplyGops.toFixed(1)} x 10^9 16-bit integers a second` +
+      `${limits.byteMultiplyGops === null ? '' : `, ${limits.byteMultiplyGops.toFixed(1)} x 10^9 bytes (two for a 16-bit x in the kernels named dots)`}.`,
     table(['format', 'M', 'kernel', 'weight GB/s', 'of the bandwidth', 'of the multiply rate'], lines),
     BOUND_BY.one,
     BOUND_BY.many,

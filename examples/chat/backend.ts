@@ -5,12 +5,18 @@ import {provideDawn} from './dawn.js';
 
 /** What registers each backend; those that `@tensorflow/tfjs` brings need nothing. */
 const REGISTER: Readonly<Record<string, () => Promise<unknown>>> = {
-  wasm: () => import('@tensorflow/tfjs-backend-wasm'),
+  wasm: registerWasm,
   cpu: async () => undefined,
   webgl: async () => undefined,
   webgpu: registerWebgpu,
   tensorflow: () => import('tfjs-linear/node'),
 };
+
+async function registerWasm(): Promise<void> {
+  const {setThreadsCount} = await import('@tensorflow/tfjs-backend-wasm');
+  // tf.js's own threads spin after each of its products, and would take the cores from ours.
+  setThreadsCount(1);
+}
 
 async function registerWebgpu(): Promise<unknown> {
   await provideDawn();

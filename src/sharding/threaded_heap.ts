@@ -19,6 +19,14 @@ export const LEAST_COSTS: LeastCosts = {awake: 2 ** 16, asleep: 2 ** 20};
 /** Place of K in a descriptor. */
 const IN_DIM = 1;
 
+/**
+ * Calls whose times may be compared: of one kernel on the same data, a weight that is, and about the same size. Two weights of one size may be of
+ * layouts that take times of their own.
+ */
+export function kindOf(name: ExportName, address: number, cost: number): number {
+  return (address * 64 + codeOf(name)) * 64 + Math.round(Math.log2(cost));
+}
+
 export class ThreadedHeap extends WasmHeap {
   private team: Team | null = null;
   private areas = {address: 0, bytes: 0};
@@ -74,8 +82,7 @@ export class ThreadedHeap extends WasmHeap {
     const start = trial === null ? 0 : performance.now();
     if (trial !== null && !trial.shares(start)) exported(...args);
     else this.runShared(team, {name, exported, args, cut, begin, end});
-    // Calls of about the same size are of one kind.
-    trial?.record(codeOf(name) * 64 + Math.round(Math.log2(cost)), cost, start, performance.now());
+    trial?.record(kindOf(name, args[0] as number, cost), cost, start, performance.now());
   }
 
   private runShared(team: Team, call: Omit<TeamCall, 'scratch' | 'scratchStep'>): void {

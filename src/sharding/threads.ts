@@ -39,7 +39,8 @@ let turn: Promise<unknown> = Promise.resolve();
  * Every product on tf.js's wasm backend is shared by this many threads from now on, the calling one included; without a number by as many as there
  * are cores, at most 4. Values are the same, bit for bit. Weights stay where they are: the memory of the backend is shared with workers (Node's
  * worker threads, a page's Web Workers), in Node after copying it once into a memory that can be, so it is best called before weights are loaded.
- * 1 is the same as `stopThreads()`.
+ * 1 is the same as `stopThreads()`. On an isolated page tf.js starts threads of its own, which spin between its products and take the cores from
+ * these: call its `setThreadsCount(1)` before the backend starts.
  * @returns the number of threads
  * Throws DeviceError where threads cannot share memory (a page has to be cross-origin isolated) or tf.js's wasm backend is not there.
  *

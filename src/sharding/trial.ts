@@ -16,6 +16,9 @@ const WORTH = 0.95;
 /** Weight of a new time beside the old ones of its kind. */
 const NEWEST = 0.2;
 
+/** Kinds of calls that are remembered: weights come and go. */
+const MOST_KINDS = 4096;
+
 interface Times {
   shared: number;
   alone: number;
@@ -53,6 +56,7 @@ export class Trial {
     const way = this.prefersShared !== this.isTrying ? 'shared' : 'alone';
     let times = this.times.get(kind);
     if (times === undefined) {
+      if (this.times.size >= MOST_KINDS) this.times.clear();
       times = {shared: 0, alone: 0};
       this.times.set(kind, times);
     }

@@ -7,7 +7,7 @@ import {startBackend} from '../support/start.js';
 import {benchGroups, benchNames} from './bench_cases.js';
 import {benchChat} from './bench_chat.js';
 import {benchLoading} from './bench_loading.js';
-import {type Machine, measureMachine} from './bench_machine.js';
+import {type Machine, measureMachine, type Probes} from './bench_machine.js';
 import {type BenchRow, median, runGroup} from './bench_run.js';
 import {writeLoadingModels} from './loading_models.js';
 
@@ -18,8 +18,8 @@ export interface BenchRequest {
   readonly rounds: number | null;
   readonly threads: number | null;
   readonly variant: string | null;
-  /** The probe of scripts/bench_probe.mjs, or null: the machine is not measured. */
-  readonly probe: string | null;
+  /** The probes of scripts/bench_probe.mjs, or null: the machine is not measured. */
+  readonly probe: Probes | null;
   /** Where onnxruntime-node is, to be timed beside; null: it is not. */
   readonly peer: {readonly runtime: string; readonly writer: string} | null;
 }
@@ -54,9 +54,21 @@ function fixedLoop(): number {
   return performance.now() - start;
 }
 
+/**
+ * tf.js's own threads spin for some time after each of its products and would take the cores from ours: a page that starts threads of ours leaves
+ * tf.js one, and so does the bench.
+ */
+const TFJS_THREADS = 1;
+
+/** The baseline of rows on several threads has one. */
+function named<T extends {backend: string; threads: number; baseline: {name: string}}>(rows: readonly T[]): T[] {
+  const isOther = ({backend, threads}: T) => backend === 'wasm' && threads > TFJS_THREADS;
+  return rows.map((row) => (isOther(row) ? {...row, baseline: {...row.baseline, name: `${row.baseline.name}, one thread`}} : row));
+}
+
 export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   const {backend, cases, threads, probe} = request;
-  if (threads !== null && backend === 'wasm') setThreadsCount(threads);
+  if (threads !== null && backend === 'wasm') setThreadsCount(TFJS_THREADS);
   const failure = await startBackend(backend);
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null, tfjsThreads: null};
   const ownThreads = await setThreads(backend, threads);
@@ -76,19 +88,25 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   }
   const limits = probe === null || backend !== 'wasm' ? null : await measureMachine(probe);
   if (ownThreads > 1 && backend === 'wasm') await stopThreads();
-  return {rows, skipped, noise: median(loops) / Math.min(...loops), limits, tfjsThreads: backend === 'wasm' ? getThreadsCount() : null};
+  return {
+    rows: named(rows),
+    skipped,
+    noise: median(loops) / Math.min(...loops),
+    limits,
+    tfjsThreads: backend === 'wasm' ? getThreadsCount() : null,
+  };
 }
 
 /** The chat model on one backend. */
 async function chat(request: {backend: string; source: string; threads: number | null; rounds: number | null}): Promise<object> {
   const {backend, source, threads, rounds} = request;
-  if (threads !== null && backend === 'wasm') setThreadsCount(threads);
+  if (threads !== null && backend === 'wasm') setThreadsCount(TFJS_THREADS);
   const failure = await startBackend(backend);
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
   const count = await setThreads(backend, threads);
   const rows = await benchChat(source, count, rounds);
   if (count > 1 && backend === 'wasm') await stopThreads();
-  return {rows, skipped: []};
+  return {rows: named(rows), skipped: []};
 }
 
 Object.assign(globalThis, {

@@ -1,4 +1,5 @@
 /** When threads share calls: on a clock of our own. */
+import {kindOf} from '../../src/sharding/threaded_heap.js';
 import {Trial} from '../../src/sharding/trial.js';
 
 /** Calls of 1 ms cost alone; how often each way was taken, after `from`. */
@@ -36,6 +37,14 @@ describe('Trial', () => {
     expect(run(busy, {from: 9000, until: 15_000}).shared).toBeLessThan(60);
     const {shared, alone} = run(busy, {from: 18_500, until: 25_000});
     expect(alone / shared).toBeLessThan(0.02);
+  });
+
+  it('takes weights of one size for kinds of their own: their layouts may take different times', () => {
+    const cost = 64 * 4096 * 4096;
+    const kinds = [kindOf('gemv', 1024, cost), kindOf('gemv', 1040, cost), kindOf('gemvBytes', 1024, cost), kindOf('gemv', 1024, 4 * cost)];
+    expect(new Set(kinds).size).toBe(4);
+    expect(kindOf('gemv', 1024, cost * 1.01)).toBe(kinds[0] as number);
+    expect(Number.isSafeInteger(kindOf('gemvBytes', 2 ** 32, 2 ** 50))).toBe(true);
   });
 
   it('compares calls of one kind only', () => {
