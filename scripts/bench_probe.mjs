@@ -10,11 +10,12 @@ export function sum(from: usize, bytes: usize): i32 {
   }
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }
-export function dots(steps: i32): i32 {
+export function dots(steps: i32, seed: i32): i32 {
   let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
   // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
   let x = i16x8.splat(1), y = i16x8.splat(2);
-  const p = i16x8.splat(3), q = i16x8.splat(5), r = i16x8.splat(7), s = i16x8.splat(11);
+  // No constants: an engine may build those anew in each step.
+  const p = i16x8.splat(<i16>seed), q = i16x8.splat(<i16>(seed + 2)), r = i16x8.splat(<i16>(seed + 4)), s = i16x8.splat(<i16>(seed + 8));
   for (let i = 0; i < steps; i++) {
     x = i16x8.add(x, p);
     y = i16x8.add(y, q);
@@ -33,11 +34,12 @@ export function dots(steps: i32): i32 {
 `;
 // Bytes times codes of 7 bits, which engines with relaxed SIMD have an instruction for.
 const BYTES_SOURCE = `
-export function byteDots(steps: i32): i32 {
+export function byteDots(steps: i32, seed: i32): i32 {
   let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
   // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
   let x = i8x16.splat(1), y = i8x16.splat(2);
-  const p = i8x16.splat(3), q = i8x16.splat(5), r = i8x16.splat(7), s = i8x16.splat(11);
+  // No constants: an engine may build those anew in each step.
+  const p = i8x16.splat(<i8>seed), q = i8x16.splat(<i8>(seed + 2)), r = i8x16.splat(<i8>(seed + 4)), s = i8x16.splat(<i8>(seed + 8));
   for (let i = 0; i < steps; i++) {
     x = i8x16.add(x, p);
     y = i8x16.add(y, q);
