@@ -17,6 +17,7 @@ import {
   UnusedTensorError,
 } from '../../src/index.js';
 import {randomX} from '../grid/layouts.js';
+import {saveAndLoad} from '../layers/layers_support.js';
 import {floatsOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 import {readTensors} from '../support/fixtures.js';
@@ -232,14 +233,7 @@ describe('DistributedMLP', () => {
       unit: 2,
     });
     const model = tf.sequential({layers: [spread, tf.layers.dense({units: 2})]});
-    let saved: tf.io.ModelArtifacts | null = null;
-    await model.save(
-      tf.io.withSaveHandler(async (artifacts) => {
-        saved = artifacts;
-        return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
-      }),
-    );
-    const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved as unknown as tf.io.ModelArtifacts));
+    const loaded = await saveAndLoad(model);
     expect((loaded.layers[0] as DistributedMLP).places).toEqual(spread.places);
     const x = tf.tensor2d(randomX(2, 6), [2, 6]);
     const [a, b] = [model.predict(x) as tf.Tensor, loaded.predict(x) as tf.Tensor];

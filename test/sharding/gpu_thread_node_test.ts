@@ -19,15 +19,10 @@ import {openLinear} from '../grid/check_case.js';
 import {randomX} from '../grid/layouts.js';
 import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
+import {numbersOf} from '../support/numbers.js';
 
 const NAMES = ['webgpu:70', 'webgpu:71'];
 const backendOf = (name: string) => tf.findBackend(name) as RemoteBackend;
-
-function values(t: tf.Tensor): Float32Array {
-  const copy = Float32Array.from(t.dataSync());
-  t.dispose();
-  return copy;
-}
 
 describe('webgpu devices in threads', () => {
   let manager: ShardManager;
@@ -87,15 +82,15 @@ describe('webgpu devices in threads', () => {
       const reference = await filesOf(c);
       const {layer} = await openLinear(c, reference.files);
       const x = tf.tensor2d(reference.x, [reference.x.length / c.inDim, c.inDim]);
-      const expected = values(layer.forward(x));
+      const expected = numbersOf(layer.forward(x));
       for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3)]) {
         const spread = ShardedLinear.of(layer, {devices, strategy});
         for (const y of [spread.forward(x), await spread.forwardAsync(x), ...spread.forwardEach(x)]) {
-          expect(rowErrors(values(y), expected, c.outDim))
+          expect(rowErrors(numbersOf(y), expected, c.outDim))
             .withContext(`${format} ${strategy.kind}`)
             .toBeLessThanOrEqual(1e-4);
         }
-        const [back, whole] = [values(spread.weight.dequantize()), values(layer.weight.dequantize())];
+        const [back, whole] = [numbersOf(spread.weight.dequantize()), numbersOf(layer.weight.dequantize())];
         expect(rowErrors(back, whole, c.inDim)).toBe(0);
         spread.dispose();
       }
@@ -107,7 +102,7 @@ describe('webgpu devices in threads', () => {
     const state = whole.stateDict();
     mlp.loadStateDict(state);
     const x = tf.tensor2d(randomX(2, 12), [2, 12]);
-    expect(rowErrors(values(mlp.forward(x)), values(whole.forward(x)), 12)).toBeLessThanOrEqual(2e-6);
+    expect(rowErrors(numbersOf(mlp.forward(x)), numbersOf(whole.forward(x)), 12)).toBeLessThanOrEqual(2e-6);
     tf.dispose([state, x]);
     whole.dispose();
     mlp.dispose();
@@ -135,13 +130,13 @@ describe('webgpu devices in threads', () => {
     const layer = new ColumnParallelLinear({inDim: 4, outDim: 9, hasBias: true, devices: manager.devices});
     await manager.manage(layer);
     const x = tf.tensor2d(randomX(2, 4), [2, 4]);
-    const expected = values(layer.forward(x));
+    const expected = numbersOf(layer.forward(x));
     backendOf('webgpu:71').dispose();
     const isNamed = (e: Error) => e instanceof DeviceLostError && e.device === 'webgpu:71';
     expect(() => layer.forward(x)).toThrowMatching(isNamed);
     await expectAsync(layer.forwardAsync(x)).toBeRejectedWithError(DeviceLostError, /webgpu:71/);
     await manager.evict('webgpu:71');
-    expect(rowErrors(values(layer.forward(x)), expected, 9)).toBeLessThanOrEqual(1e-6);
+    expect(rowErrors(numbersOf(layer.forward(x)), expected, 9)).toBeLessThanOrEqual(1e-6);
     x.dispose();
     layer.dispose();
   });

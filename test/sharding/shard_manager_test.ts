@@ -20,17 +20,12 @@ import {randomX} from '../grid/layouts.js';
 import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 import {type Losable, losableDevice} from '../support/losable.js';
+import {numbersOf} from '../support/numbers.js';
 
 beforeAll(async () => {
   await tf.setBackend('wasm');
   await tf.setBackend('cpu');
 });
-
-const numbers = (t: tf.Tensor) => {
-  const values = Float32Array.from(t.dataSync());
-  t.dispose();
-  return values;
-};
 
 /** Runs `f` with a device that can be lost. */
 async function withLosable(f: (device: Losable) => Promise<void>): Promise<void> {
@@ -117,7 +112,7 @@ describe('ShardManager', () => {
     expect((spread.downProj as ShardedLinear).places.map(({columns}) => columns)).toEqual([[[0, 32]], [[32, 96]]]);
     expect(manager.report().devices.map(({shards}) => shards.length)).toEqual([3, 3]);
     const x = tf.tensor2d(randomX(2, 4), [2, 4]);
-    expect(rowErrors(numbers(spread.forward(x)), numbers(mlp.forward(x)), 4)).toBeLessThanOrEqual(1e-6);
+    expect(rowErrors(numbersOf(spread.forward(x)), numbersOf(mlp.forward(x)), 4)).toBeLessThanOrEqual(1e-6);
     x.dispose();
     mlp.dispose();
     spread.dispose();
@@ -136,11 +131,11 @@ describe('a device that is gone', () => {
       const c = caseNamed('gptq_b4_g64_asym_act_v2');
       const {layer} = await openLinear(c, (await filesOf(c)).files);
       const x = tf.tensor2d(randomX(2, c.inDim), [2, c.inDim]);
-      const expected = numbers(layer.forward(x));
+      const expected = numbersOf(layer.forward(x));
       for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3)]) {
         const manager = await ShardManager.create({devices: ['cpu', device.name, 'wasm']});
         const spread = await manager.spread(layer, {strategy});
-        expect(rowErrors(numbers(spread.forward(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
+        expect(rowErrors(numbersOf(spread.forward(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
         if (strategy.axis === 1) {
           layer.dispose();
           const tensors = tf.memory().numTensors;
@@ -157,8 +152,8 @@ describe('a device that is gone', () => {
           expect(memory().codesBytesByBackend[device.name]).toBeUndefined();
           expect(manager.devices).toEqual(['cpu', 'wasm']);
           expect(spread.places.map((place) => place.device)).not.toContain(device.name);
-          expect(rowErrors(numbers(spread.forward(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
-          expect(rowErrors(numbers(await spread.forwardAsync(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
+          expect(rowErrors(numbersOf(spread.forward(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
+          expect(rowErrors(numbersOf(await spread.forwardAsync(x)), expected, c.outDim)).toBeLessThanOrEqual(1e-4);
           expect(tf.memory().numTensors).toBe(tensors);
         }
         spread.dispose();
@@ -181,7 +176,7 @@ describe('a device that is gone', () => {
       expect(manager.devices).toEqual(['wasm']);
       await expectAsync(manager.evict('wasm')).toBeRejectedWithError(DeviceError, /another device/);
       const x = tf.ones([1, 2]);
-      expect(rowErrors(numbers(spread.forward(x)), numbers(layer.forward(x)), 8)).toBeLessThanOrEqual(1e-6);
+      expect(rowErrors(numbersOf(spread.forward(x)), numbersOf(layer.forward(x)), 8)).toBeLessThanOrEqual(1e-6);
       x.dispose();
       layer.dispose();
       spread.dispose();
@@ -216,12 +211,12 @@ describe('a device that is gone', () => {
       const mlp = new DistributedMLP({hiddenDim: 4, feedForwardLength: 6, devices: manager.devices, hasBias: true});
       await manager.manage(mlp);
       const x = tf.tensor2d(randomX(2, 4), [2, 4]);
-      const expected = numbers(mlp.forward(x));
+      const expected = numbersOf(mlp.forward(x));
       device.lose();
       expect(() => mlp.forward(x)).toThrowError(DeviceLostError);
       await manager.evict(device.name);
-      expect(rowErrors(numbers(mlp.forward(x)), expected, 4)).toBeLessThanOrEqual(1e-6);
-      expect(rowErrors(numbers(mlp.gateProj.forward(x)), numbers(mlp.gateProj.forward(x)), 6)).toBe(0);
+      expect(rowErrors(numbersOf(mlp.forward(x)), expected, 4)).toBeLessThanOrEqual(1e-6);
+      expect(rowErrors(numbersOf(mlp.gateProj.forward(x)), numbersOf(mlp.gateProj.forward(x)), 6)).toBe(0);
       x.dispose();
       mlp.dispose();
     });

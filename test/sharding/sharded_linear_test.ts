@@ -21,17 +21,10 @@ import {randomX} from '../grid/layouts.js';
 import {firstDifference} from '../io/bytes_support.js';
 import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
+import {numbersOf, plusZero, startHostBackends} from '../support/numbers.js';
 import {FORMATS, MIXES, strategies} from './product.js';
 
-const on = async (backend: string) => {
-  if (!(await tf.setBackend(backend))) throw new Error(`The backend '${backend}' did not start.`);
-};
-
-beforeAll(async () => {
-  // Once, so that layers can name it.
-  await on('wasm');
-  await on('cpu');
-});
+beforeAll(startHostBackends);
 
 describe('ShardedLinear', () => {
   for (const name of FORMATS) {
@@ -41,7 +34,7 @@ describe('ShardedLinear', () => {
       const {layer} = await openLinear(c, reference.files);
       const rows = reference.x.length / c.inDim;
       const x = tf.tensor2d(reference.x, [rows, c.inDim]);
-      const expected = valuesOf(layer.forward(x));
+      const expected = numbersOf(layer.forward(x));
       const whole = layer.weight.dequantize();
       const values = plusZero(whole);
       for (const devices of MIXES) {
@@ -80,7 +73,7 @@ describe('ShardedLinear', () => {
       });
       exact.loadStateDict(strip(layer));
       const x = tf.tensor2d(randomX(3, c.inDim), [3, c.inDim]);
-      const expected = valuesOf(exact.forward(x));
+      const expected = numbersOf(exact.forward(x));
       for (const strategy of strategies(3, [c.outDim, c.inDim])) {
         const spread = ShardedLinear.of(exact, {devices: ['cpu', 'wasm', 'wasm'], strategy});
         const y = spread.forward(x);
@@ -133,7 +126,7 @@ describe('ShardedLinear', () => {
   it('runs anywhere, and gives its result at home', async () => {
     const layer = new Linear({inDim: 6, outDim: 5, hasBias: true});
     const x = tf.tensor2d(randomX(2, 6), [2, 6]);
-    const expected = valuesOf(layer.forward(x));
+    const expected = numbersOf(layer.forward(x));
     const spread = ShardedLinear.of(layer, {devices: ['wasm', 'cpu'], home: 'wasm'});
     const there = spread.forward(x);
     const awaited = await spread.forwardAsync(x);
@@ -245,18 +238,6 @@ describe('ShardedLinear', () => {
     spread.dispose();
   });
 });
-
-/** The numbers of a result that is of no further use. */
-function valuesOf(y: tf.Tensor): Float32Array {
-  const values = Float32Array.from(y.dataSync());
-  y.dispose();
-  return values;
-}
-
-/** -0 as 0: the two count as equal. */
-function plusZero(t: tf.Tensor): Uint8Array {
-  return new Uint8Array(Float32Array.from(t.dataSync(), (v) => v + 0).buffer);
-}
 
 /** A layer's state as new tensors that a test's end frees: the caller loads it at once. */
 function strip(layer: Linear): Record<string, tf.Tensor> {

@@ -12,18 +12,12 @@ import {
 import {caseNamed} from '../grid/cases.js';
 import {openLinear} from '../grid/check_case.js';
 import {randomX} from '../grid/layouts.js';
+import {saveAndLoad} from '../layers/layers_support.js';
 import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
+import {plusZero, startHostBackends} from '../support/numbers.js';
 
-const on = async (backend: string) => {
-  if (!(await tf.setBackend(backend))) throw new Error(`The backend '${backend}' did not start.`);
-};
-
-beforeAll(async () => {
-  // Once, so that layers can name it.
-  await on('wasm');
-  await on('cpu');
-});
+beforeAll(startHostBackends);
 
 describe('ShardedLinear: state', () => {
   it('puts its bias together once, and again when that has changed', async () => {
@@ -69,14 +63,7 @@ describe('ShardedLinear: state', () => {
     for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3)]) {
       const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm', 'cpu'], strategy});
       const model = tf.sequential({layers: [spread, tf.layers.dense({units: 2})]});
-      let saved: tf.io.ModelArtifacts | null = null;
-      await model.save(
-        tf.io.withSaveHandler(async (artifacts) => {
-          saved = artifacts;
-          return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
-        }),
-      );
-      const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved as unknown as tf.io.ModelArtifacts));
+      const loaded = await saveAndLoad(model);
       const back = loaded.layers[0] as ShardedLinear;
       expect(back).toBeInstanceOf(ShardedLinear);
       expect(back.places).toEqual(spread.places);
@@ -206,8 +193,3 @@ describe('ShardedLinear: state', () => {
     x.dispose();
   });
 });
-
-/** -0 as 0: the two count as equal. */
-function plusZero(t: tf.Tensor): Uint8Array {
-  return new Uint8Array(Float32Array.from(t.dataSync(), (v) => v + 0).buffer);
-}

@@ -21,15 +21,10 @@ import {Team} from '../../src/sharding/team.js';
 import {ThreadedHeap} from '../../src/sharding/threaded_heap.js';
 import {startTeam} from '../../src/sharding/threads.js';
 import {buildWeight, randomWeights, randomX} from '../grid/layouts.js';
+import {numbersOf} from '../support/numbers.js';
 
 /** Every call is shared, however small. */
 const EVERY_CALL = {awake: 0, asleep: 0};
-
-const numbers = (t: tf.Tensor) => {
-  const values = Float32Array.from(t.dataSync());
-  t.dispose();
-  return values;
-};
 
 /** Bits: -0 is not 0, and NaN is itself. */
 const bits = (values: Float32Array) => new Int32Array(values.buffer);
@@ -65,18 +60,18 @@ describe('threads', () => {
     const weight = QuantizedWeight.fromWords(layout, words);
     const x = tf.tensor2d(randomX(2, 256, 1), [2, 256]);
     const held = memory();
-    const expected = numbers(ops.quantizedMatMul(x, weight));
+    const expected = numbersOf(ops.quantizedMatMul(x, weight));
     expect(threadCount()).toBe(1);
     expect(await startThreads(2)).toBe(2);
     expect(threadCount()).toBe(2);
     expect(memory()).toEqual(held);
-    expect(numbers(ops.quantizedMatMul(x, weight))).toEqual(expected);
+    expect(numbersOf(ops.quantizedMatMul(x, weight))).toEqual(expected);
     // tf.js's own kernels go on as well.
     const [square, sum] = tf.tidy(() => [tf.matMul(x, x, false, true), tf.sum(tf.square(x), 1)]);
     expect(square.dataSync()[0]).toBeCloseTo(sum.dataSync()[0] as number, 3);
     tf.dispose([square, sum]);
     await stopThreads();
-    expect(numbers(ops.quantizedMatMul(x, weight))).toEqual(expected);
+    expect(numbersOf(ops.quantizedMatMul(x, weight))).toEqual(expected);
     expect(memory()).toEqual(held);
     weight.dispose();
     x.dispose();
@@ -102,7 +97,7 @@ describe('threads', () => {
             ops.quantizedMatMul(x, weight, {inputPrecision: 'float32'}),
           ];
           x.dispose();
-          return ys.map((y) => bits(numbers(y)));
+          return ys.map((y) => bits(numbersOf(y)));
         });
         bias.dispose();
         weight.dispose();
@@ -126,7 +121,7 @@ describe('threads', () => {
         ops.quantizedMatMul(x, weight, {inputPrecision: 'float32'}),
         ops.rmsNorm(x, gain, 1e-5),
         ...ACTIVATIONS.map((activation) => ops.gatedActivation(x, activation)),
-      ].map((y) => bits(numbers(y))),
+      ].map((y) => bits(numbersOf(y))),
     );
     expect(one?.length).toBe(3 + ACTIVATIONS.length);
     expect(three).toEqual(one as NonNullable<typeof one>);
@@ -182,11 +177,11 @@ describe('threads', () => {
     const {layout, words} = buildWeight('few', {n: 64, k: 64, planes: [4], zero: 8, scales: [['float16', 1, 32]]}, 6);
     const weight = QuantizedWeight.fromWords(layout, words);
     const x = tf.tensor2d(randomX(2, 64, 1), [2, 64]);
-    const expected = numbers(ops.quantizedMatMul(x, weight));
+    const expected = numbersOf(ops.quantizedMatMul(x, weight));
     await startTeam({threads: 3, least: EVERY_CALL, adapts: false});
     const {threads} = await commonPool();
     await threads.at(-1)?.terminate();
-    for (let call = 0; call < 20; call++) expect(numbers(ops.quantizedMatMul(x, weight))).toEqual(expected);
+    for (let call = 0; call < 20; call++) expect(numbersOf(ops.quantizedMatMul(x, weight))).toEqual(expected);
     await stopThreads();
     x.dispose();
     weight.dispose();

@@ -26,12 +26,7 @@ import {openLinear} from '../grid/check_case.js';
 import {type NamedWeight, randomWeights, randomX, seeded} from '../grid/layouts.js';
 import {filesOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
-
-const numbers = (t: tf.Tensor) => {
-  const values = Float32Array.from(t.dataSync());
-  t.dispose();
-  return values;
-};
+import {numbersOf} from '../support/numbers.js';
 
 describe('SharedHeap', () => {
   it('gives each its own bytes, and takes back what is free', () => {
@@ -149,20 +144,20 @@ describe('workers as devices', () => {
       const reference = await filesOf(c);
       const {layer} = await openLinear(c, reference.files);
       const x = tf.tensor2d(reference.x, [reference.x.length / c.inDim, c.inDim]);
-      const expected = numbers(layer.forward(x));
+      const expected = numbersOf(layer.forward(x));
       for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3)]) {
         const spread = ShardedLinear.of(layer, {devices: ['worker:0', 'cpu', 'worker:1'], strategy});
         for (let call = 0; call < 10; call++) {
-          expect(rowErrors(numbers(spread.forward(x)), expected, c.outDim))
+          expect(rowErrors(numbersOf(spread.forward(x)), expected, c.outDim))
             .withContext(name)
             .toBeLessThanOrEqual(1e-4);
-          expect(rowErrors(numbers(await spread.forwardAsync(x)), expected, c.outDim))
+          expect(rowErrors(numbersOf(await spread.forwardAsync(x)), expected, c.outDim))
             .withContext(name)
             .toBeLessThanOrEqual(1e-4);
         }
         const back = spread.weight.dequantize();
         const whole = layer.weight.dequantize();
-        expect(rowErrors(numbers(back), numbers(whole), c.inDim)).toBe(0);
+        expect(rowErrors(numbersOf(back), numbersOf(whole), c.inDim)).toBe(0);
         spread.dispose();
       }
       x.dispose();
@@ -173,8 +168,8 @@ describe('workers as devices', () => {
     const state = whole.stateDict();
     mlp.loadStateDict(state);
     const x = tf.tensor2d(randomX(4, 12), [4, 12]);
-    const expected = numbers(whole.forward(x));
-    for (let call = 0; call < 20; call++) expect(rowErrors(numbers(mlp.forward(x)), expected, 12)).toBeLessThanOrEqual(2e-6);
+    const expected = numbersOf(whole.forward(x));
+    for (let call = 0; call < 20; call++) expect(rowErrors(numbersOf(mlp.forward(x)), expected, 12)).toBeLessThanOrEqual(2e-6);
     tf.dispose([state, x]);
     whole.dispose();
     mlp.dispose();
@@ -190,7 +185,7 @@ describe('workers as devices', () => {
       const start = performance.now();
       const y = layer.forward(x);
       const submitted = performance.now();
-      numbers(y);
+      numbersOf(y);
       times.submit = Math.min(times.submit, submitted - start);
       times.read = Math.max(times.read, performance.now() - submitted);
     }
@@ -204,15 +199,15 @@ describe('workers as devices', () => {
     const layer = new Linear({inDim: 8, outDim: 6});
     const spread = await manager.spread(layer);
     const x = tf.tensor2d(randomX(2, 8), [2, 8]);
-    const expected = numbers(layer.forward(x));
-    expect(rowErrors(numbers(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
+    const expected = numbersOf(layer.forward(x));
+    expect(rowErrors(numbersOf(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
     // A command on a memory that it never got.
     const {threads} = await commonPool();
     threads[threads.length - 1]?.post({code: 0, heap: 99, args: []});
     expect(() => spread.forward(x)).toThrowMatching((e) => e instanceof DeviceLostError && e.device === 'worker:2');
     await expectAsync(spread.forwardAsync(x)).toBeRejectedWithError(DeviceLostError);
     await manager.evict('worker:2');
-    expect(rowErrors(numbers(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
+    expect(rowErrors(numbersOf(spread.forward(x)), expected, 6)).toBeLessThanOrEqual(1e-6);
     x.dispose();
     layer.dispose();
     spread.dispose();
@@ -230,7 +225,7 @@ describe('workers as devices', () => {
     for (let i = 0; i < 3; i++) {
       const spread = await manager.spread(layer);
       expect(spread.places.map(({device}) => device)).toEqual(['worker:0', 'worker:1']);
-      numbers(spread.forward(x));
+      numbersOf(spread.forward(x));
       spread.dispose();
     }
     expect(backend.numDataIds()).toBe(before);

@@ -2,24 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {Linear, MLPV1, ShapeError} from '../../src/index.js';
 import {randomX} from '../grid/layouts.js';
+import {saveAndLoad} from '../layers/layers_support.js';
 import {rowErrors} from '../support/errors.js';
+import {numbersOf} from '../support/numbers.js';
 
-const numbers = (t: tf.Tensor) => {
-  const values = Array.from(t.dataSync());
-  t.dispose();
-  return values;
-};
-
-async function saved(layer: tf.LayersModel): Promise<tf.LayersModel> {
-  let artifacts: tf.io.ModelArtifacts | null = null;
-  await layer.save(
-    tf.io.withSaveHandler(async (given) => {
-      artifacts = given;
-      return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
-    }),
-  );
-  return tf.loadLayersModel(tf.io.fromMemory(artifacts as unknown as tf.io.ModelArtifacts));
-}
+const numbers = (t: tf.Tensor) => Array.from(numbersOf(t));
 
 describe('surface: MLPV1', () => {
   const layers = () => ({
@@ -38,7 +25,7 @@ describe('surface: MLPV1', () => {
     });
     const y = mlp.forward(x);
     expect(rowErrors(y.dataSync(), expected.dataSync(), 4)).toBeLessThanOrEqual(1e-6);
-    const back = (await saved(mlp)) as MLPV1;
+    const back = (await saveAndLoad(mlp)) as MLPV1;
     expect(back).toBeInstanceOf(MLPV1);
     expect(back.downProj.clipWeight).toBe(0.1);
     expect(numbers(back.forward(x))).toEqual(Array.from(y.dataSync()));

@@ -15,26 +15,13 @@ import {
 import {warnDeprecated} from '../../src/layers/v1.js';
 import {caseNamed} from '../grid/cases.js';
 import {openLinear} from '../grid/check_case.js';
+import {saveAndLoad} from '../layers/layers_support.js';
 import {filesOf, floatsOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
 import {loadCase, readTensors} from '../support/fixtures.js';
+import {numbersOf} from '../support/numbers.js';
 
-const numbers = (t: tf.Tensor) => {
-  const values = Array.from(t.dataSync());
-  t.dispose();
-  return values;
-};
-
-async function saved(layer: tf.LayersModel): Promise<tf.LayersModel> {
-  let artifacts: tf.io.ModelArtifacts | null = null;
-  await layer.save(
-    tf.io.withSaveHandler(async (given) => {
-      artifacts = given;
-      return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
-    }),
-  );
-  return tf.loadLayersModel(tf.io.fromMemory(artifacts as unknown as tf.io.ModelArtifacts));
-}
+const numbers = (t: tf.Tensor) => Array.from(numbersOf(t));
 
 describe('surface: LinearV1', () => {
   it('LinearV1', async () => {
@@ -43,7 +30,7 @@ describe('surface: LinearV1', () => {
     expect(layer).toBeInstanceOf(Linear);
     const x = tf.tensor2d([[3, 4]]);
     expect(numbers(layer.forward(x))).toEqual([11.5]);
-    const back = (await saved(layer)) as LinearV1;
+    const back = (await saveAndLoad(layer)) as LinearV1;
     expect(back).toBeInstanceOf(LinearV1);
     expect(numbers(back.forward(x))).toEqual([11.5]);
     // Shards are plain layers.
@@ -183,7 +170,7 @@ describe('surface: QLinearV1', () => {
     const layer = new QLinearV1({weight: blocks, quantizationEncoding: 'Q4_0'});
     expect(layer.weight.shape).toEqual([64, 96]);
     expect(numbers(layer.weight.dequantize())).toEqual(Array.from(floatsOf(dequant)));
-    const back = (await saved(layer)) as QLinearV1;
+    const back = (await saveAndLoad(layer)) as QLinearV1;
     expect([back.constructor, back.quantizationEncoding]).toEqual([QLinearV1, 'Q4_0']);
     expect(numbers(back.weight.dequantize())).toEqual(Array.from(floatsOf(dequant)));
     const matrix = tf.ones([2, 2]);
@@ -224,7 +211,7 @@ describe('surface: GPTQLinearV1', () => {
     expect(numbers(layer.weight.dequantize()).map((v) => v + 0)).toEqual(Array.from(reference.weight, (v) => v + 0));
     const x = tf.tensor2d(reference.x, [reference.x.length / c.inDim, c.inDim]);
     expect(rowErrors(numbers(layer.forward(x)), reference.y, c.outDim)).toBeLessThanOrEqual(1e-6);
-    const back = (await saved(layer)) as GPTQLinearV1;
+    const back = (await saveAndLoad(layer)) as GPTQLinearV1;
     expect(back.quantizationConfig).toEqual(config);
     expect(numbers(back.forward(x))).toEqual(numbers(layer.forward(x)));
     // And over a record that is packed already.
