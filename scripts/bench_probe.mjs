@@ -1,5 +1,5 @@
 // The probes that test/grid/bench_machine.ts runs: WebAssembly that reads memory and multiplies integers as fast as one thread can.
-const SOURCE = `
+const SUM = `
 export function sum(from: usize, bytes: usize): i32 {
   let a = i64x2.splat(0), b = i64x2.splat(0), c = i64x2.splat(0), d = i64x2.splat(0);
   for (let at = from, end = from + bytes; at < end; at += 128) {
@@ -10,56 +10,42 @@ export function sum(from: usize, bytes: usize): i32 {
   }
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }
+`;
+
+/**
+ * 8 products of vectors a step, in registers, of `lanes` ('i16x8') of type `number`. `dot`: a product added to a sum, of WebAssembly's operations.
+ * x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU. There are no
+ * constants: an engine may build those anew in each step.
+ */
+const dots = (lanes, number, dot) => `
 export function dots(steps: i32, seed: i32): i32 {
-  let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
-  // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
-  let x = i16x8.splat(1), y = i16x8.splat(2);
-  // No constants: an engine may build those anew in each step.
-  const p = i16x8.splat(<i16>seed), q = i16x8.splat(<i16>(seed + 2)), r = i16x8.splat(<i16>(seed + 4)), s = i16x8.splat(<i16>(seed + 8));
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  let x = ${lanes}.splat(1), y = ${lanes}.splat(2);
+  const p = ${lanes}.splat(<${number}>seed), q = ${lanes}.splat(<${number}>(seed + 2));
+  const r = ${lanes}.splat(<${number}>(seed + 4)), s = ${lanes}.splat(<${number}>(seed + 8));
   for (let i = 0; i < steps; i++) {
-    x = i16x8.add(x, p);
-    y = i16x8.add(y, q);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(x, p));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(x, q));
-    c = i32x4.add(c, i32x4.dot_i16x8_s(x, r));
-    d = i32x4.add(d, i32x4.dot_i16x8_s(x, s));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(y, p));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(y, q));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(y, r));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(y, s));
+    x = ${lanes}.add(x, p);
+    y = ${lanes}.add(y, q);
+    a = ${dot('a', 'x', 'p')};
+    b = ${dot('b', 'x', 'q')};
+    c = ${dot('c', 'x', 'r')};
+    d = ${dot('d', 'x', 's')};
+    e = ${dot('e', 'y', 'p')};
+    f = ${dot('f', 'y', 'q')};
+    g = ${dot('g', 'y', 'r')};
+    h = ${dot('h', 'y', 's')};
   }
   a = i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
   return i32x4.extract_lane(i32x4.add(a, i32x4.add(i32x4.add(e, f), i32x4.add(g, h))), 0);
 }
 `;
+const WORD_DOTS = dots('i16x8', 'i16', (sum, x, w) => `i32x4.add(${sum}, i32x4.dot_i16x8_s(${x}, ${w}))`);
 // Bytes times codes of 7 bits, which engines with relaxed SIMD have an instruction for.
-const BYTES_SOURCE = `
-export function byteDots(steps: i32, seed: i32): i32 {
-  let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), d = i32x4.splat(0), e = i32x4.splat(0), f = i32x4.splat(0), g = i32x4.splat(0), h = i32x4.splat(0);
-  // x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU.
-  let x = i8x16.splat(1), y = i8x16.splat(2);
-  // No constants: an engine may build those anew in each step.
-  const p = i8x16.splat(<i8>seed), q = i8x16.splat(<i8>(seed + 2)), r = i8x16.splat(<i8>(seed + 4)), s = i8x16.splat(<i8>(seed + 8));
-  for (let i = 0; i < steps; i++) {
-    x = i8x16.add(x, p);
-    y = i8x16.add(y, q);
-    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, p, a);
-    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, b);
-    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, r, c);
-    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, s, d);
-    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, p, e);
-    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, q, f);
-    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, r, g);
-    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(y, s, h);
-  }
-  a = i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
-  return i32x4.extract_lane(i32x4.add(a, i32x4.add(i32x4.add(e, f), i32x4.add(g, h))), 0);
-}
-`;
+const BYTE_DOTS = dots('i8x16', 'i8', (sum, x, w) => `i32x4.relaxed_dot_i8x16_i7x16_add_s(${x}, ${w}, ${sum})`);
 
 /** → {plain, bytes}: the modules, base64; `bytes` needs relaxed SIMD */
 export async function probeModules() {
-  return {plain: await compile(SOURCE, ['simd']), bytes: await compile(BYTES_SOURCE, ['simd', 'relaxed-simd'])};
+  return {plain: await compile(SUM + WORD_DOTS, ['simd']), bytes: await compile(BYTE_DOTS, ['simd', 'relaxed-simd'])};
 }
 
 async function compile(source, features) {

@@ -20,6 +20,39 @@ export interface WasmBackend {
   makeOutput(shape: number[], dtype: string): {dataId: object; shape: number[]; dtype: string};
 }
 
+/** Rows begin..end of W times one row of x. */
+type OneRow = (
+  w: number,
+  d: number,
+  a: number,
+  steps: number,
+  sums: number,
+  block: number,
+  blocks: number,
+  begin: number,
+  end: number,
+  y: number,
+  scratch: number,
+) => void;
+
+/** Rows begin..end of W times several rows of x. */
+type ManyRows = (
+  w: number,
+  d: number,
+  a: number,
+  steps: number,
+  sums: number,
+  stride: number,
+  rows: number,
+  block: number,
+  blocks: number,
+  begin: number,
+  end: number,
+  y: number,
+  yStride: number,
+  scratch: number,
+) => void;
+
 /** Addresses and counts are 32-bit integers; see assembly/*.ts for what each is. */
 export interface WasmExports {
   unpackRows(
@@ -45,19 +78,7 @@ export interface WasmExports {
     sums: number,
     gathered: number,
   ): number;
-  gemv(
-    w: number,
-    d: number,
-    a: number,
-    steps: number,
-    sums: number,
-    block: number,
-    blocks: number,
-    begin: number,
-    end: number,
-    y: number,
-    scratch: number,
-  ): void;
+  gemv: OneRow;
   dotKind(low: number, high: number): number;
   prepareBytes(a: number, inDim: number, lanes: number, two: number, out: number): void;
   prepareCodes(
@@ -72,67 +93,10 @@ export interface WasmExports {
     steps: number,
     sums: number,
   ): void;
-  gemvDots(
-    w: number,
-    d: number,
-    a: number,
-    steps: number,
-    sums: number,
-    block: number,
-    blocks: number,
-    begin: number,
-    end: number,
-    y: number,
-    scratch: number,
-    lanes: number,
-    two: number,
-  ): void;
-  gemvBytes(
-    w: number,
-    d: number,
-    a: number,
-    steps: number,
-    sums: number,
-    block: number,
-    blocks: number,
-    begin: number,
-    end: number,
-    y: number,
-    scratch: number,
-  ): void;
-  gemmDots(
-    w: number,
-    d: number,
-    a: number,
-    steps: number,
-    sums: number,
-    stride: number,
-    rows: number,
-    block: number,
-    blocks: number,
-    begin: number,
-    end: number,
-    y: number,
-    yStride: number,
-    scratch: number,
-    two: number,
-  ): void;
-  gemm(
-    w: number,
-    d: number,
-    a: number,
-    steps: number,
-    sums: number,
-    stride: number,
-    rows: number,
-    block: number,
-    blocks: number,
-    begin: number,
-    end: number,
-    y: number,
-    yStride: number,
-    scratch: number,
-  ): void;
+  gemvDots(...args: [...Parameters<OneRow>, lanes: number, two: number]): void;
+  gemvBytes: OneRow;
+  gemmDots(...args: [...Parameters<ManyRows>, two: number]): void;
+  gemm: ManyRows;
   gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
   prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;
   gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;

@@ -5,7 +5,7 @@ interface Probe {
   readonly memory: WebAssembly.Memory;
   /** Reads `bytes` bytes from address `from` on. */
   sum(from: number, bytes: number): number;
-  /** 8 * 8 multiplications and additions of 16-bit integers a step, in registers. */
+  /** Multiplications and additions in registers, 8 vectors a step: 64 of 16-bit integers, 128 of bytes. */
   dots(steps: number, seed: number): number;
 }
 
@@ -57,8 +57,8 @@ async function byteMultiplies(module: string): Promise<number | null> {
   const bytes = bytesOf(module);
   if (!WebAssembly.validate(bytes)) return null;
   const {instance} = await WebAssembly.instantiate(bytes, {});
-  const {byteDots} = instance.exports as unknown as {byteDots(steps: number, seed: number): number};
-  return (STEPS * 128) / (await seconds(() => byteDots(STEPS, SEED), 3)) / 1e9;
+  const {dots} = instance.exports as unknown as Pick<Probe, 'dots'>;
+  return (STEPS * 128) / (await seconds(() => dots(STEPS, SEED), 3)) / 1e9;
 }
 
 export async function measureMachine({plain, bytes}: Probes): Promise<Machine> {
