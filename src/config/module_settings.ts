@@ -11,6 +11,7 @@ export interface ModuleSettings {
   /** -1: one group over all inputs. */
   readonly groupSize: number | undefined;
   readonly sym: boolean | undefined;
+  readonly descAct: boolean | undefined;
   /** checkpoint_format, alias format, in lower case. */
   readonly checkpointFormat: string | undefined;
   /** The rule by which this module is not quantised, or null. */
@@ -38,6 +39,7 @@ export function moduleSettings(raw: Json, module: string): ModuleSettings {
     bits: integerOf(at, override, 'bits') ?? bits,
     groupSize: integerOf(at, override, 'group_size') ?? groupSize,
     sym: booleanOf(at, override, 'sym') ?? sym,
+    descAct: booleanOf(at, override, 'desc_act') ?? booleanOf(WHERE, raw, 'desc_act'),
     checkpointFormat: checkpointFormatOf(raw),
     excludedBy: excludedBy ?? notConverted(stringsOf(WHERE, raw, 'modules_to_not_convert'), module),
     matched,

@@ -79,7 +79,7 @@ export function gptqHeader(module: ModuleHeader): GptqHeader {
     });
   }
   const groups = matrix(name, 'scales', scales)[0];
-  if (gIdx === null && groups > 1 && quantization?.desc_act === true && quantization.static_groups !== true) {
+  if (gIdx === null && groups > 1 && settings?.descAct === true && quantization?.static_groups !== true) {
     throw new MissingError({
       where: `${name}.g_idx`,
       expected: 'the group of each input: the config says desc_act',

@@ -47,7 +47,12 @@ function mx(format: string, weights: Record<string, unknown>, use: ScaleUse, inp
 function nvfp4({scales}: WeightLayout, use: ScaleUse, input: InputScheme | null, where: string): StandardLayout | null {
   const [level, global] = scales as [Level, Level];
   if (level.type !== 'float8_e4m3fn' || global.type !== 'float32' || global.grid.shape.some((n) => n !== 1)) return null;
-  const own = input?.dtype === 'float4_e2m1fn' && input.globalScale !== undefined && input.groupSize === NV_GROUP && input.divisor === 6;
+  const own =
+    input?.dtype === 'float4_e2m1fn' &&
+    input.globalScale !== undefined &&
+    input.groupSize === NV_GROUP &&
+    input.divisor === 6 &&
+    (input.scaleUb ?? input.amaxFloor) === undefined;
   const stored = (value: number, shape: readonly number[]): StoredScalar => ({dtype: 'F32', shape, value, code: value});
   if (!global.divide) {
     // The file's number is the inverse, and has to be it exactly.
@@ -82,8 +87,13 @@ function plain({decode, scales}: WeightLayout, use: ScaleUse, input: InputScheme
   };
   const origin = {format: 'fp8', details};
   if (input !== null) {
-    const {origin: when, granularity, divisor, amaxFloor, globalScale, scaleUb} = input;
-    const bounded = when === 'dynamic' && granularity === 'token' && (divisor ?? 448) === 448 && (amaxFloor ?? globalScale) === undefined;
+    const {dtype: rounded, origin: when, granularity, divisor, amaxFloor, globalScale, scaleUb} = input;
+    const bounded =
+      rounded === 'float8_e4m3fn' &&
+      when === 'dynamic' &&
+      granularity === 'token' &&
+      (divisor ?? 448) === 448 &&
+      (amaxFloor ?? globalScale) === undefined;
     if (!bounded || scaleUb === undefined || level.divide || use.args.strategy !== 'channel') return null;
     return {origin, entry: null, config: {quant_method: 'fbgemm_fp8', activation_scale_ub: scaleUb}};
   }

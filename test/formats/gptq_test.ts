@@ -1,5 +1,7 @@
 import {gptq} from '../../src/formats/gptq.js';
+import {MissingError} from '../../src/index.js';
 import {listCases, loadCase} from '../support/fixtures.js';
+import {gptqConfig, gptqTensors, moduleOf, randomParts} from './packed_build.js';
 import {expectExact} from './packed_support.js';
 
 const CASES = [
@@ -36,4 +38,25 @@ describe('gptq', () => {
       expect(layout.ordered).toBe(entry.attributes.g_idx_sequential === false);
     });
   }
+});
+
+describe('desc_act without g_idx', () => {
+  const {g_idx: _, ...tensors} = gptqTensors(randomParts({outDim: 32, inDim: 64, bits: 4, groupSize: 32}, 31), 'gptq');
+  const validate = (global: boolean, module?: boolean) =>
+    gptq.validate(
+      moduleOf(
+        tensors,
+        gptqConfig(4, 32, false, 'gptq', {desc_act: global, ...(module === undefined ? {} : {dynamic: {'+:.*': {desc_act: module}}})}),
+      ),
+    );
+
+  it('is refused, also where an override says it of this module alone', () => {
+    expect(() => validate(true)).toThrowError(MissingError, /g_idx/);
+    expect(() => validate(false, true)).toThrowError(MissingError, /g_idx/);
+  });
+
+  it('is no fault where the module is said to be in order', () => {
+    expect(() => validate(false)).not.toThrow();
+    expect(() => validate(true, false)).not.toThrow();
+  });
 });
