@@ -8,11 +8,11 @@ import {methodOf} from '../config/quantization.js';
 import {FLOAT8_DTYPES} from './byte_rows.js';
 import {compressedSchemeOf, scaleUseOf, tieOf, withBias} from './compressed_tensors.js';
 import {checkBias, matrixShape} from './dense.js';
-import {beginFloat8, type Float8Weight, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {beginFloat8, type Float8Weight, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
 import {type Format, type Lowered, type Lowering, lowerWhole, type ModuleHeader, need, refuseOthers} from './format.js';
 import {type StoredScalar, scalarOf, scalarTensor, schemeOf} from './input_scheme.js';
 import {scaleGrid} from './scale_grid.js';
-import {levelTypeOf, needDtype} from './tensors.js';
+import {levelTypeOf, needDtype, wholeBytes} from './tensors.js';
 import {idleZeroPoint, zeroTensor} from './zero_points.js';
 
 const NAME = 'float-quantized';
@@ -66,7 +66,7 @@ export const compressedFloat: Format = {
   },
 
   lower(module): Lowered {
-    return lowerWhole(compressedFloat.begin!(module), float8Codes(module));
+    return lowerWhole(compressedFloat.begin!(module), wholeBytes(module, 'weight'));
   },
 
   begin(module): Lowering {

@@ -4,11 +4,11 @@
 import type {CompressedScheme} from '../config/compressed_groups.js';
 import {compressedSchemeOf, mayBeCompressed, scaleUseOf, tieOf, withBias} from './compressed_tensors.js';
 import {checkBias, matrixShape} from './dense.js';
-import {beginFloat8, type Float8Weight, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {beginFloat8, type Float8Weight, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
 import {type Format, type Lowered, type Lowering, lowerWhole, type ModuleHeader, need, refuseOthers} from './format.js';
 import {schemeOf} from './input_scheme.js';
 import {scaleGrid} from './scale_grid.js';
-import {needDtype} from './tensors.js';
+import {needDtype, wholeBytes} from './tensors.js';
 
 const NAME = 'mxfp8-quantized';
 const GROUP = 32; // OCP microscaling: one scale for 32 values
@@ -44,7 +44,7 @@ export const compressedMxfp8: Format = {
   },
 
   lower(module): Lowered {
-    return lowerWhole(compressedMxfp8.begin!(module), float8Codes(module));
+    return lowerWhole(compressedMxfp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
   begin(module): Lowering {

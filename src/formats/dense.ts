@@ -3,9 +3,10 @@
  * (both spell the three dtypes so). Codes are the floats' own bits; nothing is scaled.
  */
 import {decodeTable} from '../../kernels/float_codes.js';
-import {type FloatType, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
-import {allocateWords} from '../../kernels/words.js';
+import type {FloatType, WeightLayout} from '../../kernels/layout.js';
+import {allocateWords, partsOf} from '../../kernels/words.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
+import {copyByteRows} from './byte_rows.js';
 import {type FileTensor, type Format, lowerWhole, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
 
 const TYPES: Readonly<Record<string, FloatType>> = {F32: 'float32', F16: 'float16', BF16: 'bfloat16'};
@@ -74,15 +75,6 @@ function layoutOf(outDim: number, inDim: number, type: FloatType): WeightLayout 
   };
 }
 
-/** Copies rows of `rowBytes` bytes between two arrays whose rows start every `fromStride` and `toStride` bytes. */
-function copyRows(from: Uint8Array, fromStride: number, to: Uint8Array, toStride: number, rows: number, rowBytes: number): void {
-  if (fromStride === toStride) {
-    to.set(from.subarray(0, rows * rowBytes));
-    return;
-  }
-  for (let n = 0; n < rows; n++) to.set(from.subarray(n * fromStride, n * fromStride + rowBytes), n * toStride);
-}
-
 /** F32, F16 and BF16 as they are. `raise` returns the same bytes. NaN and infinite weights are kept: they are the file's numbers. */
 export const dense: Format = {
   name: 'dense',
@@ -117,15 +109,13 @@ export const dense: Format = {
     const layout = layoutOf(outDim, inDim, TYPES[dtype] as FloatType);
     const {rowBytes} = dense.pieces!(module)!;
     const words = allocateWords(layout);
-    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-    const stride = sectionsOf(layout).rowWords * 4;
+    const parts = partsOf(layout, words);
     const bias = module.tensors.get('bias') ?? null;
     let rows = 0;
     return {
       add(data) {
-        const count = data.length / rowBytes;
-        copyRows(data, rowBytes, bytes.subarray(rows * stride), stride, count, rowBytes);
-        rows += count;
+        copyByteRows(layout, parts, data, rowBytes, 'lower', rows);
+        rows += data.length / rowBytes;
       },
       finish: () => ({layout, words, bias, inputScheme: null, origin: {format: dense.name, details: {dtype}}}),
     };
@@ -136,14 +126,7 @@ export const dense: Format = {
     const dtype = origin.details.dtype as string;
     const rowBytes = inDim * (dtype === 'F32' ? 4 : 2);
     const data = new Uint8Array(outDim * rowBytes);
-    copyRows(
-      new Uint8Array(words.buffer, words.byteOffset, words.byteLength),
-      sectionsOf(layout).rowWords * 4,
-      data,
-      rowBytes,
-      outDim,
-      rowBytes,
-    );
+    copyByteRows(layout, partsOf(layout, words), data, rowBytes, 'raise');
     const tensors = new Map<string, FileTensor>([['weight', {dtype, shape: [outDim, inDim], data}]]);
     if (bias !== null) tensors.set('bias', bias);
     return tensors;

@@ -35,13 +35,6 @@ export function float8Pieces({inDim}: Float8Weight): {tensor: string; rowBytes: 
   return {tensor: 'weight', rowBytes: inDim};
 }
 
-/** The bytes of `weight`, all of which must be there. */
-export function float8Codes(module: Module): Uint8Array {
-  const weight = need(module, 'weight');
-  needBytes(module.module, 'weight', weight);
-  return weight.data;
-}
-
 /** Throws FileFormatError at a scale that is not finite, or a 0 to divide by. */
 export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): Float8Lowering {
   for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);

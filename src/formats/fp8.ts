@@ -8,10 +8,11 @@
  *   ComfyUI: scale_weight [] multiplies; scale_input []
  */
 import {FileFormatError} from '../errors.js';
-import {beginFloat8, float8Codes, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
+import {beginFloat8, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
 import {type Format, type InputScheme, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
 import {type Fp8Header, fp8Header, looksLikeFp8} from './fp8_header.js';
 import {type StoredScalar, scalarOf, scalarTensor} from './input_scheme.js';
+import {wholeBytes} from './tensors.js';
 
 const NAME = 'fp8';
 const LARGEST = 448; // of e4m3fn, which x is quantised to
@@ -70,7 +71,7 @@ export const fp8: Format = {
   },
 
   lower(module): Lowered {
-    return lowerWhole(fp8.begin!(module), float8Codes(module));
+    return lowerWhole(fp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
   begin(module): Lowering {

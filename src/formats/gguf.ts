@@ -63,6 +63,9 @@ function dataView(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Bytes of a row in the file. */
+const rowBytesOf = ({type, inDim}: Pick<Problem, 'type' | 'inDim'>): number => (inDim / type.elements) * type.bytes;
+
 /** Blocks of the rows from `first` on. */
 function lowerBlocks({type, where}: Problem, data: Uint8Array, layout: WeightLayout, parts: Parts, first: number): void {
   const view = dataView(data);
@@ -115,28 +118,27 @@ export const gguf: Format = {
   },
 
   pieces(module) {
-    const {type, inDim} = problemOf(module);
-    return {tensor: 'weight', rowBytes: (inDim / type.elements) * type.bytes};
+    return {tensor: 'weight', rowBytes: rowBytesOf(problemOf(module))};
   },
 
   lower(module) {
     gguf.validate(module);
-    const {type, outDim, inDim, where} = problemOf(module);
+    const problem = problemOf(module);
     const weight = need(module, 'weight');
-    checkBytes(weight, (outDim * inDim * type.bytes) / type.elements, where);
+    checkBytes(weight, problem.outDim * rowBytesOf(problem), problem.where);
     return lowerWhole(gguf.begin!(module), weight.data);
   },
 
   begin(module) {
     gguf.validate(module);
     const problem = problemOf(module);
-    const {type, inDim, scaled} = problem;
+    const {type, scaled} = problem;
     const layout = layoutOf(problem);
     const words = allocateWords(layout);
     const parts = partsOf(layout, words);
     if (scaled) (parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
     const bias = module.tensors.get('bias') ?? null;
-    const rowBytes = (inDim / type.elements) * type.bytes;
+    const rowBytes = rowBytesOf(problem);
     let rows = 0;
     return {
       add(bytes) {

@@ -14,7 +14,18 @@ import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeG
 import {gptqZeros, storeZeros} from './gptq_zeros.js';
 import {groupingOf} from './grouping.js';
 import {PLANES, transpose, unpackPlanar, unpackStream} from './packing.js';
-import {bytesOf, dtypeOfLevel, fileTensor, int32sOf, levelEntries, levelNumbers, needBytes, refuseBadScales, wordsOf} from './tensors.js';
+import {
+  bytesOf,
+  dtypeOfLevel,
+  fileTensor,
+  int32sOf,
+  levelEntries,
+  levelNumbers,
+  needBytes,
+  refuseBadScales,
+  wholeBytes,
+  wordsOf,
+} from './tensors.js';
 
 const fround = Math.fround;
 
@@ -95,10 +106,7 @@ export const gptq: Format = {
   },
 
   lower(module): Lowered {
-    const qweight = need(module, 'qweight');
-    gptqHeader(module);
-    needBytes(module.module, 'qweight', qweight);
-    return lowerWhole(gptq.begin!(module), qweight.data);
+    return lowerWhole(gptq.begin!(module), wholeBytes(module, 'qweight'));
   },
 
   begin(module): Lowering {

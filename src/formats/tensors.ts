@@ -3,7 +3,7 @@ import {decodeE8m0, decodeTable} from '../../kernels/float_codes.js';
 import type {LevelType} from '../../kernels/layout.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkBytes} from './dense.js';
-import {type FileTensor, type ModuleHeader, need, type TensorHeader} from './format.js';
+import {type FileTensor, type Module, type ModuleHeader, need, type TensorHeader} from './format.js';
 
 /** Words of an I32 tensor, unsigned. */
 export function wordsOf(tensor: FileTensor): Uint32Array {
@@ -137,4 +137,11 @@ const DTYPE_BYTES: Readonly<Record<string, number>> = {F32: 4, I32: 4, I64: 8, F
 /** Throws FileFormatError unless the tensor's data has the length that its dtype and shape say. */
 export function needBytes(module: string, name: string, tensor: FileTensor): void {
   checkBytes(tensor, sizeOf(tensor.shape) * (DTYPE_BYTES[tensor.dtype] ?? 1), `${module}.${name}`);
+}
+
+/** The bytes of a tensor, all of which must be there. */
+export function wholeBytes(module: Module, name: string): Uint8Array {
+  const tensor = need(module, name);
+  needBytes(module.module, name, tensor);
+  return tensor.data;
 }

@@ -70,7 +70,11 @@ export class GgufCursor {
 
   /** A number up to 2^53 - 1, a bigint beyond: no value loses bits. */
   u64(): number | bigint {
-    return exact(this.view.getBigUint64(this.take(8), true));
+    const at = this.take(8);
+    // Some hundred thousand lengths are read here: a bigint for each would take longer than all else in a header.
+    const low = this.view.getUint32(at, true);
+    const high = this.view.getUint32(at + 4, true);
+    return high < 2 ** 21 ? high * 2 ** 32 + low : this.view.getBigUint64(at, true);
   }
 
   i64(): number | bigint {
@@ -79,11 +83,7 @@ export class GgufCursor {
 
   /** A count or length of at most `limit`. Throws `FileFormatError` beyond. */
   count(what: string, limit: number, reason: string): number {
-    const at = this.take(8);
-    // Some hundred thousand lengths are read here: a bigint for each would take longer than all else in a header.
-    const low = this.view.getUint32(at, true);
-    const high = this.view.getUint32(at + 4, true);
-    const value = high < 2 ** 21 ? high * 2 ** 32 + low : this.view.getBigUint64(at, true);
+    const value = this.u64();
     if (typeof value === 'number' && value <= limit) return value;
     throw this.error(`${what} of at most ${limit}`, `${value}`, reason);
   }

@@ -108,12 +108,7 @@ export class HeldBody {
     signal: AbortSignal | undefined,
     onBytes: ((received: number) => void) | undefined,
   ): Promise<Uint8Array> {
-    let filled = 0;
-    for await (const chunk of this.remote.bytes(begin, begin + target.length, signal)) {
-      target.set(chunk, filled);
-      filled += chunk.length;
-      onBytes?.(filled);
-    }
+    const filled = await this.remote.fill(target, begin, signal, onBytes);
     return filled === target.length ? target : target.slice(0, filled);
   }
 }

@@ -89,7 +89,9 @@ function blobSource(name: string, blob: Blob): ByteSource {
       return readChunked(name, Math.min(begin, stop), stop, readAt, signal, onBytes);
     },
     pieces: (range) => ahead.pieces(range),
-    async close() {},
+    async close() {
+      ahead.close();
+    },
   };
 }
 

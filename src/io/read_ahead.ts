@@ -25,7 +25,6 @@ export class ReadAhead {
   private readonly blockBytes: number;
   /** Least recently used first. */
   private readonly blocks = new Map<number, Block>();
-  private readonly spare: Uint8Array[] = [];
   /** Blocks that have been asked for. */
   private readonly seen = new Set<number>();
 
@@ -91,7 +90,6 @@ export class ReadAhead {
   /** Forgets all blocks. */
   close(): void {
     this.blocks.clear();
-    this.spare.length = 0;
   }
 
   /** Fills `out` from file position `begin` on, as far as the file goes. → bytes */
@@ -132,12 +130,14 @@ export class ReadAhead {
   }
 
   private load(index: number): Block {
+    // At most one block is held too many, unless more readers than blocks came at once: what they leave is not kept.
+    let freed: Uint8Array | null = null;
     for (let oldest = this.oldestIdle(); this.blocks.size >= HELD && oldest !== null; oldest = this.oldestIdle()) {
-      this.spare.push((this.blocks.get(oldest) as Block).memory);
+      freed = (this.blocks.get(oldest) as Block).memory;
       this.blocks.delete(oldest);
     }
     const begin = index * this.blockBytes;
-    const memory = this.spare.pop() ?? allocate(this.name, this.blockBytes);
+    const memory = freed ?? allocate(this.name, this.blockBytes);
     const target = memory.subarray(0, Math.min(this.blockBytes, this.size - begin));
     const bytes = this.fill(target, begin).then((filled) => target.subarray(0, filled));
     const block: Block = {bytes, memory, settled: false, users: 0};

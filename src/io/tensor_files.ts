@@ -109,11 +109,12 @@ class OpenTensorFiles implements TensorFiles {
   }
 
   async read(name: string, signal = this.signal): Promise<Uint8Array> {
-    const {source, file, begin, byteLength} = this.stored(name);
+    const tensor = this.stored(name);
+    const {source, file, begin, byteLength} = tensor;
     const bytes = await source.read(begin, begin + byteLength, signal, (received) => this.progress.received(name, file, received));
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
-    throw cutShort(this.stored(name), bytes.length);
+    throw cutShort(tensor, bytes.length);
   }
 
   async *pieces(name: string, rowBytes: number, signal = this.signal): AsyncGenerator<Uint8Array, void, undefined> {

@@ -75,6 +75,17 @@ export class RemoteFile {
     }
   }
 
+  /** Fills `target` from file position `begin` on, as far as the file goes. Throws as `bytes`. → bytes */
+  async fill(target: Uint8Array, begin: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<number> {
+    let filled = 0;
+    for await (const chunk of this.bytes(begin, begin + target.length, signal)) {
+      target.set(chunk, filled);
+      filled += chunk.length;
+      onBytes?.(filled);
+    }
+    return filled;
+  }
+
   private async request(position: number, end: number, signal: AbortSignal | undefined): Promise<Answer> {
     const headers = {Range: `bytes=${position}-${end === Number.POSITIVE_INFINITY ? '' : end - 1}`};
     const response = await fetch(this.url, {headers, signal: signal ?? null});

@@ -123,14 +123,7 @@ export class UrlSource implements ByteSource {
     this.recentEnds.push(end);
     if (this.recentEnds.length > RECENT_READS) this.recentEnds.shift();
     if (this.size === null || this.nearReads < READS_THAT_TELL || this.nearBytes < BYTES_THAT_TELL) return null;
-    this.ahead ??= new ReadAhead(this.name, this.size, async (target, position) => {
-      let filled = 0;
-      for await (const chunk of this.remote.bytes(position, position + target.length, this.stopped.signal)) {
-        target.set(chunk, filled);
-        filled += chunk.length;
-      }
-      return filled;
-    });
+    this.ahead ??= new ReadAhead(this.name, this.size, (target, position) => this.remote.fill(target, position, this.stopped.signal));
     return this.ahead;
   }
 
@@ -158,12 +151,7 @@ export class UrlSource implements ByteSource {
 
   private async readRange(begin: number, end: number, signal: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
     const bytes = allocate(this.name, end - begin);
-    let filled = 0;
-    for await (const chunk of this.remote.bytes(begin, end, signal)) {
-      bytes.set(chunk, filled);
-      filled += chunk.length;
-      onBytes?.(filled);
-    }
+    const filled = await this.remote.fill(bytes, begin, signal, onBytes);
     return filled === bytes.length ? bytes : bytes.slice(0, filled);
   }
 
