@@ -4,14 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {ShapeError} from '../src/errors.js';
-import {recordsGradients} from './gradients.js';
-
-export const ATTEND_PAST = 'AttendPast';
+import {hasKernel} from './fused.js';
 
 /** AttendPast: q [heads, G, D], tailK and tailV [heads, t, D], k0 [D, T] and v0 [T, D] of head 0, k1 ... -> [heads, G, D]. */
-export interface AttendPastAttrs {
-  readonly hasBody: boolean;
-}
+export const ATTEND_PAST = 'AttendPast';
 
 /** One head of many positions: k lies the way that products with it read it. */
 export interface PastHead {
@@ -44,14 +40,13 @@ export interface Past {
 export function attendPast(q: tf.Tensor3D, past: Past): tf.Tensor3D {
   checkShapes(q, past);
   const {body, tail} = past;
-  if (tf.getKernel(ATTEND_PAST, tf.getBackend()) === undefined || recordsGradients()) return tf.tidy(() => composed(q, past));
+  if (!hasKernel(ATTEND_PAST)) return tf.tidy(() => composed(q, past));
   const inputs: Record<string, tf.Tensor> = {q, ...(tail === null ? {} : {tailK: tail.k, tailV: tail.v})};
   body?.forEach(({k, v}, head) => {
     inputs[`k${head}`] = k;
     inputs[`v${head}`] = v;
   });
-  const attrs: AttendPastAttrs = {hasBody: body !== null};
-  return tf.engine().runKernel(ATTEND_PAST, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor3D;
+  return tf.engine().runKernel(ATTEND_PAST, inputs) as tf.Tensor3D;
 }
 
 function checkShapes(q: tf.Tensor3D, {body, tail}: Past): void {

@@ -63,10 +63,15 @@ export function decodeE8m0(code: number): number {
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);
 
+/** The bits of a number rounded to float32. */
+export function float32Bits(value: number): number {
+  scratch[0] = value;
+  return scratchBits[0] as number;
+}
+
 /** The bfloat16 code nearest to `value`, ties to even; NaN stays NaN. */
 export function toBfloat16(value: number): number {
-  scratch[0] = value;
-  const bits = scratchBits[0] as number;
+  const bits = float32Bits(value);
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }

@@ -20,7 +20,8 @@ export interface RmsNormAttrs {
   readonly epsilon: number;
 }
 
-function hasKernel(name: string): boolean {
+/** Whether the current backend has a kernel of its own that may be used: those have no gradients. */
+export function hasKernel(name: string): boolean {
   return tf.getKernel(name, tf.getBackend()) !== undefined && !recordsGradients();
 }
 

@@ -1,5 +1,6 @@
 /** Bytes held by packed weights, per backend, beside tf.memory(). */
 import * as tf from '@tensorflow/tfjs';
+import {holderNameOf} from './holder.js';
 import {sectionsOf, type WeightLayout} from './layout.js';
 
 interface Entry {
@@ -25,16 +26,6 @@ export function track(words: tf.Tensor, layout: WeightLayout, backendName: strin
   live.set(words, {bytes: sectionsOf(layout).length * 4, float32Bytes: layout.outDim * layout.inDim * 4, backendName});
 }
 
-/** Name of the backend that a tensor lies on: shards move, and tf.js takes tensors to where they are used. */
-function holderOf(t: tf.Tensor): string | undefined {
-  const {registry, state} = tf.engine() as unknown as {
-    registry: Record<string, object>;
-    state: {tensorInfo: WeakMap<object, {backend: object}>};
-  };
-  const backend = state.tensorInfo.get(t.dataId)?.backend;
-  return Object.keys(registry).find((name) => registry[name] === backend);
-}
-
 /**
  * tf.memory() plus what packed weights hold.
  *
@@ -55,7 +46,7 @@ export function memory(): MemoryInfo {
     }
     codesBytes += entry.bytes;
     float32Bytes += entry.float32Bytes;
-    const holder = holderOf(words) ?? entry.backendName;
+    const holder = holderNameOf(words) ?? entry.backendName;
     codesBytesByBackend[holder] = (codesBytesByBackend[holder] ?? 0) + entry.bytes;
   }
   return {...tf.memory(), codesBytes, float32Bytes, codesBytesByBackend};

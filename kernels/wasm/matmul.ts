@@ -89,8 +89,10 @@ function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | 
   const fieldBytes = fields.length * 4 + 16;
   const xBytes = slab * k * 2;
   const levelBytes = slab * stride * 4;
-  const several = variant === 'gemm_dots_int16' ? slab : 1;
-  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + several * k * 4);
+  const two = codes === null ? 1 : 0;
+  // A gathered row as float32, or the bytes of all rows that gemmDots takes.
+  const spareBytes = Math.max(4 * k, variant === 'gemm_dots_int16' ? slab * k * (1 + two) : 0);
+  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + spareBytes);
   const a = base + fieldBytes;
   const steps = a + xBytes;
   const sums = steps + levelBytes;
@@ -98,7 +100,6 @@ function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | 
   const spare = work + workBytes(k);
   heap.write(base, fields);
   const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
-  const two = codes === null ? 1 : 0;
   const n = job.end - job.begin;
   for (let first = 0; first < rows; first += slab) {
     const count = Math.min(slab, rows - first);

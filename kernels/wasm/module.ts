@@ -125,15 +125,14 @@ export class WasmHeap {
   readonly relaxed: boolean;
   /** How the engine multiplies bytes. */
   readonly dots: DotKind;
-  private readonly memory: WebAssembly.Memory;
+  protected readonly memory: WebAssembly.Memory;
   private scratchAddress = 0;
   private scratchBytes = 0;
   private readonly tables = new Map<string, number>();
 
-  constructor(private readonly backend: WasmBackend) {
+  constructor(protected readonly backend: WasmBackend) {
     this.memory = findMemory(backend);
-    const shared = typeof SharedArrayBuffer !== 'undefined' && this.memory.buffer instanceof SharedArrayBuffer;
-    const {module, relaxed} = compiled(shared);
+    const {module, relaxed} = compiled(isShared(this.memory));
     this.relaxed = relaxed;
     this.exports = new WebAssembly.Instance(module, {env: {memory: this.memory}}).exports as unknown as WasmExports;
     this.dots = this.exports.dotKind(127, 255) as DotKind;
@@ -199,8 +198,8 @@ export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed:
 }
 
 /** Bits of what a module says of a memory. Source: WebAssembly core specification 5.3.7, and the threads proposal. */
-const HAS_MAXIMUM = 1;
-const IS_SHARED = 2;
+export const HAS_MAXIMUM = 1;
+export const IS_SHARED = 2;
 
 function binary({base64, memoryFlagsAt}: {base64: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
   const bytes = decodeBase64(base64);
@@ -225,6 +224,11 @@ export function heapOf(backend: object): WasmHeap {
     heaps.set(backend, heap);
   }
   return heap;
+}
+
+/** Whether threads can share a memory. */
+export function isShared(memory: WebAssembly.Memory): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
 }
 
 /** The memory that a backend's tensors lie in. */

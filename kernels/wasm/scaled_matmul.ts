@@ -8,8 +8,8 @@ import {fp8Quantize} from './quantize.js';
 
 const asFloats = scaledMatMul(fp8Quantize, quantizedMatMul);
 
-/** How scales of x lie in [M, K] for the integer kernels, whose blocks of columns are `block` wide; null: not as they need them. */
-function columnsOfScales({quantize, layout}: ScaledMatMulAttrs, block: number): {columns: number; perRow: number} | null {
+/** How scales of x lie in [M, K], `perRow` for each run of `columns`; null: not as the integer kernels need them. */
+function placesOf({quantize, layout}: ScaledMatMulAttrs): {columns: number; perRow: number} | null {
   const k = layout.inDim;
   switch (quantize.granularity) {
     case 'tensor':
@@ -17,7 +17,7 @@ function columnsOfScales({quantize, layout}: ScaledMatMulAttrs, block: number): 
     case 'colwise':
       return {columns: k, perRow: 1};
     case 'block':
-      return layout.ordered || quantize.block % block !== 0 ? null : {columns: quantize.block, perRow: Math.ceil(k / quantize.block)};
+      return layout.ordered ? null : {columns: quantize.block, perRow: Math.ceil(k / quantize.block)};
     case 'rowwise':
       return null;
   }
@@ -25,14 +25,15 @@ function columnsOfScales({quantize, layout}: ScaledMatMulAttrs, block: number): 
 
 export const fp8ScaledMatMul: KernelFunc = (call) => {
   const {inputs, backend} = call;
-  const {quantize, bfloat16Output, ...attrs} = call.attrs as unknown as ScaledMatMulAttrs;
-  const x = inputs.x as TensorInfo;
-  const whole = quantize.dtype === 'int8' && !bfloat16Output;
-  const {dots} = heapOf(backend);
-  const columns = quantize.granularity === 'block' ? quantize.block : attrs.layout.inDim;
-  const {variant, block} = chooseWasm(attrs.layout, x.shape[0] as number, attrs.inputPrecision, forcedVariant(), dots, columns);
-  const places = whole && variant.endsWith('int16') ? columnsOfScales({quantize, bfloat16Output, ...attrs}, block) : null;
+  const given = call.attrs as unknown as ScaledMatMulAttrs;
+  const {quantize, bfloat16Output, ...attrs} = given;
+  const places = quantize.dtype === 'int8' && !bfloat16Output ? placesOf(given) : null;
   if (places === null) return asFloats(call);
+  const x = inputs.x as TensorInfo;
+  const {dots} = heapOf(backend);
+  const {variant, block} = chooseWasm(attrs.layout, x.shape[0] as number, attrs.inputPrecision, forcedVariant(), dots, places.columns);
+  // A block of the kernel has one scale of x.
+  if (!variant.endsWith('int16') || places.columns % block !== 0) return asFloats(call);
   const parts: Record<string, TensorInfo> = inputs.scale === undefined ? {x} : {x, scale: inputs.scale as TensorInfo};
   const toCodes = {...quantize, values: false} as unknown as NamedAttrMap;
   const [codes, scales] = fp8Quantize({inputs: parts, backend, attrs: toCodes}) as [TensorInfo, TensorInfo];

@@ -22,7 +22,6 @@ export interface GpgpuContext {
   gl: WebGL2RenderingContext;
   framebuffer: WebGLFramebuffer;
   createProgram(fragmentShader: WebGLShader): GpgpuProgram;
-  deleteProgram(program: GpgpuProgram): void;
   buildVao(program: GpgpuProgram): void;
   setProgram(program: GpgpuProgram): void;
   bindVertexArray(vao: WebGLVertexArrayObject): void;

@@ -121,10 +121,10 @@ function fold(gl: WebGL2RenderingContext, texels: number, words: number): Shape 
   if (lines <= size) return {shift, layerShift: null, layered: false, width, height: lines, layers: 1};
   const most = gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS) as number;
   const highest = Math.floor(Math.log2(size));
-  const layerShift = Math.min(highest, Math.ceil(Math.log2(lines / Math.min(LAYERS, most))));
-  const height = 2 ** Math.max(0, layerShift);
+  const layerShift = Math.max(0, Math.min(highest, Math.ceil(Math.log2(lines / Math.min(LAYERS, most)))));
+  const height = 2 ** layerShift;
   const layers = Math.ceil(lines / height);
-  if (layers <= most) return {shift, layerShift: Math.log2(height), layered: true, width, height, layers};
+  if (layers <= most) return {shift, layerShift, layered: true, width, height, layers};
   throw new DeviceError({
     where: 'webgl: packed words',
     expected: `at most ${width * 2 ** highest * most * 4} words, which ${most} textures of ${width} x ${2 ** highest} texels hold`,

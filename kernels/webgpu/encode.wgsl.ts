@@ -1,15 +1,11 @@
 /** WGSL that rounds the bits of float32 to the types of inputQuantization: to nearest, ties to even, saturating. In integers, so on any device alike. */
-import {FLOAT_FORMATS} from '../float_codes.js';
+import {FLOAT_FORMATS, float32Bits} from '../float_codes.js';
 import {INPUT_TYPES, type InputType} from '../input_quantization.js';
 import {floatBitsFunction} from './float_bits.wgsl.js';
 
-const scratch = new Float32Array(1);
-const scratchBits = new Uint32Array(scratch.buffer);
-
 /** The bits of a number rounded to float32, as a WGSL literal. */
 export function bitsLiteral(value: number): string {
-  scratch[0] = value;
-  return `${scratchBits[0]}u`;
+  return `${float32Bits(value)}u`;
 }
 
 /** Needed once by every encode_TYPE: m / 2^shift to nearest even, m in [2^23, 2^24), shift above 0. */

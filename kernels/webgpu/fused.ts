@@ -1,6 +1,6 @@
 /** GatedActivation and RmsNorm on webgpu: one dispatch each, where compositions of tf.js ops take four to six. */
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
-import type {Activation} from '../activation.js';
+import {float32Bits} from '../float_codes.js';
 import type {GatedActivationAttrs, RmsNormAttrs} from '../fused.js';
 import {asWebGPU, orDispose, profileOf} from './backend.js';
 import {GATED_WORKGROUP, gatedShader, rmsShader} from './fused.wgsl.js';
@@ -27,9 +27,6 @@ function planFor(label: string, inputs: number, make: (params: Params) => string
   return plan;
 }
 
-/** The plan of act(gate) * up. */
-export const gatedPlan = (activation: Activation) => planFor(`gated ${activation}`, 1, (params) => gatedShader(params, activation));
-
 export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => {
   const backend = asWebGPU(given);
   healthOf(backend).assertWell();
@@ -37,7 +34,8 @@ export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => 
   const [rows, both] = x.shape as [number, number];
   const width = both / 2;
   checkBinding(backend, 'GatedActivation: x', rows * both * 4);
-  const {shader, params} = gatedPlan((attrs as unknown as GatedActivationAttrs).activation);
+  const {activation} = attrs as unknown as GatedActivationAttrs;
+  const {shader, params} = planFor(`gated ${activation}`, 1, (params) => gatedShader(params, activation));
   const out = backend.makeTensorInfo([rows, width], 'float32');
   return orDispose(backend, out, () => {
     const size = rows * width;
@@ -46,14 +44,6 @@ export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => 
     record(backend, shader, bindings, params.bytes({size, width}), grid, [out, x]);
   });
 };
-
-const scratch = new Float32Array(1);
-const scratchBits = new Uint32Array(scratch.buffer);
-
-function bitsOf(value: number): number {
-  scratch[0] = value;
-  return scratchBits[0] as number;
-}
 
 /** Columns up to which 64 threads share a row; beyond, 256, if they are more than names on a CPU. */
 const SHORT_ROW = 512;
@@ -69,7 +59,7 @@ export const rmsNorm: KernelFunc = ({inputs, backend: given, attrs}) => {
   const {shader, params} = planFor(`rms norm ${side}`, 2, (p) => rmsShader(p, side));
   const out = backend.makeTensorInfo([rows, columns], 'float32');
   return orDispose(backend, out, () => {
-    const uniforms = params.bytes({rows, columns, epsilon: bitsOf((attrs as unknown as RmsNormAttrs).epsilon)});
+    const uniforms = params.bytes({rows, columns, epsilon: float32Bits((attrs as unknown as RmsNormAttrs).epsilon)});
     const bindings = [out, x, weight].map((t) => ({buffer: bufferOf(backend, t)}));
     record(backend, shader, bindings, uniforms, fold(rows, limits.maxComputeWorkgroupsPerDimension), [out, x, weight]);
   });

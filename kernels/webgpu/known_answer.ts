@@ -7,7 +7,7 @@ import {DeviceError} from '../../src/errors.js';
 import type {WebGPUVariant} from '../choose.js';
 import {quantizeRows} from '../cpu/quantize.js';
 import {RowReader} from '../cpu/row.js';
-import {type QuantizeAttrs, quantizeAttrs} from '../input_quantization.js';
+import {quantizeAttrs} from '../input_quantization.js';
 import {grid, type WeightLayout} from '../layout.js';
 import {allocateWords, packCodes, packZeros, partsOf} from '../words.js';
 import {profileOf, type WebGPUBackendLike} from './backend.js';
@@ -95,12 +95,6 @@ export function verifyOnce(backend: WebGPUBackendLike, kernel: CheckedKernel): v
   healthOf(backend).check(verify(backend, kernel));
 }
 
-/** Rows with a scale of 1, a third of the numbers ties. */
-const ROUNDING: QuantizeAttrs = quantizeAttrs({dtype: 'float8_e4m3fn', origin: 'dynamic', granularity: 'colwise'}, false);
-const ROUNDED = Float32Array.from({length: ROWS * IN}, (_, i) =>
-  i % IN === 0 ? 448 : i % 3 === 0 ? (17 + 2 * (i % 8)) * 2 ** -(i % 7) : Math.sin(i),
-);
-
 function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void> {
   if (kernel === 'quantize') return verifyRounding(backend);
   const {layout, words, x, unpacked, product} = ask();
@@ -128,13 +122,18 @@ function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void
   });
 }
 
+/** Rows with a scale of 1, a third of the numbers ties. */
 function verifyRounding(backend: WebGPUBackendLike): Promise<void> {
-  const x = backend.makeTensorInfo([ROWS, IN], 'float32', ROUNDED.slice());
-  const outputs = recordQuantize(backend, x, undefined, ROUNDING);
+  const attrs = quantizeAttrs({dtype: 'float8_e4m3fn', origin: 'dynamic', granularity: 'colwise'}, false);
+  const values = Float32Array.from({length: ROWS * IN}, (_, i) =>
+    i % IN === 0 ? 448 : i % 3 === 0 ? (17 + 2 * (i % 8)) * 2 ** -(i % 7) : Math.sin(i),
+  );
+  const x = backend.makeTensorInfo([ROWS, IN], 'float32', values.slice());
+  const outputs = recordQuantize(backend, x, undefined, attrs);
   const answer = backend.getBufferData(bufferOf(backend, outputs[0]));
   for (const t of [x, ...outputs]) backend.disposeData(t.dataId);
   return answer.then((bytes) => {
-    const wrong = firstDifference(new Int32Array(bytes), quantizeRows(ROUNDED, null, ROWS, IN, ROUNDING).out);
+    const wrong = firstDifference(new Int32Array(bytes), quantizeRows(values, null, ROWS, IN, attrs).out);
     if (wrong !== null) throw wrongAnswer('quantize', wrong);
   });
 }

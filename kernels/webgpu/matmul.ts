@@ -10,7 +10,7 @@ import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
 import {type Plan, planFor} from './plan.js';
-import {PREPARE_WORKGROUP} from './prepare.wgsl.js';
+import {PREPARE_COLUMNS, PREPARE_WORKGROUP} from './prepare.wgsl.js';
 import {type Binding, bufferOf, record} from './record.js';
 import {checkBinding, partsOfRows, wordsBuffer} from './resident.js';
 import type {InputName} from './rows.wgsl.js';
@@ -46,13 +46,16 @@ function recordPrepare(
   base: number,
 ): TensorInfo | null {
   if (plan.prepare === null) return null;
-  const {shader, params, stride, threads} = plan.prepare;
+  const {shader, params, stride} = plan.prepare;
   const rows = x.shape[0] as number;
   checkBinding(backend, 'QuantizedMatMul: prepared x', rows * stride * 4);
   const prepared = backend.makeTensorInfo([rows, stride], 'float32');
   const uniforms = params.bytes({rows, words_base: base, order_start: sectionsOf(layout).order.start});
   const bindings = [{buffer: bufferOf(backend, prepared)}, wordsBinding, {buffer: bufferOf(backend, x)}];
-  const grid = fold(Math.ceil((rows * threads) / PREPARE_WORKGROUP), profileOf(backend).limits.maxComputeWorkgroupsPerDimension);
+  const grid = fold(
+    Math.ceil((rows * stride) / (PREPARE_COLUMNS * PREPARE_WORKGROUP)),
+    profileOf(backend).limits.maxComputeWorkgroupsPerDimension,
+  );
   record(backend, shader, bindings, uniforms, grid, [prepared, words, x]);
   return prepared;
 }

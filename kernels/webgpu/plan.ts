@@ -7,7 +7,7 @@ import {type Chunking, chunkingOf} from './chunk.js';
 import {type Numbers, numbersOf} from './numbers.wgsl.js';
 import {Params} from './params.js';
 import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
-import {PREPARE_COLUMNS, prepareShader} from './prepare.wgsl.js';
+import {prepareShader} from './prepare.wgsl.js';
 import type {Shader} from './record.js';
 import {type InputName, type RowsShape, type RowsSource, rowsShader} from './rows.wgsl.js';
 import {reachFor, tileOf, tilesShader} from './tiles.wgsl.js';
@@ -19,7 +19,7 @@ export interface Plan {
   /** Workgroups for n rows of W and m rows of x. */
   workgroups(n: number, m: number): number;
   /** The pass over x, where the kernel needs one. */
-  readonly prepare: {readonly shader: Shader; readonly params: Params; readonly stride: number; readonly threads: number} | null;
+  readonly prepare: {readonly shader: Shader; readonly params: Params; readonly stride: number} | null;
 }
 
 const plans = new WeakMap<WeightLayout, Map<string, Plan>>();
@@ -135,5 +135,5 @@ function preparePlan(layout: WeightLayout, chunking: Chunking, numbers: Numbers)
   const params = new Params();
   const code = prepareShader(layout, chunking, numbers, params);
   const stride = chunking.columns * chunking.count;
-  return {shader: {label: 'prepare x', code, inputs: 2}, params, stride, threads: stride / PREPARE_COLUMNS};
+  return {shader: {label: 'prepare x', code, inputs: 2}, params, stride};
 }

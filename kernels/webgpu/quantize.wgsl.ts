@@ -2,6 +2,7 @@
 import type {QuantizeAttrs} from '../input_quantization.js';
 import {bitsLiteral, decodeFunction, encodeFunction, ROUND_DOWN} from './encode.wgsl.js';
 import {EXACT} from './exact.wgsl.js';
+import {INFINITY} from './float_bits.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
 import type {Params} from './params.js';
 
@@ -9,8 +10,6 @@ import type {Params} from './params.js';
 export const SPAN = 4096;
 /** Threads of a workgroup where each thread works by itself. */
 export const ALONE = 64;
-
-const INFINITY = '0x7f800000u';
 
 /** Every number that a shader of this file may ask for; entries are scales. */
 export function quantizeParams(params: Params): void {

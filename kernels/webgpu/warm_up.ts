@@ -1,6 +1,7 @@
-/** Pipelines compiled before they are needed, off the page's main thread. */
+/** Pipelines compiled and weights uploaded before they are needed. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../activation.js';
+import {holderOf} from '../holder.js';
 import type {QuantizedWeight} from '../quantized_weight.js';
 import type {WebglBackend} from '../webgl/backend.js';
 import {warmUpWebgl} from '../webgl/warm_up.js';
@@ -47,7 +48,10 @@ function webGPUBackend(name: string): WebGPUBackendLike | null {
 export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight[], options: WarmUpOptions = {}): Promise<void> {
   const name = options.backendName ?? tf.getBackend();
   const all = Array.isArray(weights) ? (weights as readonly QuantizedWeight[]) : [weights as QuantizedWeight];
-  if (name === 'webgl') return warmUpWebgl(tf.findBackend(name) as unknown as WebglBackend, all, options);
+  if (name === 'webgl') {
+    const webgl = tf.findBackend(name) as unknown as WebglBackend | null | undefined;
+    return webgl ? warmUpWebgl(webgl, all, options) : undefined;
+  }
   const backend = webGPUBackend(name);
   if (backend === null) return;
   const profile = profileOf(backend);
@@ -82,12 +86,6 @@ export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight
 export async function deviceReady(backendName: string = tf.getBackend()): Promise<void> {
   const backend = webGPUBackend(backendName);
   if (backend !== null) await healthOf(backend).settled();
-}
-
-/** The backend that holds a tensor's data, by tf.js's own books. */
-function holderOf(t: tf.Tensor): unknown {
-  const {state} = tf.engine() as unknown as {state: {tensorInfo: WeakMap<object, {backend: unknown}>}};
-  return state.tensorInfo.get(t.dataId)?.backend;
 }
 
 /**

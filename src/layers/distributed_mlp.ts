@@ -1,16 +1,16 @@
 /** DistributedMLP: gate and up by rows, down by columns, one part of F a device, partial outputs summed. */
 import * as tf from '@tensorflow/tfjs';
 import type {DeviceRef} from '../device.js';
-import {ArgumentError, UnsupportedError} from '../errors.js';
-import {type Flow, runAsync, runSync, sendEach} from '../sharding/flow.js';
+import {ArgumentError} from '../errors.js';
+import {type Flow, runAsync, runSync, toEach} from '../sharding/flow.js';
 import type {HostShard} from '../sharding/local_shard.js';
 import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
 import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
-import {type ShardedCore, tensorsOf} from '../sharding/sharded_core.js';
+import type {ShardedCore} from '../sharding/sharded_core.js';
 import type {ShardPlace} from '../sharding/sharded_weight.js';
-import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {MLP, type MLPConfig, type MLPInit} from './mlp.js';
+import {mlpConfigOf} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {devicesOf, homeOf, type ShardedLinear} from './sharded_linear.js';
 import {checkSpreadClass, partsOver} from './spread_parts.js';
@@ -92,10 +92,6 @@ export class DistributedMLP extends MLP {
     });
   }
 
-  override setSharding(_strategy: ShardingStrategy): void {
-    throw new UnsupportedError({where: this.name, expected: 'an MLP on one device', received: 'one that is spread already'});
-  }
-
   /** y [..., H] on every device. x [..., H] on any device, or one a device with the same numbers, as MAX has it. */
   forwardEach(x: tf.Tensor | readonly tf.Tensor[]): tf.Tensor[] {
     const xs = this.inputsOf(x);
@@ -118,14 +114,7 @@ export class DistributedMLP extends MLP {
 
   private *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
     const {devices} = this.down.plan;
-    const y = yield* mlpFlow(this, xs, (devices[0] as ShardDevice).name);
-    return tensorsOf(
-      yield* sendEach(
-        devices,
-        devices.map(() => y),
-      ),
-      devices,
-    );
+    return yield* toEach(yield* mlpFlow(this, xs, (devices[0] as ShardDevice).name), devices);
   }
 
   private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
@@ -141,7 +130,7 @@ export class DistributedMLP extends MLP {
 }
 
 function fromValues(mlp: MLP, values: readonly HostValues[], options: DistributeOptions): DistributedMLP {
-  const config = fromSavedConfig<MLPConfig>(mlp.getConfig());
+  const config = mlpConfigOf(mlp);
   const init = Object.fromEntries(
     mlp.projections().map(([child], i) => {
       const {record, ...rest} = values[i] as HostValues;

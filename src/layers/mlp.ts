@@ -17,7 +17,6 @@ import {type LinearClass, MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
-import {ShardedLinear} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
 import {checkKeys, type PreparedState, type StateDict} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
@@ -30,6 +29,8 @@ export type MLPInit = Readonly<Record<string, LinearInit>>;
 
 /** Other projections than Linears on one device. Internal. */
 export interface MLPParts {
+  /** They lie on several devices, cut to fit each other. */
+  readonly isSpread?: true;
   make(child: string, config: LinearConfig, init: LinearInit): Linear;
   half(stacked: Linear, which: 0 | 1, name: string): Linear;
 }
@@ -55,6 +56,8 @@ export class MLP extends tf.LayersModel {
   readonly downProj: Linear;
   /** gate and up as one record, rows of gate first: one matmul reads both. null where they are apart. */
   readonly gateUp: Linear | null;
+  /** Whether the projections lie on several devices, cut to fit each other. */
+  readonly isSpread: boolean;
   private readonly config: MLPConfig;
   private strategyOfShards: ShardingStrategy | null = null;
 
@@ -104,6 +107,7 @@ export class MLP extends tf.LayersModel {
     this.upProj = up;
     this.downProj = down;
     this.gateUp = stacked;
+    this.isSpread = parts?.isSpread === true;
     this.config = config;
     this.trainable = config.trainable ?? true;
   }
@@ -113,7 +117,7 @@ export class MLP extends tf.LayersModel {
     return this.strategyOfShards;
   }
 
-  /** tensorParallel (gate and up by rows, down by columns) or replicate. Throws UnsupportedError for another, and on a shard. */
+  /** tensorParallel (gate and up by rows, down by columns) or replicate. Throws UnsupportedError for another, on a shard, and where it is spread. */
   setSharding(strategy: ShardingStrategy): void {
     this.strategyOfShards = checkMLPStrategy(this, strategy);
   }
@@ -148,12 +152,8 @@ export class MLP extends tf.LayersModel {
     return runAsync(() => mlpFlow(this, [x], home));
   }
 
-  private get isSpread(): boolean {
-    return this.downProj instanceof ShardedLinear;
-  }
-
   /** Where results of a spread one lie. */
-  protected get home(): string {
+  private get home(): string {
     return coreOf(this.downProj).home;
   }
 

@@ -1,7 +1,9 @@
 /** The arguments of MLP. */
+import type * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
+import {fromSavedConfig} from './config.js';
 import type {Linear} from './linear.js';
 import type {LinearConfig, LinearInit} from './linear_config.js';
 
@@ -55,6 +57,12 @@ const KEYS: Readonly<Record<keyof MLPConfig, true>> = {
   trainable: true,
   children: true,
 };
+
+/** The config of a layer as that of an MLP: what its own class adds is left out. */
+export function mlpConfigOf(layer: Pick<tf.LayersModel, 'getConfig'>): MLPConfig {
+  const config = fromSavedConfig<MLPConfig>(layer.getConfig());
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key in KEYS)) as unknown as MLPConfig;
+}
 
 /** `saved` comes with what getConfig gives. */
 export const MLP_OPTIONS = [...Object.keys(KEYS), 'saved'];

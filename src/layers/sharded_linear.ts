@@ -182,12 +182,16 @@ function planOf(config: ShardedLinearConfig, where: string): ShardPlan {
   return plan;
 }
 
-/** A layer over shards that are there already: a window on another layer's. */
-export function overShards(config: LinearConfig, plan: ShardPlan & {shards: readonly PlacedShard[]}): ShardedLinear {
+/** A layer over shards that are there already: a window on another layer's, `view`. */
+export function overShards(
+  config: LinearConfig,
+  plan: ShardPlan & {shards: readonly PlacedShard[]},
+  view: NonNullable<CoreConfig['view']>,
+): ShardedLinear {
   const devices = plan.devices.map(({name}) => new DeviceRef(name));
   return new ShardedLinear(
     {...config, devices, strategy: plan.strategy, home: plan.home},
-    {makeCore: (core) => new ShardedCore(core, plan)},
+    {makeCore: (core) => new ShardedCore({...core, view}, plan)},
   );
 }
 

@@ -38,6 +38,7 @@ export function partsOver(devices: readonly ShardDevice[], shares: readonly numb
   };
   const refs = devices.map(({name}) => name);
   return {
+    isSpread: true,
     make(child: string, {device: _device, ...config}: LinearConfig, init: LinearInit) {
       return new ShardedLinear({...config, devices: refs, strategy: strategies[child] as ShardingStrategy, home}, init);
     },
@@ -53,7 +54,7 @@ export function partsOver(devices: readonly ShardDevice[], shares: readonly numb
       const half =
         layout === null ? null : cutRecord({layout, words: emptyWords(layout)}, {rows: [[0, outDim]], columns: [[0, inDim]]}).layout;
       const config = {name, inDim, outDim, hasBias, layout: half, inputPrecision, inputQuantization};
-      return overShards(config, {devices, strategy: rows, home, shards});
+      return overShards(config, {devices, strategy: rows, home, shards}, {of: stacked, begin: which * outDim});
     },
   };
 }

@@ -3,6 +3,7 @@
  * with what arrived; `runSync` moves at once, `runAsync` awaits, all moves of one step together.
  */
 import * as tf from '@tensorflow/tfjs';
+import {UnsupportedError} from '../errors.js';
 import type {Held, ShardDevice} from './shard_device.js';
 import {sameTensor} from './transfer.js';
 
@@ -21,6 +22,23 @@ export function* sendEach(devices: readonly ShardDevice[], xs: readonly tf.Tenso
   });
   const arrived = yield moves;
   return places.map((place) => arrived[place] as Held);
+}
+
+/** y as a tensor on every device. Throws UnsupportedError for a device that is none of this process. */
+export function* toEach(y: tf.Tensor, devices: readonly ShardDevice[]): Flow<tf.Tensor[]> {
+  const held = yield* sendEach(
+    devices,
+    devices.map(() => y),
+  );
+  return held.map((value, i) => {
+    if (value instanceof tf.Tensor) return value;
+    throw new UnsupportedError({
+      where: 'forwardEach',
+      expected: 'devices of this process',
+      received: (devices[i] as ShardDevice).name,
+      remedy: 'Use forward, whose result comes home.',
+    });
+  });
 }
 
 /** Results of each device as tensors on `home`. */

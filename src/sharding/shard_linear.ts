@@ -22,11 +22,6 @@ type Devices = readonly (DeviceRef | string)[];
 /** Layers that are shards: a shard is not split again. */
 const made = new WeakSet<object>();
 
-/** Notes that a layer is a shard. */
-export function markShard(layer: object): void {
-  made.add(layer);
-}
-
 /** Throws UnsupportedError where the layer is a shard. */
 export function refuseShard(layer: {readonly name: string}): void {
   if (!made.has(layer)) return;
@@ -81,18 +76,38 @@ function stored(layer: Linear): tf.Tensor {
   return 'layout' in weight ? weight.words : weight.tensor;
 }
 
-/** Throws ArgumentError unless there is a device a shard, and a strategy; UnsupportedError for an activation that needs the whole y. */
-function checkStrategy(layer: Linear, core: LinearCore, strategy: ShardingStrategy | null, devices: Devices): ShardingStrategy {
+/** Throws ArgumentError unless there is a strategy, and a device a shard. */
+export function checkDevices(layer: {readonly name: string}, strategy: ShardingStrategy | null, devices: Devices): ShardingStrategy {
   const where = `${layer.name}: shard`;
   if (strategy === null)
     throw new ArgumentError({where, expected: 'a strategy', received: 'none', remedy: 'Call setSharding(strategy) first.'});
-  if (devices.length !== strategy.numDevices) {
-    throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
+  if (devices.length === strategy.numDevices) return strategy;
+  throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
+}
+
+/** One shard a device, marked as such. Throws with none left. */
+export function makeEach<L extends {dispose(): unknown}>(devices: Devices, make: (device: DeviceRef | string, i: number) => L): L[] {
+  const shards: L[] = [];
+  try {
+    devices.forEach((device, i) => {
+      const shard = make(device, i);
+      made.add(shard);
+      shards.push(shard);
+    });
+  } catch (error) {
+    for (const shard of shards) shard.dispose();
+    throw error;
   }
+  return shards;
+}
+
+/** As checkDevices; throws UnsupportedError for an activation that needs the whole y. */
+function checkStrategy(layer: Linear, core: LinearCore, asked: ShardingStrategy | null, devices: Devices): ShardingStrategy {
+  const strategy = checkDevices(layer, asked, devices);
   const {activation} = core.config;
   if (activation !== null && (strategy.axis === 1 || activation.fused === null)) {
     throw new UnsupportedError({
-      where,
+      where: `${layer.name}: shard`,
       expected: 'no activation, or one that each shard can apply to its own outputs',
       received: `'${activation.name}' over ${strategy.kind} shards`,
       remedy: 'Use ShardedLinear, which applies it to the whole y.',
@@ -104,18 +119,11 @@ function checkStrategy(layer: Linear, core: LinearCore, strategy: ShardingStrate
 function makeShards(layer: Linear, values: HostValues, strategy: ShardingStrategy, devices: Devices): Linear[] {
   const own = layer.constructor as ShardClass & {shardClass?: ShardClass};
   const Cls = own.shardClass ?? own;
-  const shards: Linear[] = [];
-  try {
-    shardParts(layer, values, strategy).forEach(({config, init}, i) => {
-      const shard = new Cls({...config, name: `${layer.name}_shard_${i}`, device: new DeviceRef(String(devices[i]))}, init);
-      made.add(shard);
-      shards.push(shard);
-    });
-  } catch (error) {
-    for (const shard of shards) shard.dispose();
-    throw error;
-  }
-  return shards;
+  const parts = shardParts(layer, values, strategy);
+  return makeEach(devices, (device, i) => {
+    const {config, init} = parts[i] as (typeof parts)[number];
+    return new Cls({...config, name: `${layer.name}_shard_${i}`, device: new DeviceRef(String(device))}, init);
+  });
 }
 
 /** What each shard of a layer is made of, but for its name and device. */

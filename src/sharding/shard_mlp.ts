@@ -1,10 +1,11 @@
 /** The shards of an MLP as MLPs of their own. */
 import type {DeviceRef} from '../device.js';
-import {ArgumentError, UnsupportedError} from '../errors.js';
+import {UnsupportedError} from '../errors.js';
 import {fromSavedConfig} from '../layers/config.js';
 import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
 import type {MLP, MLPConfig, MLPInit} from '../layers/mlp.js';
-import {type HostValues, markShard, readValues, readValuesAsync, refuseShard, shardParts} from './shard_linear.js';
+import {mlpConfigOf} from '../layers/mlp_config.js';
+import {checkDevices, type HostValues, makeEach, readValues, readValuesAsync, refuseShard, shardParts} from './shard_linear.js';
 import {ShardingStrategy} from './strategy.js';
 
 type Devices = readonly (DeviceRef | string)[];
@@ -14,6 +15,7 @@ type ShardClass = new (config: MLPConfig, init: MLPInit) => MLP;
 /** Throws UnsupportedError for a strategy that an MLP does not have, and for a shard. */
 export function checkMLPStrategy(mlp: MLP, strategy: ShardingStrategy): ShardingStrategy {
   refuseShard(mlp);
+  if (mlp.isSpread) throw new UnsupportedError({where: mlp.name, expected: 'an MLP on one device', received: 'one that is spread already'});
   if (strategy.kind === 'tensorParallel' || strategy.kind === 'replicate') return strategy;
   throw new UnsupportedError({where: `${mlp.name}: setSharding`, expected: 'tensorParallel or replicate', received: strategy.kind});
 }
@@ -43,39 +45,23 @@ export async function shardMLPAsync(mlp: MLP, strategy: ShardingStrategy | null,
   return makeShards(mlp, await Promise.all(mlp.projections().map(([, layer]) => readValuesAsync(layer))), checked, devices);
 }
 
-function checkDevices(mlp: MLP, strategy: ShardingStrategy | null, devices: Devices): ShardingStrategy {
-  const where = `${mlp.name}: shard`;
-  if (strategy === null)
-    throw new ArgumentError({where, expected: 'a strategy', received: 'none', remedy: 'Call setSharding(strategy) first.'});
-  if (devices.length === strategy.numDevices) return strategy;
-  throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
-}
-
 function makeShards(mlp: MLP, values: readonly HostValues[], strategy: ShardingStrategy, devices: Devices): MLP[] {
-  const {childClasses: _, ...base} = fromSavedConfig<MLPConfig & {childClasses?: unknown}>(mlp.getConfig());
   const parts = mlp
     .projections()
     .map(([child, layer], i) => [child, shardParts(layer, values[i] as HostValues, projectionStrategy(child, strategy))] as const);
   const own = mlp.constructor as ShardClass & {shardClass?: ShardClass};
   const Cls = own.shardClass ?? own;
-  const shards: MLP[] = [];
-  try {
-    devices.forEach((device, i) => {
-      const children: Record<string, LinearConfig> = {};
-      const init: Record<string, LinearInit> = {};
-      for (const [child, list] of parts) {
-        const part = list[i] as (typeof list)[number];
-        children[child] = {...part.config, device};
-        init[child] = part.init;
-      }
-      const inner = (children.down_proj as LinearConfig).inDim;
-      const shard = new Cls({...base, name: `${mlp.name}_shard_${i}`, feedForwardLength: inner, devices: [device], children}, init);
-      markShard(shard);
-      shards.push(shard);
-    });
-  } catch (error) {
-    for (const shard of shards) shard.dispose();
-    throw error;
-  }
-  return shards;
+  // Shards of another class than the MLP's are MLPs.
+  const base = own.shardClass === undefined ? fromSavedConfig<MLPConfig>(mlp.getConfig()) : mlpConfigOf(mlp);
+  return makeEach(devices, (device, i) => {
+    const children: Record<string, LinearConfig> = {};
+    const init: Record<string, LinearInit> = {};
+    for (const [child, list] of parts) {
+      const part = list[i] as (typeof list)[number];
+      children[child] = {...part.config, device};
+      init[child] = part.init;
+    }
+    const inner = (children.down_proj as LinearConfig).inDim;
+    return new Cls({...base, name: `${mlp.name}_shard_${i}`, feedForwardLength: inner, devices: [device], children}, init);
+  });
 }

@@ -4,14 +4,13 @@ import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {DeviceRef, onDevice} from '../device.js';
-import {UnsupportedError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {weightScaleOf} from '../layers/float8.js';
 import {type CoreConfig, LinearCore} from '../layers/linear_core.js';
 import type {LayerOrigin} from '../layers/origin.js';
 import {checkInput} from '../layers/shapes.js';
 import {LocalDevice} from './device.js';
-import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach} from './flow.js';
+import {type Flow, gatherEach, inOrder, runAsync, runSync, sendEach, toEach} from './flow.js';
 import {floats, type HostShard, LocalShard} from './local_shard.js';
 import {putTogether, takeRanges} from './pieces.js';
 import {biasOf, placeShards} from './place.js';
@@ -159,14 +158,7 @@ export class ShardedCore extends LinearCore {
   /** The whole y on every device. `xs`: one x for all, or one a device. */
   *eachFlow(xs: readonly tf.Tensor[]): Flow<tf.Tensor[]> {
     const {devices} = this.plan;
-    const y = yield* this.flow(xs, this.deviceAt(0).name);
-    return tensorsOf(
-      yield* sendEach(
-        devices,
-        devices.map(() => y),
-      ),
-      devices,
-    );
+    return yield* toEach(yield* this.flow(xs, this.deviceAt(0).name), devices);
   }
 
   /** x [..., K] -> the whole y [..., N] on `home`. `xs`: one x for all shards, or one a shard. */
@@ -286,17 +278,4 @@ export class ShardedCore extends LinearCore {
       if (own !== null) shard.writeBias(own);
     });
   }
-}
-
-/** What was sent to each device, which has to be of this process: its results are tensors. Throws UnsupportedError. */
-export function tensorsOf(held: readonly Held[], devices: readonly ShardDevice[]): tf.Tensor[] {
-  return held.map((value, i) => {
-    if (value instanceof tf.Tensor) return value;
-    throw new UnsupportedError({
-      where: 'forwardEach',
-      expected: 'devices of this process',
-      received: (devices[i] as ShardDevice).name,
-      remedy: 'Use forward, whose result comes home.',
-    });
-  });
 }

@@ -5,15 +5,10 @@
  * weight is held twice.
  */
 import * as tf from '@tensorflow/tfjs';
-import {findMemory, replaceHeap, type WasmBackend} from '../../kernels/wasm/module.js';
+import {findMemory, HAS_MAXIMUM, IS_SHARED, isShared, replaceHeap, type WasmBackend} from '../../kernels/wasm/module.js';
+import {registeredBackends} from '../device.js';
 import {DeviceError} from '../errors.js';
-
-/** The parts of tf.js's engine that are needed; all are public fields at run time. */
-interface EngineInternals {
-  backendName: string | null | undefined;
-  registry: Record<string, object>;
-  registryFactory: Record<string, {factory: () => object | Promise<object>}>;
-}
+import {isStarted} from './transfer.js';
 
 /** An Emscripten program of tf.js: `HEAPU8` is made anew whenever the memory grows. */
 interface Started extends WasmBackend {
@@ -22,31 +17,25 @@ interface Started extends WasmBackend {
 
 const BACKEND = 'wasm';
 
-const internals = () => tf.engine() as unknown as EngineInternals;
-
 /** tf.js's wasm backend, started and on a shared memory. The current backend stays current. Throws DeviceError where it cannot be. */
 export async function sharedWasmBackend(): Promise<WasmBackend> {
   const backend = await startedBackend();
-  if (!isShared(backend)) await share(backend);
+  if (!isShared(findMemory(backend))) await share(backend);
   return backend;
 }
 
-export function isShared(backend: WasmBackend): boolean {
-  return findMemory(backend).buffer instanceof SharedArrayBuffer;
-}
-
 async function startedBackend(): Promise<Started> {
-  const engine = internals();
-  if (!(BACKEND in engine.registryFactory)) {
+  const registered = registeredBackends();
+  if (!registered.includes(BACKEND)) {
     throw new DeviceError({
       where: 'startThreads',
       expected: "tf.js's wasm backend",
-      received: `backends ${Object.keys(engine.registryFactory).join(', ')}`,
+      received: `backends ${registered.join(', ')}`,
       remedy: "Import '@tensorflow/tfjs-backend-wasm' before.",
     });
   }
-  if (!(BACKEND in engine.registry)) {
-    const before = engine.backendName;
+  if (!isStarted(BACKEND)) {
+    const before = tf.getBackend() as string | undefined;
     const started = await tf.setBackend(BACKEND);
     if (before) await tf.setBackend(before);
     if (!started) {
@@ -58,12 +47,12 @@ async function startedBackend(): Promise<Started> {
       });
     }
   }
-  return engine.registry[BACKEND] as Started;
+  return tf.findBackend(BACKEND) as unknown as Started;
 }
 
 async function share(backend: Started): Promise<void> {
   const other = await startAgain();
-  if (!isShared(other)) {
+  if (!isShared(findMemory(other))) {
     throw new DeviceError({
       where: 'startThreads',
       expected: "a binary of tf.js's wasm backend that can be given shared memory",
@@ -110,7 +99,7 @@ async function startAgain(): Promise<Started> {
       patched(await (await source).arrayBuffer(), imports),
   });
   try {
-    return (await internals().registryFactory[BACKEND]?.factory()) as Started;
+    return (await tf.findBackendFactory(BACKEND)()) as unknown as Started;
   } finally {
     Object.assign(WebAssembly, {instantiate, instantiateStreaming});
   }
@@ -128,9 +117,6 @@ async function sharedModule(source: BufferSource): Promise<WebAssembly.Module | 
   const module = await WebAssembly.compile(bytes);
   return WebAssembly.Module.exports(module).some(({name}) => name === OWN_EXPORT) ? module : null;
 }
-
-const HAS_MAXIMUM = 1;
-const IS_SHARED = 2;
 
 /** A function that only tf.js's binaries export. */
 const OWN_EXPORT = 'init_with_threads_count';

@@ -1,5 +1,5 @@
 /** A wasm heap whose calls are shared, by rows, between this thread and the workers of a team. */
-import {findMemory, type WasmBackend, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
+import {type WasmBackend, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
 import {type Call, CUTS, type Cut, type ExportName} from '../../kernels/wasm/parallel.js';
 import {codeOf} from './pool.js';
 import type {Team, TeamCall} from './team.js';
@@ -28,17 +28,20 @@ export function kindOf(name: ExportName, address: number, cost: number): number 
 }
 
 export class ThreadedHeap extends WasmHeap {
-  private team: Team | null = null;
   private areas = {address: 0, bytes: 0};
-  private least: LeastCosts = LEAST_COSTS;
-  private onLost: () => void = () => undefined;
-  private trial: Trial | null = null;
-  private readonly memoryOfAll: WebAssembly.Memory;
 
-  /** The memory of the backend must be shared. */
-  constructor(private readonly owner: WasmBackend) {
-    super(owner);
-    this.memoryOfAll = findMemory(owner);
+  /**
+   * All calls that are large enough are shared, or with `trial` while that is faster. The memory of the backend must be shared. `onLost` is called
+   * when a worker failed: this thread works alone from then on.
+   */
+  constructor(
+    backend: WasmBackend,
+    private team: Team | null,
+    private readonly least: LeastCosts,
+    private readonly trial: Trial | null,
+    private readonly onLost: () => void,
+  ) {
+    super(backend);
     const direct = this.exports;
     const shared = Object.entries(CUTS).map(([name, cut]) => {
       const exported = direct[name as ExportName] as (...args: number[]) => void;
@@ -47,20 +50,9 @@ export class ThreadedHeap extends WasmHeap {
     this.exports = {...direct, ...(Object.fromEntries(shared) as Partial<WasmExports>)};
   }
 
-  /**
-   * Calls are shared from now on, all that are large enough, or with `trial` while that is faster. `onLost` is called when a worker failed: this
-   * thread works alone from then on.
-   */
-  use(team: Team, least: LeastCosts, trial: Trial | null, onLost: () => void): void {
-    this.team = team;
-    this.least = least;
-    this.trial = trial;
-    this.onLost = onLost;
-  }
-
   override dispose(): void {
     this.team = null;
-    if (this.areas.address !== 0) (this.owner.wasm as WasmBackend['wasm'] | null)?._free(this.areas.address);
+    if (this.areas.address !== 0) (this.backend.wasm as WasmBackend['wasm'] | null)?._free(this.areas.address);
     this.areas = {address: 0, bytes: 0};
     super.dispose();
   }
@@ -98,14 +90,13 @@ export class ThreadedHeap extends WasmHeap {
     }
   }
 
-  private readonly inDimAt = (descriptor: number): number =>
-    new Int32Array(this.memoryOfAll.buffer, descriptor, IN_DIM + 1)[IN_DIM] as number;
+  private readonly inDimAt = (descriptor: number): number => new Int32Array(this.memory.buffer, descriptor, IN_DIM + 1)[IN_DIM] as number;
 
   /** Memory of the threads, one after the other. */
   private area(bytes: number): number {
     if (bytes > this.areas.bytes) {
-      if (this.areas.address !== 0) this.owner.wasm._free(this.areas.address);
-      this.areas = {bytes, address: this.owner.wasm._malloc(bytes + 128)};
+      if (this.areas.address !== 0) this.backend.wasm._free(this.areas.address);
+      this.areas = {bytes, address: this.backend.wasm._malloc(bytes + 128)};
     }
     return (this.areas.address + 63) & ~63;
   }

@@ -108,13 +108,12 @@ async function start({threads: count, spinMs, least, adapts}: Required<TeamOptio
     const team = new Team(workers, spinMs);
     pool.attach(compiled(true).module, findMemory(backend), workers, (worker) => team.dataFor(worker));
     await team.ready();
-    const heap = new ThreadedHeap(backend);
-    replaceHeap(backend, heap);
-    running = {backend, team};
-    heap.use(team, least, adapts ? new Trial(spinMs + 1) : null, () => {
+    const onLost = (): void => {
       if (running?.team === team) running = null;
       void end(team);
-    });
+    };
+    replaceHeap(backend, new ThreadedHeap(backend, team, least, adapts ? new Trial(spinMs + 1) : null, onLost));
+    running = {backend, team};
     return count;
   } catch (error) {
     await Promise.all(workers.map((worker) => pool.remove(worker)));

@@ -1,28 +1,18 @@
 /** Tensors from one backend to another: read there, made here. */
 import * as tf from '@tensorflow/tfjs';
 import {recordsGradients} from '../../kernels/gradients.js';
+import {backendOf, holderNameOf} from '../../kernels/holder.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {DeviceError} from '../errors.js';
 
-/** Parts of tf.js's engine; public fields at run time. */
-interface EngineInternals {
-  registry: Record<string, object>;
-  state: {tensorInfo: WeakMap<object, {backend: object}>};
-}
-
-const internals = () => tf.engine() as unknown as EngineInternals;
-
 /** Name of the backend that holds a tensor's data now. */
 export function backendNameOf(t: tf.Tensor): string {
-  const {registry, state} = internals();
-  const backend = state.tensorInfo.get(t.dataId)?.backend;
-  const name = Object.keys(registry).find((key) => registry[key] === backend);
-  return name ?? tf.getBackend();
+  return holderNameOf(t) ?? tf.getBackend();
 }
 
 /** Is there an instance of this backend? One that never started cannot be lost. */
 export function isStarted(backendName: string): boolean {
-  const instance = internals().registry[backendName];
+  const instance = backendOf(backendName);
   return instance !== undefined && !(instance instanceof Promise);
 }
 
@@ -30,7 +20,7 @@ export function isStarted(backendName: string): boolean {
 export function readsSynchronously(backendName: string): boolean {
   if (!backendName.startsWith('webgpu')) return true;
   // A device in a thread of its own.
-  return (internals().registry[backendName] as {isSynchronous?: boolean} | undefined)?.isSynchronous === true;
+  return (backendOf(backendName) as {isSynchronous?: boolean} | undefined)?.isSynchronous === true;
 }
 
 /** Throws DeviceError where a copy to another backend would have to wait for the device that holds `t`. */

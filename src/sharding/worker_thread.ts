@@ -102,13 +102,7 @@ export class WorkerThread {
 
   /** As waitFor, without holding up the thread. */
   async waitForAsync(count = this.posted): Promise<void> {
-    for (;;) {
-      const now = Atomics.load(this.control, CONTROL.finished);
-      if (this.finished >= count) break;
-      const ended = this.port.ended();
-      if (ended !== null) throw this.gone(ended);
-      await nextChange(this.control, CONTROL.finished, now);
-    }
+    await this.until(this.control, CONTROL.finished, () => this.finished >= count);
     this.assertWell();
   }
 
@@ -133,10 +127,15 @@ export class WorkerThread {
   }
 
   /** Until a shared word has this value. Throws DeviceError where the worker has ended. */
-  async becomes(words: Int32Array, field: number, value: number): Promise<void> {
+  becomes(words: Int32Array, field: number, value: number): Promise<void> {
+    return this.until(words, field, (now) => now === value);
+  }
+
+  /** Until a shared word is such that `isThere`. Throws DeviceError where the worker has ended. */
+  private async until(words: Int32Array, field: number, isThere: (now: number) => boolean): Promise<void> {
     for (;;) {
       const now = Atomics.load(words, field);
-      if (now === value) return;
+      if (isThere(now)) return;
       const ended = this.port.ended();
       if (ended !== null) throw this.gone(ended);
       await nextChange(words, field, now);
@@ -145,7 +144,7 @@ export class WorkerThread {
 }
 
 /** Until a shared word is another than `now`, or a while has passed. */
-export async function nextChange(words: Int32Array, field: number, now: number): Promise<void> {
+async function nextChange(words: Int32Array, field: number, now: number): Promise<void> {
   const waitAsync = (Atomics as {waitAsync?: WaitAsync}).waitAsync;
   const waiting = waitAsync?.call(Atomics, words, field, now, 100);
   if (waiting === undefined) {
@@ -190,6 +189,8 @@ function pagePort(): Port {
   return {
     post: (message) => worker.postMessage(message),
     terminate: async () => {
+      // No event tells of it, as Node's does: who waits has to hear.
+      ended ??= 'one that has ended';
       worker.terminate();
       URL.revokeObjectURL(url);
     },

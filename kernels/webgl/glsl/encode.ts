@@ -1,15 +1,11 @@
 /** GLSL that rounds float32 to the types of inputQuantization: to nearest, ties to even, saturating. In integers, so on any device alike. */
-import {FLOAT_FORMATS} from '../../float_codes.js';
+import {FLOAT_FORMATS, float32Bits} from '../../float_codes.js';
 import {INPUT_TYPES, type InputType} from '../../input_quantization.js';
 import {bitsFunction} from './float_bits.js';
 
-const scratch = new Float32Array(1);
-const scratchBits = new Uint32Array(scratch.buffer);
-
 /** The bits of a number rounded to float32, as a GLSL literal. */
 export function floatLiteral(value: number): string {
-  scratch[0] = value;
-  return `${scratchBits[0]}u`;
+  return `${float32Bits(value)}u`;
 }
 
 /** `uint encode_TYPE(uint bits)`: the code; int8 as two's complement of 32 bits. */
