@@ -4,7 +4,7 @@
 //   --backend     names, by comma. Default: wasm
 //   --browser     in Chromium, on a cross-origin isolated page, in place of Node
 //   --size        N and K. Default: 4096 on wasm and tensorflow, 2048 on webgpu and webgl, 512 on cpu
-//   --threads     numbers of threads, by comma: tf.js's and ours (on wasm in pages only tf.js's own follow). Default: 1
+//   --threads     numbers of threads of ours, by comma; TensorFlow's too on tensorflow (tf.js's own wasm keeps one). Default: 1
 //   --rounds      rounds of measurement. Default: 7, fewer for long ones
 //   --variant     force a kernel, where it can run
 //   --peers       other runtimes in the same Chromium, with our rows beside: cases wasm, webgpu, chat; on tensorflow onnxruntime-node. docs/speed.md
@@ -19,7 +19,7 @@ import {chatModel, loadingModels} from './bench_models.mjs';
 import {benchPage} from './bench_page.mjs';
 import {probeModules} from './bench_probe.mjs';
 import {runPrograms} from './bench_run.mjs';
-import {shares, sharesText, tables} from './bench_table.mjs';
+import {machineText, shares, sharesText, tables} from './bench_table.mjs';
 import {ROOT} from './browser.mjs';
 import {setup} from './setup.mjs';
 
@@ -53,16 +53,22 @@ const load = () => Math.round(os.loadavg()[0] * 100) / 100;
 const version = (name) => JSON.parse(fs.readFileSync(path.join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version;
 
 /** Every backend with every number of threads that it can have. */
-const runs = options.backend.split(',').flatMap((backend) => {
-  const counts = options.threads.split(',').map((text) => whole('threads', text));
-  return (backend === 'wasm' || backend === 'tensorflow' ? counts : [1]).map((threads) => ({backend, threads}));
-});
+const counts = options.threads.split(',').map((text) => whole('threads', text));
+const runs = options.backend
+  .split(',')
+  .flatMap((backend) => (backend === 'wasm' || backend === 'tensorflow' ? counts : [1]).map((threads) => ({backend, threads})));
 
 /** Where bench.ts finds onnxruntime-node. */
 async function onnxPeer() {
   const {installPeers} = await import('./bench_peers.mjs');
   const runtime = path.join(installPeers(), 'node_modules/onnxruntime-node');
   return {runtime, writer: pathToFileURL(path.join(ROOT, 'scripts/peers_onnx.mjs')).href};
+}
+
+/** → answers of bench.ts; an error says whose it is */
+async function ask(call, requests, mounts) {
+  const answers = await runPrograms({entry: ENTRY, call, requests, browser: options.browser, mounts});
+  return answers.map((answer, i) => (answer.error === undefined ? answer : {error: `${requests[i].backend}: ${answer.error}`}));
 }
 
 /** Products. → answers of bench.ts */
@@ -75,14 +81,14 @@ async function products(cases) {
     ...common,
     probe: i === runs.findIndex(({backend}) => backend === run.backend) ? probe : null,
   }));
-  return runPrograms({entry: ENTRY, call: 'tflBench', requests, browser: options.browser});
+  return ask('tflBench', requests);
 }
 
 async function chat() {
   const file = await chatModel();
   const source = options.browser ? `/models/${path.basename(file)}` : file;
   const requests = runs.map((run) => ({...run, source, rounds: number('rounds')}));
-  return runPrograms({entry: ENTRY, call: 'tflBenchChat', requests, browser: options.browser, mounts: {'/models/': path.dirname(file)}});
+  return ask('tflBenchChat', requests, {'/models/': path.dirname(file)});
 }
 
 async function loading() {
@@ -91,7 +97,7 @@ async function loading() {
   const models = found.map(({format, folder, files}, i) => ({format, files, source: options.browser ? `/models/${i}` : folder}));
   const backends = [...new Set(runs.map(({backend}) => backend))];
   const requests = backends.map((backend) => ({backend, models, rounds: number('rounds')}));
-  return runPrograms({entry: ENTRY, call: 'tflBenchLoading', requests, browser: options.browser, mounts});
+  return ask('tflBenchLoading', requests, mounts);
 }
 
 async function main() {
@@ -103,7 +109,6 @@ async function main() {
   if (options.peers && !options.backend.split(',').includes('tensorflow')) {
     const {peers} = await import('./bench_peers.mjs');
     const kinds = positionals.length > 0 ? positionals : ['wasm', 'webgpu', 'chat'];
-    const counts = options.threads.split(',').map((text) => whole('threads', text));
     await peers({json: options.json, threads: counts, kinds, rounds: number('rounds')});
     return;
   }
@@ -112,8 +117,10 @@ async function main() {
   const answers = [];
   const cases = named.filter((name) => name !== 'chat' && name !== 'loading');
   if (cases.length > 0) answers.push(...(await products(cases)));
-  if (named.includes('chat')) answers.push(...(await chat()));
-  if (named.includes('loading')) answers.push(...(await loading()));
+  for (const [name, run] of Object.entries({chat, loading})) {
+    // Without the model of one, what was measured before is shown all the same.
+    if (named.includes(name)) answers.push(...(await run().catch((error) => [{error: `${name}: ${error.message}`}])));
+  }
   const rows = answers.flatMap((answer) => answer.rows ?? []);
   const skipped = answers.flatMap((answer) => (answer.error === undefined ? answer.skipped : [answer.error]));
   const limits = answers.find((answer) => answer.limits)?.limits ?? null;
@@ -124,7 +131,6 @@ async function main() {
     node: process.versions.node,
     where: options.browser ? 'Chromium' : 'Node',
     tfjs: version('@tensorflow/tfjs'),
-    tfjsThreads: answers.find((answer) => answer.tfjsThreads)?.tfjsThreads ?? null,
     load: [loadBefore, load()],
     noise: Math.max(1, ...answers.map((answer) => answer.noise ?? 1)),
     date: new Date().toISOString(),
@@ -138,9 +144,7 @@ async function main() {
     if (rows.length > 0) console.log(tables(rows));
     for (const line of skipped) console.log(`not run: ${line}`);
     if (machine.shares.length > 0) console.log(`\n${sharesText(machine.shares, limits)}`);
-    console.log(
-      `\n${machine.where}, ${machine.cores} x ${machine.cpu}, tf.js ${machine.tfjs}; medians; load ${machine.load.join(' to ')}, noise ${machine.noise.toFixed(2)}; ${machine.date}`,
-    );
+    console.log(`\n${machineText(machine)}`);
     if (options.html !== undefined) console.log(`plots: ${options.html}`);
   }
   // Numbers that are not there are a failure; a backend that this machine lacks is not, beside others.

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as esbuild from 'esbuild';
-import {sharesText, tables} from './bench_table.mjs';
+import {machineText, sharesText, tables} from './bench_table.mjs';
 import {ROOT} from './browser.mjs';
 
 /** Runs in the page. */
@@ -102,9 +102,8 @@ export async function benchPage({machine, rows, skipped}, file) {
   const script = outputFiles[0].text.replaceAll('</script', '<\\/script');
   const data = JSON.stringify({machine, rows}).replaceAll('<', '\\u003c');
   const text = [tables(rows), ...skipped.map((line) => `not run: ${line}`), sharesText(machine.shares, machine.limits)].join('\n\n');
-  const subtitle = `${machine.where}, ${machine.cores} x ${machine.cpu}, tf.js ${machine.tfjs}; medians; load ${machine.load.join(' to ')}, noise ${machine.noise.toFixed(2)}; ${machine.date}`;
   const html = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>tfjs-linear: speed</title>
-<style>${STYLE}</style><h1>tfjs-linear: speed</h1><p>${escaped(subtitle)}</p><div id="plots"></div><h2>All rows</h2><pre>${escaped(text)}</pre>
+<style>${STYLE}</style><h1>tfjs-linear: speed</h1><p>${escaped(machineText(machine))}</p><div id="plots"></div><h2>All rows</h2><pre>${escaped(text)}</pre>
 <script id="data" type="application/json">${data}</script><script>${script}</script></html>
 `;
   fs.mkdirSync(path.dirname(file), {recursive: true});

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {chatModel} from './bench_models.mjs';
+import {table} from './bench_table.mjs';
 import {launch, ROOT, serve} from './browser.mjs';
 import {buildPeers} from './peers_build.mjs';
 
@@ -45,7 +46,7 @@ const FRAME = `<!doctype html>
 
 /** Calls functions of peers_page.mjs, each in a page of its own. */
 async function inChromium(calls) {
-  const model = await chatModel();
+  const model = calls.some(({name}) => name === 'chat') ? await chatModel() : null;
   const file = (name) => ({file: path.join(ROOT, 'scripts', name)});
   const script = (name) => ({body: fs.readFileSync(file(name).file, 'utf8'), type: 'text/javascript'});
   const server = await serve({
@@ -62,7 +63,7 @@ async function inChromium(calls) {
       '/peers/runners.mjs': script('peers_runners.mjs'),
       '/peers/onnx.mjs': script('peers_onnx.mjs'),
       '/peers/rows.mjs': script('peers_rows.mjs'),
-      '/models/smollm2.gguf': {file: model},
+      ...(model === null ? {} : {'/models/smollm2.gguf': {file: model}}),
     },
   });
   const browser = await launch();
@@ -124,9 +125,7 @@ function print(rows) {
     r.case.startsWith('peers-chat') ? ((1000 * r.M) / r.medianMs).toFixed(1) : '',
     r.ratio === null ? '' : `${r.ratio.toFixed(2)} x ${r.baseline.name}`,
   ]);
-  const widths = head.map((_, i) => Math.max(...[head, ...lines].map((line) => String(line[i]).length)));
-  const show = (line) => `| ${line.map((cell, i) => String(cell).padEnd(widths[i])).join(' | ')} |`;
-  console.log([show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n'));
+  console.log(table(head, lines));
 }
 
 /** kinds: of wasm, webgpu, chat. */

@@ -10,7 +10,7 @@ const WASM_FILES = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
 /**
  * entry: a TypeScript file that puts functions on globalThis. call: the name of one; requests: an argument for each run.
- * A request's `threads`, where it has that, are what tf.js shall see. mounts: further folders that a page may ask for, as static.mjs takes them.
+ * A request's `threads` are TensorFlow's on that backend. mounts: further folders that a page may ask for, as static.mjs takes them.
  * → [answer, or {error}] in the order of the requests.
  */
 export async function runPrograms({entry, call, requests, browser = false, mounts = {}}) {
@@ -87,12 +87,6 @@ async function inBrowser({entry, call, requests, folder, mounts}) {
       page.on('console', (message) => {
         if (message.type() === 'error') console.error(`page: ${message.text()}`);
       });
-      if (request.threads) {
-        // tf.js takes half of the cores that the page reports, at most.
-        await page.addInitScript((cores) => {
-          Object.defineProperty(navigator, 'hardwareConcurrency', {get: () => cores});
-        }, 2 * request.threads);
-      }
       await page.goto(server.url);
       const run = page.evaluate(([name, argument]) => globalThis[name](argument), [call, request]);
       answers.push(await run.catch((error) => ({error: error.message})));

@@ -2,11 +2,16 @@
 
 const ms = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
 
-function table(head, lines) {
-  const widths = head.map((_, i) => Math.max(...[head, ...lines].map((line) => String(line[i]).length)));
+/** A Markdown table. */
+export function table(head, lines) {
+  const widths = head.map((_, i) => Math.max(3, ...[head, ...lines].map((line) => String(line[i]).length)));
   const show = (line) => `| ${line.map((cell, i) => String(cell).padEnd(widths[i])).join(' | ')} |`;
   return [show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n');
 }
+
+/** Where numbers were measured, in a line. */
+export const machineText = (m) =>
+  `${m.where}, ${m.cores} x ${m.cpu}, tf.js ${m.tfjs}; medians; load ${m.load.join(' to ')}, noise ${m.noise.toFixed(2)}; ${m.date}`;
 
 const isLoading = (row) => row.case === 'loading';
 const isChat = (row) => row.case.startsWith('chat-');

@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {parseArgs} from 'node:util';
 import {runPrograms} from './bench_run.mjs';
+import {table} from './bench_table.mjs';
 import {setup} from './setup.mjs';
 
 const {values: options} = parseArgs({
@@ -66,7 +67,7 @@ function formatTable(rows) {
     name,
     ...columns.map((column) => cell(main.filter((row) => row.format === name && `${row.backend} (${row.where})` === column))),
   ];
-  return markdown(['format', ...columns], names.map(line));
+  return table(['format', ...columns], names.map(line));
 }
 
 /** Ops and kernels down, backends across: how many cases each takes. */
@@ -85,13 +86,7 @@ function kernelTable(rows) {
       return right.length === taken.length ? `${taken.length}` : `${right.length} right of ${taken.length}`;
     }),
   ];
-  return markdown(['op, kernel', ...columns], names.map(line));
-}
-
-function markdown(head, lines) {
-  const widths = head.map((_, i) => Math.max(3, ...[head, ...lines].map((line) => line[i].length)));
-  const show = (line) => `| ${line.map((text, i) => text.padEnd(widths[i])).join(' | ')} |`;
-  return [show(head), `|${widths.map((w) => '-'.repeat(w + 2)).join('|')}|`, ...lines.map(show)].join('\n');
+  return table(['op, kernel', ...columns], names.map(line));
 }
 
 /** Rows of earlier runs. npm runs scripts in the package's folder and says in INIT_CWD where it was called. */

@@ -33,7 +33,7 @@ async function registerWebgpu(): Promise<unknown> {
   return import('@tensorflow/tfjs-backend-webgpu');
 }
 
-export const BACKEND_NAMES = Object.keys(REGISTER);
+const BACKEND_NAMES = Object.keys(REGISTER);
 
 /**
  * Makes a backend current; without a name wasm where it loads, else cpu.
@@ -41,10 +41,7 @@ export const BACKEND_NAMES = Object.keys(REGISTER);
  * Throws ArgumentError for an unknown name, DeviceError for a backend that does not start here or that has no kernels of ours.
  */
 export async function startBackend(name?: string): Promise<string> {
-  if (name === undefined) {
-    const started = await start('wasm').catch(() => false);
-    return started ? 'wasm' : startBackend('cpu');
-  }
+  if (name === undefined) return startBackend('wasm').catch(() => startBackend('cpu'));
   if (!(name in REGISTER)) {
     throw new ArgumentError({
       where: 'backend',
@@ -63,7 +60,9 @@ export async function startBackend(name?: string): Promise<string> {
         : {}),
     });
   }
-  if (!(await start(name))) {
+  const started = await tf.setBackend(name);
+  await tf.ready();
+  if (!started) {
     throw new DeviceError({where: `backend '${name}'`, expected: 'a backend that starts here', received: 'one that does not'});
   }
   if (tf.getKernel('QuantizedMatMul', name) === undefined) {
@@ -112,11 +111,4 @@ export async function startThreadsOn(backends: readonly string[], threads?: numb
     if (error instanceof DeviceError) return 1;
     throw error;
   });
-}
-
-async function start(name: string): Promise<boolean> {
-  await REGISTER[name]?.();
-  const started = await tf.setBackend(name);
-  await tf.ready();
-  return started;
 }

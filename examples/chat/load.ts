@@ -7,6 +7,7 @@ import {type Block, Llama, type WeightBytes} from './model.js';
 import {halfSplitRows, MLP_PARTS, NAMES, type Names} from './names.js';
 import {RmsNorm} from './norm.js';
 import {RotaryEmbedding} from './rope.js';
+import {rowsOf} from './steps.js';
 
 export interface LoadOptions {
   signal?: AbortSignal;
@@ -70,12 +71,14 @@ class Loader {
     const {names, config, checkpoint} = this;
     const has = checkpoint.names().some((name) => name.startsWith(`${names.head}.`));
     if (config.tiedEmbedding && !has) return null;
-    const head = await checkpoint.linear(names.head, this.options());
+    const head = this.keep(await checkpoint.linear(names.head, this.options()));
     if (config.tiedEmbedding && (await sameRows(embedding, head))) {
+      this.made.pop();
       head.dispose();
       return null;
     }
-    return this.counted(head);
+    this.countLayer(head);
+    return head;
   }
 
   private async block(layer: number, rope: RotaryEmbedding): Promise<Block> {
@@ -173,7 +176,8 @@ async function sameRows(a: Linear, b: Linear): Promise<boolean> {
   if (a.outDim !== b.outDim || a.inDim !== b.inDim) return false;
   for (let begin = 0; begin < a.outDim; begin += 4096) {
     const rows = Array.from({length: Math.min(4096, a.outDim - begin)}, (_, i) => begin + i);
-    const parts = [a, b].map((layer) => layer.weight.dequantizeRows(rows));
+    // One after the other: a spread weight gives them to the backend that is current.
+    const parts = [await rowsOf(a, rows), await rowsOf(b, rows)];
     const [x, y] = (await Promise.all(parts.map((part) => part.data()))) as [Float32Array, Float32Array];
     tf.dispose(parts);
     if (x.some((value, i) => value !== y[i])) return false;

@@ -82,8 +82,11 @@ function answer({layer, input}: Question): tf.Tensor {
   return 'rows' in input ? (layer as Linear).weight.dequantizeRows(input.rows) : layer.forward(input);
 }
 
+/** Rows of a layer's weight, on any devices. */
+export async function rowsOf({weight}: Linear, rows: readonly number[]): Promise<tf.Tensor> {
+  return 'dequantizeRowsAsync' in weight ? weight.dequantizeRowsAsync(rows) : weight.dequantizeRows(rows);
+}
+
 async function answerAsync({layer, input}: Question): Promise<tf.Tensor> {
-  if (!('rows' in input)) return layer.forwardAsync(input);
-  const {weight} = layer as Linear;
-  return 'dequantizeRowsAsync' in weight ? weight.dequantizeRowsAsync(input.rows) : weight.dequantizeRows(input.rows);
+  return 'rows' in input ? rowsOf(layer as Linear, input.rows) : layer.forwardAsync(input);
 }

@@ -1,5 +1,5 @@
 /** The bench of one backend, as scripts/bench.mjs calls it in a process or a page of its own. */
-import {getThreadsCount, setThreadsCount} from '@tensorflow/tfjs-backend-wasm';
+import {setThreadsCount} from '@tensorflow/tfjs-backend-wasm';
 import {loadTensorflow} from '../../kernels/tensorflow/load.js';
 import {startThreads, stopThreads} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
@@ -39,8 +39,6 @@ export interface BenchAnswer {
   readonly noise: number;
   /** What one thread can do here; null where it was not asked for. */
   readonly limits: Machine | null;
-  /** Threads of tf.js's own wasm kernels; null on other backends. */
-  readonly tfjsThreads: number | null;
 }
 
 /** N = K: what each backend can do in a time worth waiting for. GPUs here may be emulated on a CPU. */
@@ -70,7 +68,7 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   const {backend, cases, threads, probe} = request;
   if (threads !== null && backend === 'wasm') setThreadsCount(TFJS_THREADS);
   const failure = await startBackend(backend);
-  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null, tfjsThreads: null};
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null};
   const ownThreads = await setThreads(backend, threads);
   const where = IN_BROWSER ? 'browser' : 'node';
   const peer = request.peer === null || IN_BROWSER ? null : await (await import('./bench_peer_node.js')).onnxProducts(request.peer);
@@ -93,7 +91,6 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
     skipped,
     noise: median(loops) / Math.min(...loops),
     limits,
-    tfjsThreads: backend === 'wasm' ? getThreadsCount() : null,
   };
 }
 

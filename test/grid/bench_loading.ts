@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
-import {type BenchRow, median, timingOf} from './bench_run.js';
+import {type BenchRow, timingOf} from './bench_run.js';
 
 /** A model in a folder: a path in Node, a URL in a page. */
 export interface LoadingSource {
@@ -128,7 +128,7 @@ export async function benchLoading({backend, models, rounds}: LoadingRequest): P
         K: null,
         threads: 1,
         bytes,
-        megabytesPerSecond: bytes / 1000 / median(ours),
+        megabytesPerSecond: bytes / 1000 / medianMs,
         medianMs,
         minMs,
         samples,

@@ -8,7 +8,7 @@ import type {TaskControl} from './task.js';
 const ROWS = 16;
 
 /** Three Dense layers, the same weights every time. */
-export function sampleModel(): tf.LayersModel {
+function sampleModel(): tf.LayersModel {
   const initializer = (seed: number) => tf.initializers.glorotNormal({seed});
   return tf.sequential({
     layers: [

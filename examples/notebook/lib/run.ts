@@ -19,7 +19,7 @@ export interface BackendRun {
 }
 
 /** x [M, K], the same numbers on every run. */
-export function inputRows(rows: number, inDim: number): Float32Array {
+function inputRows(rows: number, inDim: number): Float32Array {
   let state = 1;
   return Float32Array.from({length: rows * inDim}, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -28,7 +28,7 @@ export function inputRows(rows: number, inDim: number): Float32Array {
 }
 
 /** x . W^T in float64, [M, N]. */
-export function product(x: Float32Array, {values, outDim, inDim}: Unpacked): Float64Array {
+function product(x: Float32Array, {values, outDim, inDim}: Unpacked): Float64Array {
   const y = new Float64Array((x.length / inDim) * outDim);
   for (let i = 0; i < y.length; i++) {
     const m = Math.floor(i / outDim) * inDim;
