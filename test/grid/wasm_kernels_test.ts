@@ -4,6 +4,7 @@ import type {FloatType} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {magnitudesOf, productOf} from '../support/reference.js';
 import {variantsOf} from '../support/variants.js';
 import {buildWeight, type NamedWeight, randomX, type Structure} from './layouts.js';
 
@@ -46,26 +47,6 @@ const CODES: Readonly<Record<string, Structure>> = {
   },
 };
 
-/** y of x and the unpacked weight, in float64. */
-function product(x: Float32Array, w: Float32Array, m: number, n: number, k: number): Float64Array {
-  const y = new Float64Array(m * n);
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
-      for (let c = 0; c < k; c++) y[i * n + j]! += (x[i * k + c] as number) * (w[j * k + c] as number);
-    }
-  }
-  return y;
-}
-
-const magnitudes = (x: Float32Array, w: Float32Array, m: number, n: number, k: number) =>
-  product(
-    x.map((v) => v * v),
-    w.map((v) => v * v),
-    m,
-    n,
-    k,
-  ).map(Math.sqrt);
-
 describe('kernels on wasm alone', () => {
   const variants = variantsOf('wasm');
 
@@ -84,8 +65,8 @@ describe('kernels on wasm alone', () => {
     const w = await dense.data<'float32'>();
     const values = randomX(m, k, m);
     const x = tf.tensor2d(values, [m, k]);
-    const expected = product(values, w, m, n, k);
-    const norms = magnitudes(values, w, m, n, k);
+    const expected = productOf(values, w, m, n);
+    const norms = magnitudesOf(values, w, m, n);
     for (const precision of ['auto', 'float32'] as const) {
       const y = ops.quantizedMatMul(x, weight, {inputPrecision: precision});
       expect(rowErrors(await y.data(), expected, n, norms)).toBeLessThan(variants.choose(layout, m, precision).bound);

@@ -5,6 +5,7 @@ import {type InputQuantization, type InputType, quantizeAttrs} from '../../kerne
 import {rendersFloat32} from '../../kernels/webgl/backend.js';
 import {DeviceError, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {numbersOfAsync} from '../support/numbers.js';
 import {productOf, unpacked} from '../support/reference.js';
 import {describeWebgl, withFlags} from '../support/webgl.js';
 import {buildWeight, randomX} from './layouts.js';
@@ -15,12 +16,6 @@ const [M, K] = [3, 64];
 
 /** Numbers that 16 bits hold: multiples of 2^-8 in [-2, 2]. */
 const halves = (m: number, k: number, seed = 1) => randomX(m, k, seed).map((v) => Math.round(v * 512) / 256);
-
-async function taken(y: tf.Tensor): Promise<Float32Array> {
-  const values = (await y.data()) as Float32Array;
-  y.dispose();
-  return values;
-}
 
 const weightOf = (structure: Parameters<typeof buildWeight>[1]) => {
   const named = buildWeight('half', structure, 3);
@@ -45,8 +40,8 @@ describeWebgl('16-bit float textures', () => {
         const x = tf.tensor2d(values, [M, K]);
         const {codes, scales} = ops.fp8Quantize(x, q);
         x.dispose();
-        expect(await taken(scales)).toEqual(expected.scales);
-        expect(Array.from(await taken(codes))).toEqual(Array.from(expected.out));
+        expect(await numbersOfAsync(scales)).toEqual(expected.scales);
+        expect(Array.from(await numbersOfAsync(codes))).toEqual(Array.from(expected.out));
       });
     }
   }
@@ -60,8 +55,8 @@ describeWebgl('16-bit float textures', () => {
     const x = tf.tensor2d(values, [M, K]);
     const {codes, scales} = ops.fp8Quantize(x, q);
     x.dispose();
-    expect(await taken(scales)).toEqual(Float32Array.of(scale));
-    expect(Array.from(await taken(codes))).toEqual(Array.from(expected.out));
+    expect(await numbersOfAsync(scales)).toEqual(Float32Array.of(scale));
+    expect(Array.from(await numbersOfAsync(codes))).toEqual(Array.from(expected.out));
   });
 
   half('decline codes of 16 bits, which they cannot hold', async () => {
@@ -84,7 +79,7 @@ describeWebgl('16-bit float textures', () => {
     const rounded = quantizeRows(values, null, M, K, quantizeAttrs(q, true)).out as Float32Array;
     const x = tf.tensor2d(values, [M, K]);
     const y = ops.fp8ScaledMatMul(x, weight, {inputOrigin: 'dynamic', inputGranularity: 'colwise'});
-    expect(rowErrors(await taken(y), productOf(rounded, w, M, 24), 24)).toBeLessThan(BOUND);
+    expect(rowErrors(await numbersOfAsync(y), productOf(rounded, w, M, 24), 24)).toBeLessThan(BOUND);
     x.dispose();
     weight.dispose();
   });
@@ -99,8 +94,8 @@ describeWebgl('16-bit float textures', () => {
       for (let n = 0; n < 12; n++) sum += w[n * K + (i % K)] as number;
       return sum;
     });
-    expect(rowErrors(await taken(dx as tf.Tensor), columns, K)).toBeLessThan(BOUND);
-    expect([...(await taken(dbias as tf.Tensor))]).toEqual(Array.from({length: 12}, () => M));
+    expect(rowErrors(await numbersOfAsync(dx as tf.Tensor), columns, K)).toBeLessThan(BOUND);
+    expect([...(await numbersOfAsync(dbias as tf.Tensor))]).toEqual(Array.from({length: 12}, () => M));
     tf.dispose([x, bias]);
     weight.dispose();
   });
@@ -115,7 +110,7 @@ describeWebgl('16-bit float textures', () => {
       return tf.stack([product, plain]);
     });
     const expected = [...productOf(values, w, M, 20, null, 'silu'), ...productOf(values, w, M, 20)];
-    expect(rowErrors(await taken(y), expected, 20)).toBeLessThan(BOUND);
+    expect(rowErrors(await numbersOfAsync(y), expected, 20)).toBeLessThan(BOUND);
     weight.dispose();
   });
 });

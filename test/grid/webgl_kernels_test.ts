@@ -7,14 +7,13 @@ import {WEBGL_VARIANT_FLAG} from '../../kernels/webgl/matmul.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {positive} from '../support/numbers.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {describeWebgl, withFlags} from '../support/webgl.js';
 import {buildWeight, type NamedWeight, randomWeights, randomX} from './layouts.js';
 
 const BOUND = 1e-6;
 const ACTIVATIONS: readonly (Activation | null)[] = [null, 'silu', 'gelu', 'gelu_tanh', 'relu', 'tanh', 'sigmoid'];
-const positive = (values: Float32Array) => values.map((v) => v + 0);
-
 async function expectProduct(named: NamedWeight, weight: QuantizedWeight, x: tf.Tensor2D, act: Activation | null = null): Promise<void> {
   const [m, n] = [x.shape[0], named.layout.outDim];
   const biasValues = randomX(1, n, 7);

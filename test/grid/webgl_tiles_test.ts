@@ -7,6 +7,7 @@ import {type WordsTexture, wordsTexture} from '../../kernels/webgl/words_texture
 import {partsOf} from '../../kernels/words.js';
 import {DeviceError, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {numbersOfAsync, positive} from '../support/numbers.js';
 import {layoutWords} from '../support/plain_words.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {describeWebgl, gpuBytes, webglBackend, withFlags} from '../support/webgl.js';
@@ -27,14 +28,6 @@ async function tiled({layout, words}: NamedWeight, size = 2): Promise<QuantizedW
   const weight = QuantizedWeight.fromWords(layout, words.slice());
   expect((await uploaded(weight, size)).layered).toBeTrue();
   return weight;
-}
-
-const positive = (values: ArrayLike<number>) => Float32Array.from(values, (v) => v + 0);
-
-async function taken(y: tf.Tensor): Promise<Float32Array> {
-  const values = (await y.data()) as Float32Array;
-  y.dispose();
-  return values;
 }
 
 const CASES = [
@@ -63,10 +56,10 @@ describeWebgl('an array of textures', () => {
     it(`unpacks ${name}, whole and by rows`, async () => {
       const weight = await tiled(named);
       const w = unpacked(named);
-      expect(positive(await taken(weight.dequantize()))).toEqual(w);
+      expect(positive(await numbersOfAsync(weight.dequantize()))).toEqual(w);
       const rows = [n - 1, 0, n >> 1];
       const wanted = rows.flatMap((r) => [...w.subarray(r * k, (r + 1) * k)]);
-      expect(positive(await taken(weight.dequantizeRows(rows)))).toEqual(Float32Array.from(wanted));
+      expect(positive(await numbersOfAsync(weight.dequantizeRows(rows)))).toEqual(Float32Array.from(wanted));
       expect(await weight.words.data()).toEqual(named.words);
       weight.dispose();
     });
@@ -79,7 +72,7 @@ describeWebgl('an array of textures', () => {
           for (const m of [1, 5]) {
             const values = randomX(m, k, m);
             const x = tf.tensor2d(values, [m, k]);
-            const y = await taken(ops.quantizedMatMul(x, weight));
+            const y = await numbersOfAsync(ops.quantizedMatMul(x, weight));
             expect(rowErrors(y, productOf(values, w, m, n), n, magnitudesOf(values, w, m, n))).toBeLessThan(BOUND);
             x.dispose();
           }
@@ -103,7 +96,7 @@ describeWebgl('an array of textures', () => {
     expect(await uploaded(weight, 32)).toEqual(jasmine.objectContaining({layered: true, shift: 5, layerShift: 4}));
     expect(gpuBytes() - before).toBe(35 * 16 * 32 * 16);
     expect(await weight.words.data()).toEqual(words);
-    expect(await taken(weight.dequantize())).toEqual(Float32Array.from(new Uint8Array(words.buffer)));
+    expect(await numbersOfAsync(weight.dequantize())).toEqual(Float32Array.from(new Uint8Array(words.buffer)));
     weight.dispose();
     expect(gpuBytes()).toBe(before);
   });
@@ -120,7 +113,7 @@ describeWebgl('an array of textures', () => {
       2,
       64,
     );
-    expect(rowErrors(await taken(dx), columns, 64)).toBeLessThan(BOUND);
+    expect(rowErrors(await numbersOfAsync(dx), columns, 64)).toBeLessThan(BOUND);
     x.dispose();
     weight.dispose();
   });
@@ -131,10 +124,10 @@ describeWebgl('an array of textures', () => {
     const weight = await tiled(named);
     const x = tf.tensor2d(randomX(3, k), [3, k]);
     const options = {inputOrigin: 'dynamic', inputGranularity: 'colwise'} as const;
-    const here = await taken(ops.fp8ScaledMatMul(x, weight, options));
+    const here = await numbersOfAsync(ops.fp8ScaledMatMul(x, weight, options));
     weight.dispose();
     const whole = QuantizedWeight.fromWords(named.layout, named.words.slice());
-    expect(here).toEqual(await taken(ops.fp8ScaledMatMul(x, whole, options)));
+    expect(here).toEqual(await numbersOfAsync(ops.fp8ScaledMatMul(x, whole, options)));
     expect(here.length).toBe(3 * n);
     whole.dispose();
     x.dispose();
@@ -148,7 +141,7 @@ describeWebgl('an array of textures', () => {
     for (const r of [0, 511, 512, 599]) {
       const row = new Float32Array(256);
       reader.read(r, row);
-      expect(positive(await taken(weight.dequantizeRows([r])))).toEqual(positive(row));
+      expect(positive(await numbersOfAsync(weight.dequantizeRows([r])))).toEqual(positive(row));
     }
     weight.dispose();
   });

@@ -6,13 +6,13 @@ import {type FloatType, grid, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {positive} from '../support/numbers.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {describeWebGPU, withProfile, withVariant} from '../support/webgpu.js';
 import {buildWeight, type NamedWeight, randomWeights, randomX} from './layouts.js';
 
 const BOUND = 1e-6;
 const ACTIVATIONS: readonly (Activation | null)[] = [null, 'silu', 'gelu', 'gelu_tanh', 'relu', 'tanh', 'sigmoid'];
-const positive = (values: Float32Array) => values.map((v) => v + 0);
 const floats = async (t: tf.Tensor) => (await t.data()) as Float32Array;
 
 /** x [m, K] times the weight, with a bias and an activation, against float64 sums. */

@@ -7,6 +7,7 @@ import {filesOf} from '../support/checkpoints.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {rowErrors} from '../support/errors.js';
 import {workerTask} from '../support/in_worker.js';
+import {positive} from '../support/numbers.js';
 import {startBackend} from '../support/start.js';
 
 interface Job {
@@ -65,8 +66,6 @@ const RUNS: readonly [string, Record<string, boolean>, number][] = [
   ['webgl', {WEBGL_FORCE_F16_TEXTURES: true}, 2e-3],
   ['webgpu', {}, 1e-6],
 ];
-
-const positive = (values: Float32Array) => values.map((v) => v + 0);
 
 if (IN_BROWSER) {
   describe('tensorflow/tfjs#7914', () => {

@@ -1,7 +1,7 @@
 /** Layers to test, and saving to memory and back. */
 import * as tf from '@tensorflow/tfjs';
 import type {FileTensor} from '../../src/formats/format.js';
-import {type Linear, type MLP, openCheckpoint} from '../../src/index.js';
+import {Linear, MLP, openCheckpoint} from '../../src/index.js';
 import type {SafetensorsDtype} from '../../src/io/safetensors_types.js';
 import {type SafetensorsTensor, writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {affineWeight, f16, gptqConfig, gptqTensors, halfScales, randomParts, seeded} from '../formats/packed_build.js';
@@ -83,6 +83,15 @@ export async function saveAndLoad(model: tf.LayersModel): Promise<tf.LayersModel
   return tf.loadLayersModel(
     tf.io.fromMemory({modelTopology: topology, weightSpecs: weightSpecs ?? [], weightData: weightData as ArrayBuffer}),
   );
+}
+
+/** Layers of a model, in order, those inside of others too; our own are each one layer. */
+export function flatLayers(layer: tf.layers.Layer): tf.layers.Layer[] {
+  if (layer instanceof Linear || layer instanceof MLP || !(layer instanceof tf.LayersModel)) {
+    const inside = (layer as {layer?: tf.layers.Layer}).layer;
+    return inside === undefined ? [layer] : flatLayers(inside);
+  }
+  return layer.layers.flatMap(flatLayers);
 }
 
 /** Values of a tensor that is disposed. */

@@ -1,7 +1,7 @@
 /** quantizeModel: every Dense of a tf.js model packed, in any kind of model, and what the report says of the rest. */
 import * as tf from '@tensorflow/tfjs';
 import {Linear, MLP, type QuantizeConfig, type QuantizedWeight, type QuantizeMode, quantizeModel} from '../../src/index.js';
-import {randomTensor, saveAndLoad, setSeededWeights, take} from '../layers/layers_support.js';
+import {flatLayers, randomTensor, saveAndLoad, setSeededWeights, take} from '../layers/layers_support.js';
 import {onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 
@@ -16,8 +16,8 @@ async function compare(source: tf.LayersModel, small: tf.LayersModel, shape: num
   const y = await take(source.predict(x) as tf.Tensor);
   const packed = await take(small.predict(x) as tf.Tensor);
   const before = new Map<string, tf.Tensor[]>();
-  for (const layer of flat(source)) {
-    const twin = flat(small).find((other) => other.name === layer.name);
+  for (const layer of flatLayers(source)) {
+    const twin = flatLayers(small).find((other) => other.name === layer.name);
     if (!(twin instanceof Linear)) continue;
     before.set(
       layer.name,
@@ -28,7 +28,7 @@ async function compare(source: tf.LayersModel, small: tf.LayersModel, shape: num
     kernel.dispose();
   }
   const rounded = await take(source.predict(x) as tf.Tensor);
-  for (const layer of flat(source)) {
+  for (const layer of flatLayers(source)) {
     const weights = before.get(layer.name);
     if (weights === undefined) continue;
     layer.setWeights(weights);
@@ -37,14 +37,6 @@ async function compare(source: tf.LayersModel, small: tf.LayersModel, shape: num
   x.dispose();
   const width = y.length;
   return {off: rowErrors(packed, y, width), same: rowErrors(packed, rounded, width)};
-}
-
-function flat(layer: tf.layers.Layer): tf.layers.Layer[] {
-  if (layer instanceof Linear || !(layer instanceof tf.LayersModel)) {
-    const inside = (layer as {layer?: tf.layers.Layer}).layer;
-    return inside === undefined ? [layer] : flat(inside);
-  }
-  return layer.layers.flatMap(flat);
 }
 
 function dispose(...models: tf.LayersModel[]): void {

@@ -8,7 +8,7 @@ import {chosenVariant, TENSORFLOW_VARIANT_FLAG, tensorflowVariants} from '../../
 import {chooseWasm, WASM_VARIANTS} from '../../kernels/wasm/choose.js';
 import {forcedVariant as forcedWasm, WASM_VARIANT_FLAG} from '../../kernels/wasm/matmul.js';
 import {heapOf} from '../../kernels/wasm/module.js';
-import {chooseWebgl} from '../../kernels/webgl/choose.js';
+import {chooseWebgl, WEBGL_VARIANTS} from '../../kernels/webgl/choose.js';
 import {forcedVariant as forcedWebgl, WEBGL_VARIANT_FLAG} from '../../kernels/webgl/matmul.js';
 import {asWebGPU, profileOf} from '../../kernels/webgpu/backend.js';
 import {choiceFor, WEBGPU_VARIANT_FLAG} from '../../kernels/webgpu/matmul.js';
@@ -46,7 +46,7 @@ const VARIANTS: Readonly<Record<string, Variants>> = {
     },
   },
   webgl: {
-    names: ['blocks', 'general'],
+    names: WEBGL_VARIANTS,
     force: forceBy(WEBGL_VARIANT_FLAG),
     choose: (layout, rows) => {
       const {variant, reason} = chooseWebgl(layout, rows, layout.outDim, forcedWebgl());

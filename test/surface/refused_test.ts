@@ -159,7 +159,7 @@ describe('blocks of x', () => {
     const layer = new Linear({inDim: 4, outDim: 1, float8Config});
     tf.tidy(() => {
       layer.loadStateDict({weight: tf.ones([1, 4]), weight_scale: tf.ones([1, 2])});
-      // In one block of four 0.001 would be rounded to 0.
+      // In one block of four 0.001 would be rounded to 2 ** -9.
       const x = tf.tensor2d([[448, 448, 0.001, 0.001]]);
       const options = {inputOrigin: 'dynamic', inputGranularity: 'block'} as const;
       const y = ops.fp8ScaledMatMul(x, layer.weight as QuantizedWeight, options).dataSync()[0] as number;
