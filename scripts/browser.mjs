@@ -69,9 +69,9 @@ export async function launch({args = []} = {}) {
   return chromium.launch({executablePath: await chromiumPath(), args: [...CHROMIUM_FLAGS, ...args]});
 }
 
-/** mounts and pages as staticHandler takes them; port 0 picks a free one. → {port, url, close()} */
-export function serve({mounts = {}, pages = {}, port = 0} = {}) {
-  const server = http.createServer(staticHandler({mounts, pages}));
+/** mounts, pages and isolated as staticHandler takes them; port 0 picks a free one. → {port, url, close()} */
+export function serve({port = 0, ...served} = {}) {
+  const server = http.createServer(staticHandler(served));
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', () => {

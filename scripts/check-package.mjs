@@ -1,11 +1,13 @@
 // npm run check:package: builds and packs the package, has publint and "are the types wrong" look at what a user would install, loads all three
-// builds, and installs the package in a project of its own: in Node, through Vite and webpack, from script tags; what an import costs a page.
+// builds, and installs the package in a project of its own: in Node, through Vite and webpack, from script tags, README's examples too; what an
+// import costs a page.
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {launch, ROOT, serve} from './browser.mjs';
-import {checkMaps, checkNode, checkPages, checkReadme, checkTypes, installApp} from './package_app.mjs';
+import {checkMaps, checkNode, checkPages, checkTypes, installApp, runText} from './package_app.mjs';
+import {checkReadme} from './package_readme.mjs';
 import {checkSizes} from './package_sizes.mjs';
 
 const folder = path.join(ROOT, 'build/package');
@@ -40,10 +42,15 @@ async function scriptExports() {
 }
 
 async function loadBuilds() {
-  const exportsOf = async (file) => Object.keys(await import(pathToFileURL(path.join(ROOT, file)).href));
-  const wanted = (await exportsOf('dist/esm/src/index.js')).sort().join(' ');
+  // Each in a process of its own: tf.js warns of kernels that are registered twice.
+  const exportsOf = (file) => {
+    const code = `console.log(JSON.stringify(Object.keys(await import(${JSON.stringify(pathToFileURL(path.join(ROOT, file)).href)}))))`;
+    const shown = runText(file, process.execPath, ['--input-type=module', '-e', code], ROOT);
+    return JSON.parse(shown.trim().split('\n').at(-1));
+  };
+  const wanted = exportsOf('dist/esm/src/index.js').sort().join(' ');
   if (wanted === '') throw new Error('dist/esm/src/index.js exports nothing');
-  const found = {'dist/tfjs-linear.mjs': await exportsOf('dist/tfjs-linear.mjs'), 'dist/tfjs-linear.js': await scriptExports()};
+  const found = {'dist/tfjs-linear.mjs': exportsOf('dist/tfjs-linear.mjs'), 'dist/tfjs-linear.js': await scriptExports()};
   for (const [file, names] of Object.entries(found)) {
     if (names.sort().join(' ') !== wanted) throw new Error(`${file} exports ${names.join(' ')}; the ES modules export ${wanted}`);
   }
@@ -64,9 +71,9 @@ const app = path.join(folder, 'app');
 installApp(app, packed);
 checkMaps(app);
 checkNode(app);
-checkReadme(app);
 checkTypes(app);
 await checkPages(app);
+await checkReadme(app);
 await checkSizes(app);
 // Backends keep timers and workers alive.
 process.exit(0);

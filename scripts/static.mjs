@@ -73,11 +73,12 @@ function sendFile(file, request, response) {
 
 /**
  * mounts: {'/prefix/': dir or [dir, ...]}, the first folder that has the file serves it. pages: {'/url': html, or {file} or {body, type}}.
+ * isolated: false for pages as most servers send them.
  * Returns (request, response, next?) => void; what is neither goes to `next`, or is a 404.
  */
-export function staticHandler({mounts = {}, pages = {}} = {}) {
+export function staticHandler({mounts = {}, pages = {}, isolated = true} = {}) {
   return (request, response, next) => {
-    for (const [name, value] of Object.entries(ISOLATION_HEADERS)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(isolated ? ISOLATION_HEADERS : {})) response.setHeader(name, value);
     let url;
     try {
       url = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);

@@ -54,7 +54,6 @@ export async function samples(): Promise<Readonly<Record<string, Files>>> {
   const model = await gptqModel();
   return {
     'my-model': model,
-    'path/or/url/of/a/model': model,
     'my-model.gguf': {'model.gguf': await readFixture('quant/gguf_all_types.gguf')},
     'my-fp8-model': await fixtureModel('ct_fp8_dynamic_channel'),
   };

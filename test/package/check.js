@@ -64,6 +64,20 @@ export async function checkPackage(tf, {openCheckpoint, MissingError}, source) {
   };
 }
 
+/** What README's example made: a layer, and a model of the reader's that begins with it. → {error, same} */
+export async function checkExample({checkpoint, layer, model}) {
+  const x = await checkpoint.tensor('ref.x');
+  const ref = await checkpoint.tensor('ref.y');
+  const y = layer.forward(x);
+  const rest = model.layers.slice(model.layers.indexOf(layer) + 1);
+  const expected = await rest.reduce((h, next) => next.apply(h), y).data();
+  const predicted = await model.predict(x).data();
+  return {
+    error: worstRow(await y.data(), await ref.data(), layer.outDim),
+    same: rest.length > 0 && predicted.every((v, i) => v === expected[i]),
+  };
+}
+
 /** A layer over this thread and a worker, which is started from source inside the package. → its numbers, [11, 22, 33] */
 export async function checkWorker(tf, {ColumnParallelLinear, startWorkers}) {
   const [worker] = await startWorkers(1);

@@ -7,7 +7,7 @@ import {checkPackage, checkWorker} from './check.js';
 const results = [];
 for (const backend of ['cpu', 'wasm']) {
   await tf.setBackend(backend);
-  results.push(await checkPackage(tf, tfl, 'fixture'));
+  results.push(await checkPackage(tf, tfl, 'my-model'));
 }
 const worker = await checkWorker(tf, tfl);
 console.log(JSON.stringify({from: import.meta.resolve('tfjs-linear'), results: {backends: results, worker}}));

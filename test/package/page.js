@@ -13,7 +13,7 @@ async function run() {
   const backends = [];
   for (const backend of ['cpu', 'wasm']) {
     await tf.setBackend(backend);
-    backends.push(await checkPackage(tf, {openCheckpoint, MissingError}, new URL('/fixture/', location.href)));
+    backends.push(await checkPackage(tf, {openCheckpoint, MissingError}, new URL('/my-model/', location.href)));
   }
   return {backends, worker: globalThis.crossOriginIsolated ? await checkWorker(tf, {ColumnParallelLinear, startWorkers}) : null};
 }
