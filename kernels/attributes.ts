@@ -14,6 +14,12 @@ export const FP8_SCALED_MATMUL = 'Fp8ScaledMatMul';
 export type InputPrecision = 'auto' | 'float32';
 
 /**
+ * Outputs from which on 'auto' may round x to 16-bit integers and keep |y - ref| below 1e-4 |ref|: each output is off by 2e-5 of its usual
+ * size, and so many rarely cancel all at once. A single one does in one row of eight, and costs little as float32.
+ */
+export const OUTPUTS_FOR_INTEGERS = 16;
+
+/**
  * QuantizedMatMul: x [M, K] float32, words [L] int32, bias [rows] float32 or none -> act(x . W^T + bias) [M, rows] float32,
  * with rows rowStart..rowEnd of W.
  */
