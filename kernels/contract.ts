@@ -1,12 +1,12 @@
 /** The public op functions: each validates once, then runs the kernel of the current backend. */
 import * as tf from '@tensorflow/tfjs';
-import {checkOptions, checkTensor} from '../src/arguments.js';
+import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {ACTIVATIONS, type Activation} from './activation.js';
 import {FP8_SCALED_MATMUL, type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
 import type {ScaledMatMulAttrs} from './fp8_matmul.js';
 import {activateTensor, recordsGradients} from './gradients.js';
-import {checkScale, type InputQuantization, quantizeAttrs} from './input_quantization.js';
+import {type InputQuantization, quantizeAttrs, scaleTensor} from './input_quantization.js';
 import {QuantizedWeight} from './quantized_weight.js';
 
 export interface QuantizedMatMulOptions {
@@ -50,15 +50,18 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
     throw new ShapeError({where: 'quantizedMatMul: x', expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
   }
+  if (bias !== null) checkTensor(`${where}: bias`, bias);
   if (bias !== null && (bias.rank !== 1 || bias.shape[0] !== n)) {
     throw new ShapeError({where: 'quantizedMatMul: bias', expected: `[${n}]`, received: `[${bias.shape}]`});
   }
   checkActivation(activation, 'quantizedMatMul');
+  const q = options.inputQuantization;
+  const quantize = isNone(q) ? null : quantizeAttrs(q, true);
   const outShape = [...x.shape.slice(0, -1), n];
   return tf.tidy(() => {
     const m = k === 0 ? x.shape.slice(0, -1).reduce((a, b) => a * b, 1) : x.size / k;
     if (m === 0 || n === 0) return tf.zeros(outShape);
-    if (k === 0) return emptySum(outShape, bias, activation);
+    if (k === 0) return emptySum(outShape, bias === null ? null : asFloats(bias), activation);
     const apart = activation !== null && recordsGradients();
     const attrs: QuantizedMatMulAttrs = {
       layout: weight.layout,
@@ -68,12 +71,12 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
       inputPrecision: options.inputPrecision ?? 'auto',
     };
     const rows = x.rank === 2 ? x : tf.reshape(x, [m, k]);
-    const flat = x.dtype === 'float32' ? rows : tf.cast(rows, 'float32');
-    const inputs: tf.NamedTensorMap = {x: flat, words: weight.words};
-    if (bias !== null) inputs.bias = bias;
-    let y = isNone(options.inputQuantization)
-      ? (tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor)
-      : scaled(inputs, attrs, options.inputQuantization, options.bfloat16Output ?? false);
+    const inputs: tf.NamedTensorMap = {x: asFloats(rows), words: weight.words};
+    if (bias !== null) inputs.bias = asFloats(bias);
+    let y =
+      quantize === null
+        ? (tf.engine().runKernel(QUANTIZED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor)
+        : scaled(inputs, q as InputQuantization, {...attrs, quantize, bfloat16Output: options.bfloat16Output ?? false});
     if (apart) y = activateTensor(activation as Activation, y);
     return x.rank === 2 ? y : tf.reshape(y, outShape);
   });
@@ -83,16 +86,11 @@ function isNone(q: InputQuantization | 'none' | null | undefined): q is 'none' |
   return q === undefined || q === null || q === 'none';
 }
 
-function scaled(inputs: tf.NamedTensorMap, attrs: QuantizedMatMulAttrs, q: InputQuantization, bfloat16Output: boolean): tf.Tensor {
+function scaled(inputs: tf.NamedTensorMap, q: InputQuantization, attrs: ScaledMatMulAttrs): tf.Tensor {
   const [m, k] = (inputs.x as tf.Tensor).shape as [number, number];
-  const quantize = quantizeAttrs(q, true);
-  const all: tf.NamedTensorMap = {...inputs};
-  if (q.scale !== undefined) {
-    all.scale = typeof q.scale === 'number' ? tf.scalar(q.scale) : q.scale;
-    checkScale(q, all.scale.shape, m, k);
-  }
-  const scaledAttrs: ScaledMatMulAttrs = {...attrs, quantize, bfloat16Output};
-  return tf.engine().runKernel(FP8_SCALED_MATMUL, all, scaledAttrs as unknown as tf.NamedAttrMap);
+  const scale = scaleTensor(q, m, k);
+  const all: tf.NamedTensorMap = scale === null ? inputs : {...inputs, scale};
+  return tf.engine().runKernel(FP8_SCALED_MATMUL, all, attrs as unknown as tf.NamedAttrMap);
 }
 
 /** A sum over no columns: the bias alone. */

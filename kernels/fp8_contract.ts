@@ -1,16 +1,16 @@
 /** The op functions of 8-bit floats: quantise x, and multiply it with a packed weight. */
 import * as tf from '@tensorflow/tfjs';
-import {checkOptions, checkTensor} from '../src/arguments.js';
+import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError} from '../src/errors.js';
 import {FP8_QUANTIZE} from './attributes.js';
 import {checkWeight, quantizedMatMul} from './contract.js';
 import {
-  checkScale,
   INPUT_OPTIONS,
   type InputGranularity,
   type InputQuantization,
   type InputType,
   quantizeAttrs,
+  scaleTensor,
 } from './input_quantization.js';
 import type {QuantizedWeight} from './quantized_weight.js';
 
@@ -44,11 +44,9 @@ export function fp8Quantize(x: tf.Tensor, given: Fp8QuantizeOptions): {codes: tf
   const m = lead.reduce((a, b) => a * b, 1);
   const attrs = quantizeAttrs(options, false);
   return tf.tidy(() => {
-    const inputs: tf.NamedTensorMap = {x: tf.cast(tf.reshape(x, [m, k]), 'float32')};
-    if (options.scale !== undefined) {
-      inputs.scale = typeof options.scale === 'number' ? tf.scalar(options.scale) : options.scale;
-      checkScale(options, inputs.scale.shape, m, k);
-    }
+    const inputs: tf.NamedTensorMap = {x: asFloats(tf.reshape(x, [m, k]))};
+    const scale = scaleTensor(options, m, k);
+    if (scale !== null) inputs.scale = scale;
     const [codes, scales] = tf.engine().runKernel(FP8_QUANTIZE, inputs, attrs as unknown as tf.NamedAttrMap) as unknown as [
       tf.Tensor,
       tf.Tensor,

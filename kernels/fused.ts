@@ -3,8 +3,10 @@
  * (GatedActivation, RmsNorm: cpu, wasm and webgpu do); elsewhere, and where gradients are recorded, they are compositions of tf.js ops.
  */
 import * as tf from '@tensorflow/tfjs';
+import {asFloats, checkTensor} from '../src/arguments.js';
 import {ShapeError} from '../src/errors.js';
 import type {Activation} from './activation.js';
+import {checkActivation} from './contract.js';
 import {activateTensor, recordsGradients} from './gradients.js';
 
 export const GATED_ACTIVATION = 'GatedActivation';
@@ -47,18 +49,21 @@ export function gateTensors(activation: Activation, gate: tf.Tensor, up: tf.Tens
  * ```
  */
 export function gatedActivation(x: tf.Tensor, activation: Activation, limit: number | null = null): tf.Tensor {
+  checkTensor('gatedActivation: x', x);
+  checkActivation(activation, 'gatedActivation');
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || width % 2 !== 0)
     throw new ShapeError({where: 'gatedActivation: x', expected: '[..., an even number]', received: `[${x.shape}]`});
   const outShape = [...x.shape.slice(0, -1), width / 2];
   return tf.tidy(() => {
     if (x.size === 0) return tf.zeros(outShape);
+    const given = asFloats(x);
     if (limit !== null || !hasKernel(GATED_ACTIVATION)) {
-      const [gate, up] = tf.split(x, 2, x.rank - 1) as [tf.Tensor, tf.Tensor];
+      const [gate, up] = tf.split(given, 2, x.rank - 1) as [tf.Tensor, tf.Tensor];
       return gateTensors(activation, gate, up, limit);
     }
     const attrs: GatedActivationAttrs = {activation};
-    const y = tf.engine().runKernel(GATED_ACTIVATION, {x: asRows(x, width)}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    const y = tf.engine().runKernel(GATED_ACTIVATION, {x: asRows(given, width)}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
     return x.rank === 2 ? y : tf.reshape(y, outShape);
   });
 }
@@ -72,18 +77,21 @@ export function gatedActivation(x: tf.Tensor, activation: Activation, limit: num
  * ```
  */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor {
+  checkTensor('rmsNorm: x', x);
+  checkTensor('rmsNorm: weight', weight);
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || weight.rank !== 1 || weight.shape[0] !== width) {
     throw new ShapeError({where: 'rmsNorm', expected: `x [..., K] and weight [K]`, received: `[${x.shape}] and [${weight.shape}]`});
   }
   return tf.tidy(() => {
-    if (x.size === 0) return tf.clone(x);
+    if (x.size === 0) return tf.zeros(x.shape);
+    const [given, factors] = [asFloats(x), asFloats(weight)];
     if (!hasKernel(RMS_NORM)) {
-      const mean = tf.mean(tf.square(x), -1, true);
-      return tf.mul(tf.mul(x, tf.rsqrt(tf.add(mean, epsilon))), weight);
+      const mean = tf.mean(tf.square(given), -1, true);
+      return tf.mul(tf.mul(given, tf.rsqrt(tf.add(mean, epsilon))), factors);
     }
     const attrs: RmsNormAttrs = {epsilon};
-    const y = tf.engine().runKernel(RMS_NORM, {x: asRows(x, width), weight}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
+    const y = tf.engine().runKernel(RMS_NORM, {x: asRows(given, width), weight: factors}, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
     return x.rank === 2 ? y : tf.reshape(y, x.shape);
   });
 }

@@ -2,8 +2,8 @@
  * Rounding of x to 8 or 4 bits before a product: what is rounded to, which entries share a scale, where the scale comes from.
  * It belongs to the op call, not to the weight.
  */
-import type * as tf from '@tensorflow/tfjs';
-import {checkOptions} from '../src/arguments.js';
+import * as tf from '@tensorflow/tfjs';
+import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 
 export type InputType = 'float8_e4m3fn' | 'float8_e5m2' | 'float8_e4m3fnuz' | 'float8_e5m2fnuz' | 'float4_e2m1fn' | 'int8' | 'bfloat16';
@@ -99,7 +99,7 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
   checkOptions(where, q, INPUT_OPTIONS);
   const bad = (option: string, expected: string, received: unknown) =>
     new ArgumentError({where: `${where}: ${option}`, expected, received: String(received)});
-  if (q.dtype !== 'int8' && INPUT_TYPES[q.dtype] === undefined)
+  if (q.dtype !== 'int8' && !Object.hasOwn(INPUT_TYPES, q.dtype))
     throw bad('dtype', `int8 or one of ${Object.keys(INPUT_TYPES).join(', ')}`, q.dtype);
   if (!['tensor', 'rowwise', 'colwise', 'block'].includes(q.granularity))
     throw bad('granularity', 'tensor, rowwise, colwise or block', q.granularity);
@@ -126,6 +126,15 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
     globalScale: q.globalScale ?? 0,
     values,
   };
+}
+
+/** The static scale for x [m, k] as a float32 tensor, inside a tidy; null for a dynamic one. Throws ArgumentError, and ShapeError for another shape. */
+export function scaleTensor(q: InputQuantization, m: number, k: number): tf.Tensor | null {
+  if (q.scale === undefined) return null;
+  const scale = typeof q.scale === 'number' ? tf.scalar(q.scale) : q.scale;
+  checkTensor('inputQuantization: scale', scale);
+  checkScale(q, scale.shape, m, k);
+  return asFloats(scale);
 }
 
 /** Throws ShapeError unless a static scale's shape suits x [m, k]. */

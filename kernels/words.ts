@@ -58,6 +58,12 @@ export function codeArray(layout: WeightLayout, length: number): CodeArray {
   return bits <= 8 ? new Uint8Array(length) : bits <= 16 ? new Uint16Array(length) : new Uint32Array(length);
 }
 
+/** A tensor's values as 32-bit words: those of float32 by their bits. tf.js's cast to float32 leaves integers where they are. */
+export function wordsOf(dtype: string, values: ArrayLike<number> & ArrayBufferView): Int32Array {
+  const {buffer, byteOffset, length} = dtype === 'float32' && !(values instanceof Float32Array) ? Float32Array.from(values) : values;
+  return new Int32Array(buffer, byteOffset, length);
+}
+
 /**
  * Spreads codes over planes. Plane p of width w takes code i at bits w * i of the run that starts at
  * `start + planeStarts[p]`. The words must be zero before.

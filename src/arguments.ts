@@ -13,9 +13,23 @@ export function checkOptions(where: string, options: object, known: readonly str
   }
 }
 
-/** Throws ArgumentError unless `x` is a tensor that has not been disposed. */
+/** tf.js's types of real numbers. */
+const NUMBERS: readonly string[] = ['float32', 'int32', 'bool'];
+
+/** Throws ArgumentError unless `x` is a tensor of real numbers that has not been disposed. */
 export function checkTensor(where: string, x: tf.Tensor): void {
-  if (x instanceof tf.Tensor && !x.isDisposed) return;
-  const received = x instanceof tf.Tensor ? 'a disposed one' : Array.isArray(x) ? 'an array' : String(x);
-  throw new ArgumentError({where, expected: 'a tensor', received, ...(Array.isArray(x) ? {remedy: 'Pass tf.tensor(...) of it.'} : {})});
+  if (x instanceof tf.Tensor && !x.isDisposed && NUMBERS.includes(x.dtype)) return;
+  const kind = () => (x.isDisposed ? 'a disposed one' : `${x.dtype} [${x.shape}]`);
+  const received = x instanceof tf.Tensor ? kind() : ArrayBuffer.isView(x) || Array.isArray(x) ? 'an array' : String(x);
+  throw new ArgumentError({
+    where,
+    expected: 'a tensor of real numbers',
+    received,
+    ...(received === 'an array' ? {remedy: 'Pass tf.tensor(...) of it.'} : {}),
+  });
+}
+
+/** `t` as float32 in the memory of one, inside a tidy: tf.cast alone renames integers on most backends, and kernels read memory. */
+export function asFloats<T extends tf.Tensor>(t: T): T {
+  return t.dtype === 'float32' ? t : tf.mul(tf.cast(t, 'float32'), 1);
 }

@@ -1,6 +1,6 @@
 /** How a model's 8-bit float layers are scaled. Source: MAX `max.nn.linear` Float8Config and its specs. */
 import {checkOptions} from '../arguments.js';
-import type {DType} from '../dtype.js';
+import {DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 
 /** Which numbers share a scale. For an input, COLWISE is one a token and ROWWISE one an input feature; for a weight, ROWWISE is one an output channel. */
@@ -16,6 +16,15 @@ const SCALE_TYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
 function check<T>(value: T, allowed: readonly T[], where: string): T {
   if (allowed.includes(value)) return value;
   throw new ArgumentError({where, expected: `one of ${allowed.join(', ')}`, received: String(value)});
+}
+
+/** Indices of decoder layers as a set. */
+function layerSet(given: Iterable<number> | undefined, where: string): ReadonlySet<number> {
+  const isList = given === undefined || typeof (given as Partial<Iterable<number>> | null)?.[Symbol.iterator] === 'function';
+  const layers = isList ? new Set(given) : null;
+  if (layers !== null && [...layers].every((i) => Number.isInteger(i) && i >= 0)) return layers;
+  const received = layers === null ? String(given) : [...layers].join(', ');
+  throw new ArgumentError({where: `Float8Config: ${where}`, expected: 'indices of decoder layers, from 0', received});
 }
 
 function checkBlock(granularity: Float8ScaleGranularity, block: readonly number[] | null, length: number, where: string): void {
@@ -112,7 +121,7 @@ export class Float8InputScaleSpec {
     this.activationScaleUb = activationScaleUb;
     this.blockSize = (typeof blockSize === 'object' ? blockSize?.[1] : blockSize) ?? null;
     checkBlock(granularity, this.blockSize === null ? null : [this.blockSize], 1, where);
-    if (activationScaleUb !== null && !(activationScaleUb > 0 && origin === 'dynamic')) {
+    if (activationScaleUb !== null && !(activationScaleUb > 0 && activationScaleUb < Infinity && origin === 'dynamic')) {
       throw new ArgumentError({
         where: `${where}: activationScaleUb`,
         expected: 'a positive number with a dynamic origin',
@@ -186,9 +195,10 @@ export class Float8Config {
     this.inputScale = fields.inputScale instanceof Float8InputScaleSpec ? fields.inputScale : new Float8InputScaleSpec(fields.inputScale);
     this.weightScale =
       fields.weightScale instanceof Float8WeightScaleSpec ? fields.weightScale : new Float8WeightScaleSpec(fields.weightScale);
-    this.mlpInFloat8 = new Set(fields.mlpInFloat8 ?? []);
-    this.attnQkvInFloat8 = new Set(fields.attnQkvInFloat8 ?? []);
-    this.embeddingOutputDtype = fields.embeddingOutputDtype ?? null;
+    this.mlpInFloat8 = layerSet(fields.mlpInFloat8, 'mlpInFloat8');
+    this.attnQkvInFloat8 = layerSet(fields.attnQkvInFloat8, 'attnQkvInFloat8');
+    const embedding = fields.embeddingOutputDtype ?? null;
+    this.embeddingOutputDtype = embedding === null ? null : check(embedding, Object.values(DType), 'Float8Config: embeddingOutputDtype');
     this.quantMethod = fields.quantMethod ?? null;
     Object.freeze(this);
   }

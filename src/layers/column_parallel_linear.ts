@@ -11,7 +11,7 @@ import {Linear} from './linear.js';
 import type {LinearInit} from './linear_config.js';
 import type {CoreConfig} from './linear_core.js';
 import {devicesOf, homeOf, ShardedLinear, type ShardedLinearConfig} from './sharded_linear.js';
-import {checkKeys, checkShape, type PreparedState, type StateDict} from './state.js';
+import {checkKeys, checkShape, ownFloats, type PreparedState, type StateDict} from './state.js';
 
 /** A weight that another layer owns, such as an embedding's, or that layer. */
 export type TiedWeight = Linear | QuantizedWeight | DenseWeight | ShardedWeight;
@@ -82,7 +82,7 @@ export class ColumnParallelLinear extends ShardedLinear {
     const key = `${this.keyPrefix}bias`;
     checkKeys(dict, this.hasBias ? [key] : [], strict, this.name);
     if (this.hasBias) checkShape(dict[key] as tf.Tensor, [this.outDim], `${this.name}: ${key}`);
-    const bias = this.hasBias ? tf.clone(dict[key] as tf.Tensor) : null;
+    const bias = this.hasBias ? ownFloats(dict[key] as tf.Tensor) : null;
     const dispose = () => bias?.dispose();
     return {
       commit: () => {

@@ -1,6 +1,7 @@
 /** How a layer rounds x, from its arguments; a scale given as a tensor is a weight of the layer. */
 import type * as tf from '@tensorflow/tfjs';
 import {checkScale, type InputQuantization, quantizeAttrs} from '../../kernels/input_quantization.js';
+import {checkTensor} from '../arguments.js';
 import type {Float8Config} from '../config/float8.js';
 import {inputQuantizationOf, inputScaleShape} from './float8.js';
 
@@ -38,7 +39,8 @@ export function resolveInput(
     check(savedShape);
     return {inputQuantization: rest, scaleShape: savedShape, scale: null};
   }
-  if (typeof scale === 'object') {
+  if (scale !== undefined && typeof scale !== 'number') {
+    checkTensor(`${where}: inputQuantization: scale`, scale);
     check(scale.shape);
     return {inputQuantization: rest, scaleShape: scale.shape, scale};
   }

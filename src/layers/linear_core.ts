@@ -6,6 +6,7 @@ import {quantizedMatMul} from '../../kernels/contract.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {asFloats} from '../arguments.js';
 import type {Float8Config} from '../config/float8.js';
 import {type DeviceRef, onDevice} from '../device.js';
 import {roundInput} from '../sharding/round_input.js';
@@ -258,7 +259,11 @@ export class LinearCore extends tf.layers.Layer {
     const {scaleShape, inputScale} = this.config;
     const shape = [...(scaleShape as readonly number[])];
     return this.addVariable('input_scale', shape, 'float32', false, () =>
-      inputScale === undefined ? tf.ones(shape) : inputScale instanceof tf.Tensor ? sameTensor(inputScale) : tf.tensor(inputScale, shape),
+      inputScale === undefined
+        ? tf.ones(shape)
+        : inputScale instanceof tf.Tensor
+          ? tf.tidy(() => asFloats(sameTensor(inputScale)))
+          : tf.tensor(inputScale, shape),
     );
   }
 

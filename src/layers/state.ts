@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
-import {checkTensor} from '../arguments.js';
+import {asFloats, checkTensor} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
 import {ArgumentError, didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
 import {lowerBlockState} from '../formats/state_dict.js';
@@ -86,8 +86,8 @@ export function prepareLinearState(layer: Linear, core: LinearCore, dict: StateD
     weight: apart
       ? tf.tensor1d(float8Words(float8, core.config.layout as WeightLayout, weight, dict[scaleKey] as tf.Tensor, layer.name), 'int32')
       : weightValue(layer, core.config.layout, weight, weightKey),
-    bias: bias === null ? null : tf.cast(bias, 'float32'),
-    inputScale: inputScale === null ? null : tf.reshape(inputScale, (core.inputScale as tf.Tensor).shape),
+    bias: bias === null ? null : ownFloats(bias),
+    inputScale: inputScale === null ? null : tf.tidy(() => tf.reshape(asFloats(inputScale), (core.inputScale as tf.Tensor).shape)),
   };
   const dispose = () => tf.dispose(Object.values(values).filter((value) => value !== null));
   return {
@@ -130,7 +130,7 @@ export function prepareRecord(
   const given = layer.hasBias ? (dict[`${keyPrefix}bias`] as tf.Tensor) : null;
   if (given !== null) checkShape(given, [layer.outDim], `${layer.name}: ${keyPrefix}bias`);
   const {layout, words, origin} = lower(tensors);
-  const bias = given === null ? null : tf.cast(given, 'float32');
+  const bias = given === null ? null : ownFloats(given);
   return {
     commit: () => {
       core.replaceRecord(layout, words, origin);
@@ -157,6 +157,11 @@ function refuseView(layer: Linear, core: LinearCore): void {
   });
 }
 
+/** float32 numbers for a variable: a new tensor, the caller's to dispose. */
+export function ownFloats(t: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => tf.clone(asFloats(t)));
+}
+
 /** A tensor of `shape`; [1] stands for []. Throws ShapeError. */
 function scalarLike(t: tf.Tensor, shape: readonly number[], where: string): tf.Tensor {
   if (!(shape.length === 0 && t.rank === 1 && t.shape[0] === 1)) checkShape(t, shape, where);
@@ -168,7 +173,7 @@ function weightValue(layer: Linear, layout: WeightLayout | null, weight: tf.Tens
   const where = `${layer.name}: ${key}`;
   if (layout === null) {
     checkShape(weight, [layer.outDim, layer.inDim], where);
-    return tf.cast(weight, 'float32');
+    return ownFloats(weight);
   }
   const {length} = sectionsOf(layout);
   if (weight.rank === 1 && weight.dtype === 'int32' && weight.size === length) return weight.clone();

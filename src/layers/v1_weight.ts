@@ -3,11 +3,13 @@ import * as tf from '@tensorflow/tfjs';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
+import {asFloats, checkTensor} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
 import {DType} from '../dtype.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 import {DenseWeight} from './dense_weight.js';
 import type {LinearConfig} from './linear_config.js';
+import {checkShape} from './state.js';
 import {Weight} from './weight.js';
 
 /** A weight [N, K]: a handle, one that a layer has, or float32 numbers. */
@@ -28,9 +30,9 @@ export function partsOfWeight(given: WeightValue, bias: BiasValue | null, where:
   const weight = given instanceof Weight ? given.value() : given;
   const [outDim, inDim] = shapeOf(weight, where);
   const biasTensor = bias instanceof Weight ? bias.value() : bias;
-  if (biasTensor !== null && (!(biasTensor instanceof tf.Tensor) || biasTensor.rank !== 1 || biasTensor.shape[0] !== outDim)) {
-    const received = biasTensor instanceof tf.Tensor ? `[${biasTensor.shape}]` : 'a matrix';
-    throw new ShapeError({where: `${where}: bias`, expected: `[${outDim}]`, received});
+  if (biasTensor !== null) {
+    checkTensor(`${where}: bias`, biasTensor as tf.Tensor);
+    checkShape(biasTensor as tf.Tensor, [outDim], `${where}: bias`);
   }
   const layout = weight instanceof QuantizedWeight ? wholeLayout(weight) : null;
   return {
@@ -38,7 +40,7 @@ export function partsOfWeight(given: WeightValue, bias: BiasValue | null, where:
     fill(setWeight, setBias) {
       tf.tidy(() => {
         setWeight(weight instanceof QuantizedWeight ? ownWords(weight) : asMatrix(weight));
-        if (biasTensor !== null) setBias(tf.cast(biasTensor as tf.Tensor, 'float32'));
+        if (biasTensor !== null) setBias(asFloats(biasTensor as tf.Tensor));
       });
     },
   };
@@ -56,7 +58,7 @@ function shapeOf(weight: QuantizedWeight | DenseWeight | tf.Tensor, where: strin
 }
 
 function asMatrix(weight: DenseWeight | tf.Tensor): tf.Tensor {
-  return tf.cast(weight instanceof DenseWeight ? weight.tensor : weight, 'float32');
+  return asFloats(weight instanceof DenseWeight ? weight.tensor : weight);
 }
 
 const isWindow = (weight: QuantizedWeight) => weight.outDim !== weight.layout.outDim;

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
+import {wordsOf} from '../../kernels/words.js';
 import {type DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
@@ -111,8 +112,8 @@ export class LocalShard extends LinearCore implements PlacedShard {
     return some(Array.from({length: this.config.outDim}, (_, i) => this.denseBegin + i)) as tf.Tensor2D;
   }
 
-  private recordOf(values: ArrayLike<number> & {buffer: ArrayBufferLike; byteOffset: number; length: number}): HostRecord {
-    const words = new Int32Array(values.buffer, values.byteOffset, values.length);
+  private recordOf(values: tf.TypedArray): HostRecord {
+    const words = wordsOf(this.stored.dtype, values);
     const {weight} = this;
     if (weight instanceof QuantizedWeight) {
       if (!this.isView) return {layout: weight.layout, words};

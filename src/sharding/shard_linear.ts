@@ -2,6 +2,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
+import {wordsOf} from '../../kernels/words.js';
 import {DeviceRef} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {fromSavedConfig} from '../layers/config.js';
@@ -61,7 +62,7 @@ export async function readValuesAsync(layer: Linear): Promise<HostValues> {
 }
 
 function valuesOf(layer: Linear, read: (t: tf.Tensor) => tf.TypedArray): HostValues {
-  const floats = (t: tf.Tensor | null) => (t === null ? null : (read(t) as Float32Array));
+  const floats = (t: tf.Tensor | null) => (t === null ? null : Float32Array.from(read(t)));
   return {record: recordOf(plainWeight(layer), read(stored(layer))), bias: floats(layer.bias), inputScale: floats(layer.inputScale)};
 }
 
@@ -184,8 +185,8 @@ function scaleOf(layer: Linear, values: Float32Array, cut: Cut): {values: Float3
 
 /** The record behind a weight whose words (or floats) are on the host. */
 function recordOf(weight: QuantizedWeight | DenseWeight, values: tf.TypedArray): HostRecord {
-  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
-  if (!('layout' in weight)) return {layout: denseLayout(weight.outDim, weight.inDim), words};
+  if (!('layout' in weight)) return {layout: denseLayout(weight.outDim, weight.inDim), words: wordsOf('float32', values)};
+  const words = values as Int32Array;
   const {layout, rowStart, rowEnd} = weight;
   return rowStart === 0 && rowEnd === layout.outDim ? {layout, words} : sliceWords(layout, words, [rowStart, rowEnd], [0, layout.inDim]);
 }

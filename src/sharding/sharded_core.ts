@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import type {WeightLayout} from '../../kernels/layout.js';
+import {wordsOf} from '../../kernels/words.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {weightScaleOf} from '../layers/float8.js';
@@ -242,10 +243,9 @@ export class ShardedCore extends LinearCore {
   }
 
   override setWeightTensor(tensor: tf.Tensor): void {
-    const values = tensor.dataSync();
     const record = {
       layout: this.config.layout ?? denseLayout(this.config.outDim, this.config.inDim),
-      words: new Int32Array(values.buffer, values.byteOffset, values.length),
+      words: wordsOf(tensor.dtype, tensor.dataSync()),
     };
     this.shards.forEach((shard, i) => {
       const {words} = cutRecord(record, this.cuts[i] as Cut);
@@ -272,7 +272,7 @@ export class ShardedCore extends LinearCore {
   }
 
   override setBias(bias: tf.Tensor): void {
-    const values = bias.dataSync() as Float32Array;
+    const values = Float32Array.from(bias.dataSync());
     this.shards.forEach((shard, i) => {
       const own = biasOf(values, this.cuts[i] as Cut);
       if (own !== null) shard.writeBias(own);

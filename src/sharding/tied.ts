@@ -1,5 +1,6 @@
 /** Shards over a weight that another layer owns: windows where it lies, copies of their rows elsewhere. */
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {wordsOf} from '../../kernels/words.js';
 import {UnsupportedError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
@@ -89,7 +90,6 @@ function viewOf(
 
 function readRecord(weight: QuantizedWeight | DenseWeight | ShardedWeight): HostRecord {
   if (weight instanceof ShardedWeight) return weight.toRecord();
-  const values = weight instanceof QuantizedWeight ? weight.words.dataSync() : weight.tensor.dataSync();
-  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
-  return {layout: weight instanceof QuantizedWeight ? weight.layout : denseLayout(weight.outDim, weight.inDim), words};
+  if (weight instanceof QuantizedWeight) return {layout: weight.layout, words: weight.words.dataSync() as Int32Array};
+  return {layout: denseLayout(weight.outDim, weight.inDim), words: wordsOf('float32', weight.tensor.dataSync())};
 }

@@ -1,6 +1,7 @@
 /** Records, enums and devices: each spec is named after its row in the table of `npm run surface`. */
 import * as tf from '@tensorflow/tfjs';
 import {
+  ArgumentError,
   DeviceRef,
   DType,
   encodingInfo,
@@ -36,6 +37,15 @@ describe('surface: configuration', () => {
     expect([least.mlpInFloat8.size, least.attnQkvInFloat8.size, least.embeddingOutputDtype, least.quantMethod]).toEqual([0, 0, null, null]);
     expect(() => new Float8Config({...least, weight_scale: rowwise} as never)).toThrowError(/weight_scale/);
     expect(Object.isFrozen(full)).toBeTrue();
+    const wrong: [object, RegExp][] = [
+      [{mlpInFloat8: 3}, /mlpInFloat8: expected indices.*Received: 3/],
+      [{attnQkvInFloat8: ['0']}, /attnQkvInFloat8.*Received: 0/],
+      [{mlpInFloat8: [1, -1]}, /mlpInFloat8.*Received: 1, -1/],
+      [{embeddingOutputDtype: 'f32'}, /embeddingOutputDtype: expected one of float32,.*Received: f32/],
+      [{inputScale: {granularity: TENSOR, origin: DYNAMIC, activationScaleUb: Number.POSITIVE_INFINITY}}, /activationScaleUb/],
+    ];
+    for (const [fields, message] of wrong)
+      expect(() => new Float8Config({...least, ...fields} as never)).toThrowError(ArgumentError, message);
   });
   it('Float8Config: inputScale', () => expect(full.inputScale).toBe(dynamicInput));
   it('Float8Config: weightScale', () => expect(full.weightScale).toBe(rowwise));

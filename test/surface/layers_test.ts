@@ -204,7 +204,8 @@ describe('surface: MLP', () => {
     expect(layer.gateProj.float8Config?.isStatic).toBeTrue();
     expect(await yOf(withState(layer, state), 2)).toEqual([0.5, 0.5]);
   });
-  it('MLP: devices', () => {
+  it('MLP: devices', async () => {
+    for (const started of ['wasm', 'cpu']) await tf.setBackend(started);
     const layer = new MLP({hiddenDim: 2, feedForwardLength: 1, devices: [new DeviceRef('cpu')]});
     for (const l of [layer.gateProj, layer.upProj, layer.downProj]) expect(l.device?.backendName).toBe('cpu');
     layer.dispose();
