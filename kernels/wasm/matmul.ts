@@ -12,6 +12,9 @@ import {workBytes} from './parallel.js';
 /** Rows of x prepared at a time: bounds scratch to about 1 MiB a thousand columns. */
 const SLAB = 128;
 
+/** Columns of x with a step of their own where wider blocks are too coarse, see assembly/prepare.ts. */
+const FINE_BLOCK = 32;
+
 /** Set to one of WASM_VARIANTS to use it wherever it can be used; tests run every one. */
 export const WASM_VARIANT_FLAG = 'TFJS_LINEAR_WASM_VARIANT';
 
@@ -68,8 +71,7 @@ export function multiply(x: TensorInfo, codes: Codes | null, {inputs, backend, a
   };
   const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant(), heap.dots, codes?.columns ?? 0);
   // What a variant cannot hold (infinities, NaN, beyond 1e20) is multiplied as it is.
-  if (!(choice.variant === 'gemv_float32' ? oneByOne(job, choice.block) : choice.variant !== 'float32' && integers(job, choice, codes)))
-    floats(job);
+  if (!tried(job, choice, codes)) floats(job);
   const bias = inputs.bias === undefined ? 0 : heap.address(inputs.bias as TensorInfo);
   if (bias !== 0 || activation !== null) {
     heap.exports.finish(job.y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
@@ -77,7 +79,15 @@ export function multiply(x: TensorInfo, codes: Codes | null, {inputs, backend, a
   return out as unknown as TensorInfo;
 }
 
-/** false: x holds what 16-bit integers cannot. */
+/** false: no variant but float32 holds this x. */
+function tried(job: Job, choice: WasmChoice, codes: Codes | null): boolean {
+  if (choice.variant === 'float32') return false;
+  if (choice.variant === 'gemv_float32') return oneByOne(job, choice.block);
+  // An x of outliers needs narrower blocks, each with a step of its own.
+  return integers(job, choice, codes) || (choice.block > FINE_BLOCK && integers(job, {...choice, block: FINE_BLOCK}, codes));
+}
+
+/** false: x holds what 16-bit integers cannot, or not in blocks of this size. */
 function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | null): boolean {
   const {heap, layout, rows, order} = job;
   const {exports} = heap;

@@ -145,6 +145,9 @@ void compute_product(void* opaque, void* context) {
     p.y = y.data() + m * columns;
     p.m = int32_t(std::min<int64_t>(kMaxRows, x.dim(0) - m));
     if (multiply_slab(p, *kernel.isa)) continue;
+    Product fine = p;
+    fine.block = kFineBlock;
+    if (p.block > kFineBlock && multiply_slab(fine, *kernel.isa)) continue;
     Product exact = p;
     exact.variant = p.variant == Variant::kPanels ? Variant::kFloatPanels : Variant::kFloatRows;
     multiply_slab(exact, *kernel.isa);

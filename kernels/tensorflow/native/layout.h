@@ -101,6 +101,7 @@ struct Quantize {
   void* out;
 };
 
+constexpr int kFineBlock = 32;  // columns of x with a step of their own where wider blocks are too coarse
 constexpr int kChunk = 128;  // columns expanded at a time; every block divides it
 
 // The kernels of one instruction set. `scratch` has scratch_bytes() bytes, aligned to 64.

@@ -1,12 +1,18 @@
 // x rounded to 16-bit integers, a scale for each block of columns: the pass over x that every integer kernel shares.
 
+import {total} from './vectors';
+
 /** 127 * 256 + 127: the largest that is 256 times a signed byte and another. */
 const LARGEST: f32 = 32639;
 
 /**
  * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32639 of block b, sums[b] = steps[b] * sum of its integers.
  * order: 0, or the address of uint32 [K]: column j is x[order[j]]. paired: inside each 32, even columns first, then odd, which is how
- * 4-bit codes come out of a byte. Returns 1 where x holds what 16 bits cannot: NaN, infinity, or a block below 1e-30.
+ * 4-bit codes come out of a byte. Returns 1 where x holds what 16 bits cannot: NaN, infinity, a block below 1e-30, or outliers that make
+ * the steps of these blocks too coarse.
+ *
+ * A number is off by step / sqrt(12) in the mean, so with weights of any sign y is off by sqrt(block * sum of amax^2 / 12) / (32639 |x|) of itself.
+ * More than blocks of 32 can come to, 5e-5, is too coarse.
  */
 export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paired: i32, a: usize, steps: usize, sums: usize, gathered: usize): i32 {
   let source = x;
@@ -15,11 +21,18 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
     source = gathered;
   }
   let bad = 0;
+  let tops: f64 = 0, squares: f64 = 0;
   for (let k = 0; k < inDim; k += block) {
-    let top = f32x4.splat(0);
-    for (let j = 0; j < block; j += 4) top = f32x4.max(top, f32x4.abs(v128.load(source + (<usize>(k + j) << 2))));
+    let top = f32x4.splat(0), square = f32x4.splat(0);
+    for (let j = 0; j < block; j += 4) {
+      const v = v128.load(source + (<usize>(k + j) << 2));
+      top = f32x4.max(top, f32x4.abs(v));
+      square = f32x4.add(square, f32x4.mul(v, v));
+    }
     const amax = max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
     if (!(amax < f32.MAX_VALUE) || (amax > 0 && amax < 1e-30)) bad = 1;
+    tops += <f64>amax * <f64>amax;
+    squares += <f64>total(square);
     const inverse = f32x4.splat(amax > 0 ? LARGEST / amax : 0);
     let sum = i32x4.splat(0);
     for (let j = 0; j < block; j += 16) {
@@ -43,9 +56,10 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
     }
     const step = amax / LARGEST, b = <usize>(k / block) << 2;
     store<f32>(steps + b, step);
-    const total = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
-    store<f32>(sums + b, <f32>total * step);
+    const integers = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
+    store<f32>(sums + b, <f32>integers * step);
   }
+  if (block > 32 && <f64>block * tops > 32 * squares) bad = 1;
   return bad;
 }
 

@@ -24,11 +24,25 @@ static void lay_out_pairs(const int16_t* plain, size_t count, int columns, int16
   }
 }
 
+static float sum_of_squares(const float* x, int count) {
+  constexpr int kStrands = 16;  // independent, so that they become lanes
+  float sums[kStrands] = {}, all = 0;
+  int j = 0;
+  for (; j + kStrands <= count; j += kStrands) {
+    for (int t = 0; t < kStrands; t++) sums[t] += x[j + t] * x[j + t];
+  }
+  for (; j < count; j++) all += x[j] * x[j];
+  for (int t = 0; t < kStrands; t++) all += sums[t];
+  return all;
+}
+
 // float32 [K] -> integers in [-32767, 32767], steps and sums (step times the sum of the integers) of each block. The largest magnitude of a block
-// is 32767 steps. false: NaN, infinity, or a block whose largest magnitude is below 1e-30.
+// is 32767 steps. false: NaN, infinity, a block whose largest magnitude is below 1e-30, or outliers that make the steps of wide blocks too coarse:
+// with weights of any sign y is off by sqrt(block * sum of most^2 / 12) / (32767 |x|) of itself, which may be what blocks of 32 can come to, 5e-5.
 static bool round_row(const float* x, int in_dim, int block, int16_t* out, float* steps, float* sums) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   bool good = true;
+  double tops = 0, squares = 0;
   for (int k = 0, b = 0; k < in_dim; k += block, b++) {
     const int end = least(in_dim, k + block);
     int32_t top = 0;
@@ -41,6 +55,8 @@ static bool round_row(const float* x, int in_dim, int block, int16_t* out, float
     float most;
     std::memcpy(&most, &top, 4);
     if (top >= 0x7f7fffff || (top > 0 && most < 1e-30f)) good = false;
+    tops += double(most) * most;
+    squares += sum_of_squares(x + k, end - k);
     const float inverse = top > 0 ? 32767.0f / most : 0.0f;
     int32_t sum = 0;
     for (int j = k; j < end; j++) {
@@ -53,7 +69,7 @@ static bool round_row(const float* x, int in_dim, int block, int16_t* out, float
     steps[b] = most / 32767.0f;
     sums[b] = float(sum) * steps[b];
   }
-  return good;
+  return good && (block <= kFineBlock || block * tops <= kFineBlock * squares);
 }
 
 static bool prepare_row(const Product& p, int m, char* memory) {
