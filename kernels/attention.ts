@@ -1,93 +1,165 @@
 /**
- * Attention of one position over those before it, as one op. A backend may register a kernel of its own (AttendPast: wasm does); elsewhere, and where
- * gradients are recorded, it is a composition of tf.js ops.
+ * Attention of new positions over those before them and each other, as one op. A backend may register a kernel of its own (Attend: wasm does), which
+ * writes keys and values in place; elsewhere, and where gradients are recorded, it is a composition of tf.js ops (attention_composed.ts).
  */
 import * as tf from '@tensorflow/tfjs';
-import {ShapeError} from '../src/errors.js';
+import {ArgumentError, ShapeError} from '../src/errors.js';
+import {attendComposed} from './attention_composed.js';
 import {hasKernel} from './fused.js';
 
-/** AttendPast: q [heads, G, D], tailK and tailV [heads, t, D], k0 [D, T] and v0 [T, D] of head 0, k1 ... -> [heads, G, D]. */
-export const ATTEND_PAST = 'AttendPast';
+/**
+ * Attend: qkv [M, (H + 2 KH) D], keys and values [KH, C, D], cos and sin [M, D / 2] -> [M, H D]. Positions length .. length + M of keys and values are
+ * written in place: C has room for them.
+ */
+export const ATTEND = 'Attend';
 
-/** One head of many positions: k lies the way that products with it read it. */
-export interface PastHead {
-  /** [D, T] */
-  readonly k: tf.Tensor2D;
-  /** [T, D] */
-  readonly v: tf.Tensor2D;
-}
-
-/** Some positions in all heads, each [heads, t, D]. */
-export interface PastTail {
-  readonly k: tf.Tensor3D;
-  readonly v: tf.Tensor3D;
-}
-
-/** Keys and values: those of the body, a pair a head, then those of the tail. At least one is there. */
-export interface Past {
-  readonly body: readonly PastHead[] | null;
-  readonly tail: PastTail | null;
+export interface AttendAttrs {
+  readonly length: number;
 }
 
 /**
- * softmax(q . k^T) . v over all positions of the past: q [heads, G, D], G rows a head of k and v, scaled already -> [heads, G, D]. Throws ShapeError.
+ * What turns heads at M positions (rotary embedding, half-split): the pair (x[i], x[i + D / 2]) by the angle of cos[i] and sin[i]. A factor in these
+ * scales q and k: with D^(-1/4) scores are q . k / sqrt(D). For one position a matrix can say the same, which takes fewer ops where they are composed.
+ */
+export type Rotation =
+  | {
+      /** [M, D / 2] */
+      readonly cos: tf.Tensor2D;
+      /** [M, D / 2] */
+      readonly sin: tf.Tensor2D;
+    }
+  | {
+      /** [1, D, D]: a head [1, D] times it is turned. */
+      readonly matrix: tf.Tensor3D;
+    };
+
+/** Positions that room is made for at a time, where keys and values are written in place: then as many again as there are. */
+const ROOM = 64;
+
+/**
+ * Keys and values of the positions that one layer of attention has seen. `ops.attend` adds to it; the owner disposes it. Memory: 8 bytes a
+ * position, head of k and number of a head; up to twice that on backends with a kernel of their own.
  *
  * ```js
- * const one = tf.tensor3d([[[1, 2]]]);
- * tfl.ops.attendPast(one, {body: null, tail: {k: one, v: one}}).print(); // [[[1, 2]]]
+ * const past = new tfl.PastPositions({keyHeads: 2, headDim: 4});
+ * past.length; // 0
  * ```
  */
-export function attendPast(q: tf.Tensor3D, past: Past): tf.Tensor3D {
-  checkShapes(q, past);
-  const {body, tail} = past;
-  if (!hasKernel(ATTEND_PAST)) return tf.tidy(() => composed(q, past));
-  const inputs: Record<string, tf.Tensor> = {q, ...(tail === null ? {} : {tailK: tail.k, tailV: tail.v})};
-  body?.forEach(({k, v}, head) => {
-    inputs[`k${head}`] = k;
-    inputs[`v${head}`] = v;
-  });
-  return tf.engine().runKernel(ATTEND_PAST, inputs) as tf.Tensor3D;
+export class PastPositions {
+  readonly keyHeads: number;
+  readonly headDim: number;
+  private count = 0;
+  /** [KH, C, D] each, C at least the length. */
+  private held: {readonly keys: tf.Tensor3D; readonly values: tf.Tensor3D} | null = null;
+
+  /** Throws ArgumentError unless both are whole numbers, headDim an even one. */
+  constructor({keyHeads, headDim}: {keyHeads: number; headDim: number}) {
+    if (!(Number.isInteger(keyHeads) && keyHeads > 0 && Number.isInteger(headDim) && headDim > 0 && headDim % 2 === 0)) {
+      throw new ArgumentError({
+        where: 'PastPositions',
+        expected: 'keyHeads a whole number above 0, headDim an even one',
+        received: `keyHeads ${keyHeads}, headDim ${headDim}`,
+      });
+    }
+    this.keyHeads = keyHeads;
+    this.headDim = headDim;
+  }
+
+  /** Positions it holds. */
+  get length(): number {
+    return this.count;
+  }
+
+  /** Keys and values [KH, C, D] with room for `count` more. They stay this object's. Internal. */
+  reserve(count: number): {readonly keys: tf.Tensor3D; readonly values: tf.Tensor3D} {
+    const wanted = this.count + count;
+    const {held} = this;
+    const capacity = held?.keys.shape[1] ?? 0;
+    if (held !== null && wanted <= capacity) return held;
+    const more = Math.max(ROOM, Math.ceil(wanted / ROOM) * ROOM - capacity, capacity);
+    const grown = (t: tf.Tensor3D | undefined): tf.Tensor3D =>
+      t === undefined
+        ? tf.zeros([this.keyHeads, more, this.headDim])
+        : tf.pad3d(t, [
+            [0, 0],
+            [0, more],
+            [0, 0],
+          ]);
+    return this.replace(grown(held?.keys), grown(held?.values));
+  }
+
+  /** Keys and values [KH, length, D] as new tensors, or the held ones; null: there are none. Internal. */
+  exact(): {readonly keys: tf.Tensor3D; readonly values: tf.Tensor3D} | null {
+    const {held, count} = this;
+    if (held === null || count === 0) return null;
+    if (held.keys.shape[1] === count) return held;
+    const cut = (t: tf.Tensor3D) => tf.slice(t, [0, 0, 0], [this.keyHeads, count, this.headDim]);
+    return {keys: cut(held.keys), values: cut(held.values)};
+  }
+
+  /** Takes over tensors in place of those it has. Internal. */
+  replace(keys: tf.Tensor3D, values: tf.Tensor3D): {readonly keys: tf.Tensor3D; readonly values: tf.Tensor3D} {
+    const old = this.held;
+    this.held = {keys: tf.keep(keys), values: tf.keep(values)};
+    if (old !== null) tf.dispose([old.keys, old.values]);
+    return this.held;
+  }
+
+  /** `count` more positions are there. Internal. */
+  advance(count: number): void {
+    this.count += count;
+  }
+
+  dispose(): void {
+    if (this.held !== null) tf.dispose([this.held.keys, this.held.values]);
+    this.held = null;
+    this.count = 0;
+  }
 }
 
-function checkShapes(q: tf.Tensor3D, {body, tail}: Past): void {
-  const [heads, , dim] = q.shape;
-  const [count, recent] = [body?.[0]?.v.shape[0] ?? 0, tail?.k.shape[1] ?? 0];
+/**
+ * Causal attention of M new positions, H heads of q in groups over those of k: heads of q and k are turned, k and v are added to `past`, and each
+ * position mixes v by softmax(q . k^T) over all of the past up to itself.
+ * @param qkv float32 [M, (H + 2 KH) D]: heads of q, of k, of v
+ * @returns [M, H D]
+ * Gradients reach qkv; what was in `past` before is constant. Throws ShapeError.
+ * Source: Vaswani et al. 2017, arXiv 1706.03762; Su et al. 2021, arXiv 2104.09864; Ainslie et al. 2023, arXiv 2305.13245.
+ *
+ * ```js
+ * const past = new tfl.PastPositions({keyHeads: 1, headDim: 2});
+ * const still = {cos: tf.ones([1, 1]), sin: tf.zeros([1, 1])};
+ * tfl.ops.attend(tf.tensor2d([[1, 0, 1, 0, 3, 4]]), past, still).print(); // [[3, 4]]
+ * past.length; // 1
+ * past.dispose();
+ * ```
+ */
+export function attend(qkv: tf.Tensor2D, past: PastPositions, rotation: Rotation): tf.Tensor2D {
+  checkShapes(qkv, past, rotation);
+  const count = qkv.shape[0];
+  let y: tf.Tensor2D;
+  if (hasKernel(ATTEND) && 'cos' in rotation) {
+    const {keys, values} = past.reserve(count);
+    const attrs: AttendAttrs = {length: past.length};
+    const inputs = {qkv, keys, values, cos: rotation.cos, sin: rotation.sin};
+    y = tf.engine().runKernel(ATTEND, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
+  } else y = tf.tidy(() => attendComposed(qkv, past, rotation));
+  past.advance(count);
+  return y;
+}
+
+function checkShapes(qkv: tf.Tensor2D, {keyHeads, headDim}: PastPositions, rotation: Rotation): void {
+  const [count, width] = qkv.shape;
+  const heads = width / headDim - 2 * keyHeads;
   const is = (t: tf.Tensor, ...shape: number[]) => t.shape.length === shape.length && t.shape.every((size, i) => size === shape[i]);
-  const fits =
-    q.rank === 3 &&
-    (body === null || (body.length === heads && body.every(({k, v}) => is(k, dim, count) && is(v, count, dim)))) &&
-    (tail === null || (is(tail.k, heads, recent, dim) && is(tail.v, heads, recent, dim)));
-  if (fits && count + recent > 0) return;
+  const turns =
+    'cos' in rotation
+      ? is(rotation.cos, count, headDim / 2) && is(rotation.sin, count, headDim / 2)
+      : count === 1 && is(rotation.matrix, 1, headDim, headDim);
+  if (qkv.rank === 2 && count > 0 && Number.isInteger(heads) && heads > 0 && heads % keyHeads === 0 && turns) return;
+  const shown = 'cos' in rotation ? `cos [${rotation.cos.shape}], sin [${rotation.sin.shape}]` : `matrix [${rotation.matrix.shape}]`;
   throw new ShapeError({
-    where: 'attendPast',
-    expected: 'q [heads, G, D]; body, a pair a head, k [D, T] and v [T, D]; tail k and v [heads, t, D]; one position at least',
-    received: `q [${q.shape}], body ${body?.length ?? 'null'} of [${body?.[0]?.k.shape}] and [${body?.[0]?.v.shape}], tail [${tail?.k.shape}] and [${tail?.v.shape}]`,
+    where: 'attend',
+    expected: `qkv [M, (H + ${2 * keyHeads}) ${headDim}], H a multiple of ${keyHeads}; cos and sin [M, ${headDim / 2}], or for M = 1 a matrix [1, ${headDim}, ${headDim}]`,
+    received: `qkv [${qkv.shape}], ${shown}`,
   });
-}
-
-function composed(q: tf.Tensor3D, {body, tail}: Past): tf.Tensor3D {
-  const parts: tf.Tensor3D[] = [];
-  if (body !== null)
-    parts.push(
-      overHeads(
-        q,
-        body.map(({k}) => k),
-      ),
-    );
-  if (tail !== null) parts.push(tf.matMul(q, tail.k, false, true));
-  const weights = tf.softmax(parts.length === 1 ? (parts[0] as tf.Tensor3D) : tf.concat(parts, 2));
-  if (body === null) return tf.matMul(weights, (tail as PastTail).v);
-  const values = body.map(({v}) => v);
-  if (tail === null) return overHeads(weights, values);
-  const [old, recent] = tf.split(
-    weights,
-    parts.map(({shape}) => shape[2]),
-    2,
-  ) as [tf.Tensor3D, tf.Tensor3D];
-  return tf.add(overHeads(old, values), tf.matMul(recent, tail.v));
-}
-
-/** Each head's rows times its own matrix: a [heads, R, X], b [X, Y] a head -> [heads, R, Y]. */
-function overHeads(a: tf.Tensor3D, b: readonly tf.Tensor2D[]): tf.Tensor3D {
-  return tf.stack((tf.unstack(a) as tf.Tensor2D[]).map((rows, head) => tf.matMul(rows, b[head] as tf.Tensor2D))) as tf.Tensor3D;
 }

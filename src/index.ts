@@ -1,5 +1,5 @@
 /** tfjs-linear: quantised and sharded linear layers for TensorFlow.js. Importing it registers the kernels. */
-import {attendPast} from '../kernels/attention.js';
+import {attend} from '../kernels/attention.js';
 import * as contract from '../kernels/contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import * as fp8 from '../kernels/fp8_contract.js';
@@ -18,7 +18,7 @@ registerGradients();
 for (const backend of ['cpu', 'wasm', 'webgl', 'webgpu', 'tensorflow']) registerGptqUnpack(backend);
 
 export type {Activation} from '../kernels/activation.js';
-export type {Past, PastHead, PastTail} from '../kernels/attention.js';
+export {PastPositions, type Rotation} from '../kernels/attention.js';
 export type {InputPrecision} from '../kernels/attributes.js';
 export type {WebGPUVariant} from '../kernels/choose.js';
 export type {QuantizedMatMulOptions} from '../kernels/contract.js';
@@ -95,7 +95,7 @@ export const ops = {
   unpackWeight: contract.unpackWeight,
   gatedActivation: fused.gatedActivation,
   rmsNorm: fused.rmsNorm,
-  attendPast,
+  attend,
   gptqUnpack,
   gptqUnpackAsync,
   fp8Quantize: fp8.fp8Quantize,

@@ -50,10 +50,10 @@ class Loader {
   async load(): Promise<Llama> {
     const {names, config} = this;
     this.checkNames();
-    const rope = this.keep(new RotaryEmbedding(config, await this.ropeDivisors()));
+    const rope = new RotaryEmbedding(config, await this.ropeDivisors());
     const embedding = await this.linear(names.embedding);
     const blocks: Block[] = [];
-    for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i, rope));
+    for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i));
     const norm = await this.norm(names.norm);
     const head = await this.head(embedding);
     const isAwaited = listDevices().some(({name, isSynchronous}) => this.devices.has(name) && !isSynchronous);
@@ -81,7 +81,7 @@ class Loader {
     return head;
   }
 
-  private async block(layer: number, rope: RotaryEmbedding): Promise<Block> {
+  private async block(layer: number): Promise<Block> {
     const {names, config, given} = this;
     const attentionNorm = await this.norm(names.attentionNorm(layer));
     const qkv = await this.qkv(layer);
@@ -89,7 +89,7 @@ class Loader {
     const mlpNorm = await this.norm(names.mlpNorm(layer));
     const mlp = this.keep(await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...given}));
     this.countLayer(mlp);
-    return {attentionNorm, attention: new Attention(config, rope, qkv, output, layer), mlpNorm, mlp};
+    return {attentionNorm, attention: new Attention(qkv, output, layer), mlpNorm, mlp};
   }
 
   private async qkv(layer: number): Promise<QkvProjection> {

@@ -1,7 +1,7 @@
 /** A decoder of the Llama family in tf.js ops. Every matrix is a layer of tfjs-linear and stays packed. */
 import * as tf from '@tensorflow/tfjs';
-import type {Linear, MLP} from 'tfjs-linear';
-import {type Attention, causalMask, type Positions} from './attention.js';
+import type {Linear, MLP, Rotation} from 'tfjs-linear';
+import type {Attention} from './attention.js';
 import {KeyValueCache} from './cache.js';
 import type {LlamaConfig} from './config.js';
 import type {RmsNorm} from './norm.js';
@@ -50,7 +50,7 @@ export class Llama {
 
   /** An empty cache for one conversation; the caller disposes it. */
   createCache(): KeyValueCache {
-    return new KeyValueCache(this.config.layerCount);
+    return new KeyValueCache(this.config);
   }
 
   /** Reads token ids after those the cache holds. At most PREFILL_POSITIONS ids a call keep memory bounded. */
@@ -69,9 +69,9 @@ export class Llama {
   }
 
   dispose(): void {
-    const {embedding, blocks, norm, head, rope} = this.parts;
+    const {embedding, blocks, norm, head} = this.parts;
     for (const block of blocks) disposeBlock(block);
-    for (const part of [embedding, norm, head, rope]) part?.dispose();
+    for (const part of [embedding, norm, head]) part?.dispose();
   }
 
   private async run(steps: Steps): Promise<tf.Tensor> {
@@ -90,18 +90,14 @@ export class Llama {
     const {embedding, blocks, rope} = this.parts;
     const first = yield {layer: embedding, input: {rows: ids}, held: []};
     const rotation = rope.at(cache.length, ids.length);
-    const positions: Positions = {rotation, mask: ids.length === 1 ? null : causalMask(cache.length, ids.length)};
-    const shared = [rotation.cos, rotation.sin, positions.mask].filter((t) => t !== null);
-    const x = yield* holding(shared, through(blocks, first as tf.Tensor2D, positions, cache));
-    cache.advance(ids.length);
-    return x;
+    return yield* holding(Object.values(rotation), through(blocks, first as tf.Tensor2D, rotation, cache));
   }
 }
 
-function* through(blocks: readonly Block[], first: tf.Tensor2D, positions: Positions, cache: KeyValueCache): Steps {
+function* through(blocks: readonly Block[], first: tf.Tensor2D, rotation: Rotation, cache: KeyValueCache): Steps {
   let x: tf.Tensor = first;
   for (const {attentionNorm, attention, mlpNorm, mlp} of blocks) {
-    const attended = tf.add(x, yield* holding([x], attention.steps(attentionNorm.forward(x as tf.Tensor2D), positions, cache)));
+    const attended = tf.add(x, yield* holding([x], attention.steps(attentionNorm.forward(x as tf.Tensor2D), rotation, cache)));
     x = tf.add(attended, yield ask(mlp, mlpNorm.forward(attended as tf.Tensor2D), [attended]));
   }
   return x;

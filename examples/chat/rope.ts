@@ -1,14 +1,7 @@
 /** Rotary position embedding in the half-split form (rotate_half). */
 import * as tf from '@tensorflow/tfjs';
+import type {Rotation} from 'tfjs-linear';
 import type {LlamaConfig} from './config.js';
-
-/** What turns vectors at some positions; made once a call for all layers, inside the caller's tidy. */
-export interface Rotation {
-  /** One position: [1, D, D]. Several: cosines [M, 1, D]. */
-  readonly cos: tf.Tensor;
-  /** Several positions: sines [M, 1, D]. */
-  readonly sin: tf.Tensor | null;
-}
 
 /**
  * Turns each pair (x[i], x[i + D/2]) at position p by the angle p * frequency[i]. All is also scaled by D^(-1/4), so that q . k comes out
@@ -16,8 +9,6 @@ export interface Rotation {
  */
 export class RotaryEmbedding {
   private readonly frequencies: Float64Array;
-  /** [D, D]: x . swap = rotate_half(x). */
-  private readonly swap: tf.Tensor2D;
 
   /** @param divisors [D / 2], from a GGUF file's rope_freqs.weight: each frequency is divided by its own */
   constructor(
@@ -26,66 +17,39 @@ export class RotaryEmbedding {
   ) {
     this.frequencies = frequenciesOf(config);
     if (divisors !== null) this.frequencies.forEach((f, i) => (this.frequencies[i] = f / (divisors[i] as number)));
-    this.swap = tf.keep(this.matrix(() => [0, 1]));
   }
 
-  /** For positions [start, start + count). */
+  /** For positions [start, start + count): made once a call for all layers, inside the caller's tidy. */
   at(start: number, count: number): Rotation {
-    const {headDim: dim} = this.config;
-    const half = dim / 2;
-    const size = dim ** -0.25;
-    const turn = (position: number, i: number): [number, number] => {
-      const angle = position * (this.frequencies[i] as number);
-      return [Math.cos(angle) * size, Math.sin(angle) * size];
-    };
-    // For one position a matrix holds both parts of the turn: one matmul a layer, and the work is small.
-    if (count === 1)
-      return {
-        cos: tf.reshape(
-          this.matrix((i) => turn(start, i)),
-          [1, dim, dim],
-        ),
-        sin: null,
-      };
-    const [cos, sin] = [new Float32Array(count * dim), new Float32Array(count * dim)];
+    const {headDim} = this.config;
+    const half = headDim / 2;
+    const size = headDim ** -0.25;
+    const [cos, sin] = [new Float32Array(count * half), new Float32Array(count * half)];
     for (let p = 0; p < count; p++) {
-      for (let i = 0; i < half; i++) {
-        const at = p * dim + i;
-        const [c, s] = turn(start + p, i);
-        cos[at] = cos[at + half] = c;
-        sin[at] = sin[at + half] = s;
-      }
+      this.frequencies.forEach((frequency, i) => {
+        const angle = (start + p) * frequency;
+        cos[p * half + i] = Math.cos(angle) * size;
+        sin[p * half + i] = Math.sin(angle) * size;
+      });
     }
-    return {cos: tf.tensor3d(cos, [count, 1, dim]), sin: tf.tensor3d(sin, [count, 1, dim])};
+    // GPUs compose the turn of tf.js ops: of one position one product with a matrix, as each op costs a dispatch.
+    if (count === 1 && /^webg(l|pu)/.test(tf.getBackend())) return {matrix: matrixOf(cos, sin)};
+    return {cos: tf.tensor2d(cos, [count, half]), sin: tf.tensor2d(sin, [count, half])};
   }
+}
 
-  /** x [M, heads, D] -> the same shape, turned; call it inside a tidy. */
-  turn(x: tf.Tensor3D, {cos, sin}: Rotation): tf.Tensor3D {
-    const [count, heads, dim] = x.shape;
-    if (sin === null) return tf.matMul(x, cos as tf.Tensor3D);
-    const swapped = tf.reshape(tf.matMul(tf.reshape(x, [count * heads, dim]), this.swap), x.shape);
-    return tf.add(tf.mul(x, cos), tf.mul(swapped, sin));
+/** [1, D, D] that turns pair i by the angle of cos[i] and sin[i]. */
+function matrixOf(cos: Float32Array, sin: Float32Array): tf.Tensor3D {
+  const half = cos.length;
+  const dim = 2 * half;
+  const values = new Float32Array(dim * dim);
+  for (let i = 0; i < half; i++) {
+    const [low, high] = [i * dim, (i + half) * dim];
+    values[low + i] = values[high + i + half] = cos[i] as number;
+    values[low + i + half] = sin[i] as number;
+    values[high + i] = -(sin[i] as number);
   }
-
-  dispose(): void {
-    this.swap.dispose();
-  }
-
-  /** [D, D] that turns pair i by the angle of this cosine and sine. */
-  private matrix(turn: (i: number) => [number, number]): tf.Tensor2D {
-    const {headDim: dim} = this.config;
-    const half = dim / 2;
-    const values = new Float32Array(dim * dim);
-    for (let i = 0; i < half; i++) {
-      const [cos, sin] = turn(i);
-      const [low, high] = [i * dim, (i + half) * dim];
-      values[low + i] = cos;
-      values[low + i + half] = sin;
-      values[high + i] = -sin;
-      values[high + i + half] = cos;
-    }
-    return tf.tensor2d(values, [dim, dim]);
-  }
+  return tf.tensor3d(values, [1, dim, dim]);
 }
 
 /** Radians a position, for each of the D / 2 pairs. */

@@ -1,24 +1,24 @@
-/** AttendPast on wasm. */
+/** Attend on wasm. */
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
+import type {AttendAttrs} from '../attention.js';
 import {heapOf, type WasmBackend} from './module.js';
+import {scoreBytes} from './parallel.js';
 
-export const attendPast: KernelFunc = ({inputs, backend}) => {
+export const attend: KernelFunc = ({inputs, backend, attrs}) => {
+  const {length} = attrs as unknown as AttendAttrs;
   const heap = heapOf(backend);
-  const q = inputs.q as TensorInfo;
-  const [heads, rows, dim] = q.shape as [number, number, number];
-  const tailK = inputs.tailK as TensorInfo | undefined;
-  const tailCount = (tailK?.shape[1] as number | undefined) ?? 0;
-  const v0 = inputs.v0 as TensorInfo | undefined;
-  const count = (v0?.shape[0] as number | undefined) ?? 0;
-  const out = (backend as unknown as WasmBackend).makeOutput([heads, rows, dim], 'float32');
-  const scores = heap.scratch(4 * (count + tailCount) + 16);
-  const [from, to] = [heap.address(q), heap.address(out)];
-  const tail = tailK === undefined ? [0, 0] : [heap.address(tailK), heap.address(inputs.tailV as TensorInfo)];
-  for (let head = 0; head < heads; head++) {
-    const [k, v] = v0 === undefined ? [0, 0] : [`k${head}`, `v${head}`].map((name) => heap.address(inputs[name] as TensorInfo));
-    const step = 4 * head * rows * dim;
-    const [tk, tv] = tail.map((address) => address + 4 * head * tailCount * dim);
-    heap.exports.attend(from + step, rows, dim, k as number, v as number, count, tk as number, tv as number, tailCount, scores, to + step);
-  }
+  const qkv = inputs.qkv as TensorInfo;
+  const [count, width] = qkv.shape as [number, number];
+  const [keyHeads, capacity, dim] = (inputs.keys as TensorInfo).shape as [number, number, number];
+  const heads = width / dim - 2 * keyHeads;
+  const [from, keys, values, cos, sin] = ['qkv', 'keys', 'values', 'cos', 'sin'].map((name) =>
+    heap.address(inputs[name] as TensorInfo),
+  ) as [number, number, number, number, number];
+  const out = (backend as unknown as WasmBackend).makeOutput([count, heads * dim], 'float32');
+  const q = heap.scratch(4 * count * heads * dim + scoreBytes(length + count));
+  const scores = q + 4 * count * heads * dim;
+  heap.exports.appendHeads(from, count, heads, keyHeads, dim, cos, sin, length, keys, values, capacity, q);
+  const rows = heads * count;
+  heap.exports.attend(q, 0, rows, count, heads, heads / keyHeads, dim, length, keys, values, capacity, scores, heap.address(out));
   return out as unknown as TensorInfo;
 };

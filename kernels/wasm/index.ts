@@ -1,10 +1,10 @@
 /** Backend 'wasm': kernels in AssemblyScript on tf.js's own heap. */
 import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
-import {ATTEND_PAST} from '../attention.js';
+import {ATTEND} from '../attention.js';
 import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
 import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
 import {rowOutside} from '../rows.js';
-import {attendPast} from './attention.js';
+import {attend} from './attention.js';
 import {descriptorOf} from './descriptor.js';
 import {gatedActivation, rmsNorm} from './fused.js';
 import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
@@ -39,7 +39,7 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
   registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
-  registerKernel({kernelName: ATTEND_PAST, backendName, kernelFunc: attendPast});
+  registerKernel({kernelName: ATTEND, backendName, kernelFunc: attend});
   registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
   registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: fp8ScaledMatMul});

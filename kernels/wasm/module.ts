@@ -101,16 +101,32 @@ export interface WasmExports {
   prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;
   gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;
   quantize(d: number, x: number, given: number, m: number, k: number, count: number, out: number, scales: number, inverses: number): void;
+  appendHeads(
+    qkv: number,
+    count: number,
+    heads: number,
+    keyHeads: number,
+    dim: number,
+    cos: number,
+    sin: number,
+    length: number,
+    keys: number,
+    values: number,
+    capacity: number,
+    q: number,
+  ): void;
   attend(
     q: number,
-    rows: number,
-    dim: number,
-    k: number,
-    v: number,
+    begin: number,
+    end: number,
     count: number,
-    tailK: number,
-    tailV: number,
-    tailCount: number,
+    heads: number,
+    group: number,
+    dim: number,
+    length: number,
+    keys: number,
+    values: number,
+    capacity: number,
     scores: number,
     out: number,
   ): void;

@@ -9,6 +9,8 @@ export interface Cut {
   readonly rows: {readonly begin: number; readonly end: number} | {readonly count: number};
   /** Addresses of what belongs to the first row, and their bytes a row. */
   readonly moves: readonly {readonly at: number; readonly step: number}[];
+  /** Kernels take several rows at a time: parts of a multiple of this do the same arithmetic as the whole. */
+  readonly together: number;
   /** Memory that a thread needs for itself: the argument, and how much; -1: none. */
   readonly scratchAt: number;
   readonly scratchBytes: number;
@@ -32,6 +34,7 @@ function product(begin: number, y: number, scratch: number, rows: number | null)
     const inDim = call.inDimAt(at(call, DESCRIPTOR));
     return {
       rows: {begin, end: begin + 1},
+      together: 8,
       moves: [{at: y, step: 4}],
       scratchAt: scratch,
       scratchBytes: workBytes(inDim),
@@ -44,15 +47,28 @@ function product(begin: number, y: number, scratch: number, rows: number | null)
 function elementwise(count: number, width: number, each: number, moves: readonly {at: number; widths: number}[]) {
   return (call: Call): Cut => {
     const n = at(call, width);
-    return {rows: {count}, moves: moves.map((m) => ({at: m.at, step: 4 * m.widths * n})), scratchAt: -1, scratchBytes: 0, cost: each * n};
+    return {
+      rows: {count},
+      together: 1,
+      moves: moves.map((m) => ({at: m.at, step: 4 * m.widths * n})),
+      scratchAt: -1,
+      scratchBytes: 0,
+      cost: each * n,
+    };
   };
 }
 
-/** Attention of one position, by rows of q that share a head: a row of floats costs four times one of codes, in both of its products. */
+/** Attention, by rows of q: a row of floats costs four times one of codes, in both of its products. */
 function attention(call: Call): Cut {
-  const [dim, positions] = [at(call, 2), at(call, 5) + at(call, 8)];
-  const moves = [0, 10].map((argument) => ({at: argument, step: 4 * dim}));
-  return {rows: {count: 1}, moves, scratchAt: 9, scratchBytes: 4 * positions + 16, cost: 8 * dim * positions};
+  const [count, dim, positions] = [at(call, 3), at(call, 6), at(call, 7) + at(call, 3)];
+  return {
+    rows: {begin: 1, end: 2},
+    together: 1,
+    moves: [],
+    scratchAt: 11,
+    scratchBytes: scoreBytes(positions),
+    cost: 8 * dim * (positions - (count - 1) / 2),
+  };
 }
 
 export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = {
@@ -79,4 +95,9 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
 export function workBytes(inDim: number): number {
   const codes = (inDim + 31) & ~31;
   return 16 * inDim + codes + 8 * 4 * (inDim / 16 + 8) + 256;
+}
+
+/** What attention over so many positions needs: the scores of two rows. */
+export function scoreBytes(positions: number): number {
+  return 8 * (positions + 8);
 }

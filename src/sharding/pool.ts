@@ -28,6 +28,7 @@ const EXPORTS: Readonly<Record<keyof WasmExports, true>> = {
   prepareFloats: true,
   gemvFloats: true,
   quantize: true,
+  appendHeads: true,
   attend: true,
   gated: true,
   rmsNorm: true,

@@ -11,9 +11,6 @@ const PARTS = 4;
 /** A part costs no less, where there are others: some thirty microseconds. Each begins with weights that are not in the cache. */
 const PART_COST = 2 ** 19;
 
-/** Kernels take several rows of a weight at a time: parts of this many do the same arithmetic as the whole. */
-const ROWS_TOGETHER = 8;
-
 /** No part takes that long: whoever took it is gone. */
 const PATIENCE_MS = 10_000;
 
@@ -98,7 +95,7 @@ export class Team {
     const {words, numbers} = this;
     const threads = this.threads.length + 1;
     const count = threads * Math.min(PARTS, Math.max(1, Math.round(((end - begin) * cut.cost) / (threads * PART_COST))));
-    const together = 'count' in cut.rows ? 1 : ROWS_TOGETHER;
+    const {together} = cut;
     const rows = Math.max(1, Math.ceil((end - begin) / (count * together))) * together;
     const parts = Math.ceil((end - begin) / rows);
     this.calls = (this.calls + 1) | 0;

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {LlamaConfig} from '../../examples/chat/config.js';
 import {halfSplitRows} from '../../examples/chat/names.js';
 import {RotaryEmbedding} from '../../examples/chat/rope.js';
+import {turn} from '../../kernels/attention_composed.js';
 
 const CONFIG: LlamaConfig = {
   hiddenDim: 12,
@@ -21,10 +22,9 @@ const CONFIG: LlamaConfig = {
 /** [1, heads, D] of one position through the decoder's rotary embedding. */
 async function turned(config: LlamaConfig, x: readonly number[], position: number): Promise<number[]> {
   const rope = new RotaryEmbedding(config);
-  const y = tf.tidy(() => rope.turn(tf.tensor3d([...x], [1, x.length / config.headDim, config.headDim]), rope.at(position, 1)));
+  const y = tf.tidy(() => turn(tf.tensor3d([...x], [1, x.length / config.headDim, config.headDim]), rope.at(position, 1)));
   const values = Array.from(await y.data(), (value) => value * config.headDim ** 0.25);
   y.dispose();
-  rope.dispose();
   return values;
 }
 
@@ -58,10 +58,10 @@ describe('rotary embedding', () => {
   it('turns several positions as it turns each', async () => {
     const rope = new RotaryEmbedding(CONFIG);
     const x = tf.randomNormal([3, 2, 6], 0, 1, 'float32', 5) as tf.Tensor3D;
-    const all = tf.tidy(() => rope.turn(x, rope.at(9, 3)));
+    const all = tf.tidy(() => turn(x, rope.at(9, 3)));
     const apart = tf.tidy(() =>
       tf.concat(
-        [0, 1, 2].map((i) => rope.turn(tf.slice(x, [i, 0, 0], [1, 2, 6]), rope.at(9 + i, 1))),
+        [0, 1, 2].map((i) => turn(tf.slice(x, [i, 0, 0], [1, 2, 6]), rope.at(9 + i, 1))),
         0,
       ),
     );
@@ -69,7 +69,6 @@ describe('rotary embedding', () => {
     expect(a.length).toBe(36);
     a.forEach((value, i) => expect(value).toBeCloseTo(b[i] as number, 6));
     tf.dispose([x, all, apart]);
-    rope.dispose();
   });
 
   it('stretches all angles by a linear factor', async () => {

@@ -9,6 +9,7 @@ import {
   Linear,
   memory,
   ops,
+  PastPositions,
   QuantizationEncoding,
   QuantizedWeight,
   startThreads,
@@ -129,6 +130,22 @@ describe('threads', () => {
     weight.dispose();
   });
 
+  it('share attention, of many positions and of one', async () => {
+    const calls = [1, 1, 37, 1].map((count, i) => ({
+      qkv: tf.tensor2d(randomX(count, 15 * 12, i), [count, 15 * 12]),
+      rotation: {cos: tf.tensor2d(randomX(count, 6, 8), [count, 6]), sin: tf.tensor2d(randomX(count, 6, 9), [count, 6])},
+    }));
+    const [one, two, five] = await withEach([1, 2, 5], () => {
+      const past = new PastPositions({keyHeads: 3, headDim: 12});
+      const values = calls.map(({qkv, rotation}) => bits(numbersOf(ops.attend(qkv, past, rotation))));
+      past.dispose();
+      return values;
+    });
+    expect(two).toEqual(one as NonNullable<typeof one>);
+    expect(five).toEqual(one as NonNullable<typeof one>);
+    tf.dispose(calls as unknown as tf.TensorContainer);
+  });
+
   it('leave nothing behind: memory that weights gave back is used again', async () => {
     const {layout, words} = buildWeight('large', {n: 1024, k: 2048, planes: [8], scales: [['float32', 1, 64]]}, 6);
     const x = tf.tensor2d(randomX(3, 2048, 1), [3, 2048]);
@@ -190,7 +207,7 @@ describe('threads', () => {
 
 describe('Team', () => {
   /** Rows of x, by twos of float32. */
-  const cut: Cut = {rows: {count: 1}, moves: [], scratchAt: -1, scratchBytes: 0, cost: 1};
+  const cut: Cut = {rows: {count: 1}, together: 1, moves: [], scratchAt: -1, scratchBytes: 0, cost: 1};
 
   async function teamOn(heap: SharedHeap, patienceMs: number): Promise<Team> {
     const pool = await commonPool();

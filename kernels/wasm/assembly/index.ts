@@ -1,5 +1,5 @@
 // The module's exports. It lives in tf.js's own heap: no static data, no allocator, no stack.
-export {attend} from './attention';
+export {appendHeads, attend} from './attention';
 export {finish} from './epilogue';
 export {unpackRows} from './expand';
 export {gated, rmsNorm} from './fused';
