@@ -110,12 +110,13 @@ function asBenchRows(rows) {
       samples: row.samples,
       baseline: best === undefined ? null : {name: best.name, medianMs: best.medianMs},
       ratio: best === undefined ? null : row.medianMs / best.medianMs,
+      error: row.error ?? null,
     };
   });
 }
 
 function print(rows) {
-  const head = ['runtime and weights', 'case', 'M', 'threads', 'ms', 'tokens/s', 'over'];
+  const head = ['runtime and weights', 'case', 'M', 'threads', 'ms', 'tokens/s', 'over', 'error'];
   const lines = rows.map((r) => [
     r.format,
     `${r.case} ${r.backend}`,
@@ -124,6 +125,7 @@ function print(rows) {
     r.medianMs.toFixed(2),
     r.case.startsWith('peers-chat') ? ((1000 * r.M) / r.medianMs).toFixed(1) : '',
     r.ratio === null ? '' : `${r.ratio.toFixed(2)} x ${r.baseline.name}`,
+    r.error === null ? '' : r.error.toExponential(0),
   ]);
   console.log(table(head, lines));
 }

@@ -13,6 +13,9 @@ export function table(head, lines) {
 export const machineText = (m) =>
   `${m.where}, ${m.cores} x ${m.cpu}, tf.js ${m.tfjs}; medians; load ${m.load.join(' to ')}, noise ${m.noise.toFixed(2)}; ${m.date}`;
 
+/** Of bench_tasks.ts. */
+const task = (value) => (value === null ? '' : value === 0 ? '< 50' : value.toFixed(0));
+
 const isLoading = (row) => row.case === 'loading';
 const isChat = (row) => row.case.startsWith('chat-');
 
@@ -69,7 +72,19 @@ export function tables(rows) {
   }
   const chat = rows.filter(isChat);
   if (chat.length > 0) {
-    const head = ['case', 'where', 'backend', 'model', 'threads', 'ours ms', 'tokens/s', 'baseline ms', 'baseline', 'ratio'];
+    const head = [
+      'case',
+      'where',
+      'backend',
+      'model',
+      'threads',
+      'ours ms',
+      'tokens/s',
+      'baseline ms',
+      'baseline',
+      'ratio',
+      'longest task, first / later ms',
+    ];
     texts.push(
       table(
         head,
@@ -84,13 +99,14 @@ export function tables(rows) {
           ms(r.baseline.medianMs),
           r.baseline.name,
           r.ratio.toFixed(2),
+          r.longestTaskMs === null ? '' : `${task(r.firstLongestTaskMs)} / ${task(r.longestTaskMs)}`,
         ]),
       ),
     );
   }
   const loading = rows.filter(isLoading);
   if (loading.length > 0) {
-    const head = ['case', 'where', 'backend', 'model', 'MB', 'ours ms', 'MB/s', 'read and copy ms', 'rate of plain'];
+    const head = ['case', 'where', 'backend', 'model', 'MB', 'ours ms', 'MB/s', 'read and copy ms', 'rate of plain', 'longest task ms'];
     texts.push(
       table(
         head,
@@ -104,6 +120,7 @@ export function tables(rows) {
           r.megabytesPerSecond.toFixed(0),
           ms(r.baseline.medianMs),
           `${((100 * r.baseline.medianMs) / r.medianMs).toFixed(0)} %`,
+          task(r.longestTaskMs),
         ]),
       ),
     );
@@ -141,9 +158,9 @@ export function shares(rows, limits) {
         variant: r.variant,
         gigabytesPerSecond: r.weightBytes / seconds / 1e9,
         bandwidthShare: r.weightBytes / seconds / 1e9 / ceiling,
-        // A 16-bit x times a code is two products of bytes in the kernels that have an instruction for these.
+        // An x of 16 bits times a code is two products of bytes in the kernels that have an instruction for these, one of 8 bits is one.
         multiplyShare: /_dots_/.test(r.variant)
-          ? (2 * r.M * r.N * r.K) / seconds / 1e9 / limits.byteMultiplyGops
+          ? ((r.input === 'int8' ? 1 : 2) * r.M * r.N * r.K) / seconds / 1e9 / limits.byteMultiplyGops
           : (r.M * r.N * r.K) / seconds / 1e9 / limits.multiplyGops,
       };
     });

@@ -18,6 +18,17 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** |y - reference| / |reference| over all of y; null without a reference. */
+function errorOf(y, reference) {
+  if (reference === undefined) return null;
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < y.length; i++) {
+    difference += (y[i] - reference[i]) ** 2;
+    size += reference[i] ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
 function shuffled(items) {
   const keyed = items.map((item) => ({item, key: Math.random()}));
   return keyed.sort((a, b) => a.key - b.key).map(({item}) => item);
@@ -54,7 +65,7 @@ export async function linear(kind, {K, N, rows: counts, threads, rounds}) {
       try {
         const y = await within(runner.run(), 60_000);
         if (y.length !== M * N || !y.every(Number.isFinite) || y.every((v) => v === 0)) throw new Error('its numbers are no product');
-        live.push({...runner, times: []});
+        live.push({...runner, error: errorOf(y, runner.reference), times: []});
       } catch (error) {
         failed.push({name: runner.name, M, error: String(error)});
       }
@@ -71,8 +82,20 @@ export async function linear(kind, {K, N, rows: counts, threads, rounds}) {
         }
       }
     }
-    for (const {name, isBaseline = false, times} of live) {
-      rows.push({kind, name, isBaseline, M, K, N, threads, medianMs: median(times), minMs: Math.min(...times), samples: times.length});
+    for (const {name, isBaseline = false, error, times} of live) {
+      rows.push({
+        kind,
+        name,
+        isBaseline,
+        M,
+        K,
+        N,
+        threads,
+        error,
+        medianMs: median(times),
+        minMs: Math.min(...times),
+        samples: times.length,
+      });
     }
     console.log(`# ${kind}, M = ${M} done`);
   }

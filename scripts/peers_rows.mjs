@@ -1,13 +1,18 @@
 // Our rows in the peers' benchmark: --ours build/peers --ours-rows scripts/peers_rows.mjs, after node scripts/peers_build.mjs.
 
 const f16 = 'float16';
+const groups = (bits, size) => ({planes: [bits], zero: 1 << (bits - 1), scales: [[f16, 1, size]]});
+/** x rounded to 8 bits, with a scale for each group of the weight. */
+const int8 = (block) => ({dtype: 'int8', origin: 'dynamic', granularity: 'block', block});
 
-/** Random weights of a layer by row name. x and y cross as the peers' do: float32 in, a float32 array out. */
-const WEIGHTS = (K) => ({
-  'q4 g128': {planes: [4], zero: 8, scales: [[f16, 1, 128]]},
-  'q4 g32': {planes: [4], zero: 8, scales: [[f16, 1, 32]]},
-  'q8 g32': {planes: [8], zero: 128, scales: [[f16, 1, 32]]},
-  fp8: {planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 1, K]]},
+/** Random weights of a layer by row name, and what x is rounded to. x and y cross as the peers' do: float32 in, a float32 array out. */
+const PRODUCTS = (K) => ({
+  'q4 g128': {weight: groups(4, 128)},
+  'q4 g32': {weight: groups(4, 32)},
+  'q4 g128, x int8': {weight: groups(4, 128), inputQuantization: int8(128)},
+  'q4 g32, x int8': {weight: groups(4, 32), inputQuantization: int8(32)},
+  'q8 g32': {weight: groups(8, 32)},
+  fp8: {weight: {planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 1, K]]}},
 });
 
 async function start(ctx, backend) {
@@ -30,7 +35,7 @@ export async function oursLinear(ctx) {
   const rows = [];
   for (const backend of ctx.group === 'wasm' ? ['wasm'] : ['webgpu', 'webgl']) {
     const {tf, ours} = await start(ctx, backend);
-    for (const [name, structure] of Object.entries(WEIGHTS(ctx.K))) {
+    for (const [name, {weight: structure, inputQuantization = 'none'}] of Object.entries(PRODUCTS(ctx.K))) {
       const weight = ours.randomWeight({n: ctx.N, k: ctx.K, ...structure});
       for (const M of ctx.Ms) {
         const x = tf.tensor2d(ctx.random(M * ctx.K), [M, ctx.K]);
@@ -40,7 +45,7 @@ export async function oursLinear(ctx) {
         tf.dispose([dense, product]);
         const run = async () => {
           if (tf.getBackend() !== backend) await tf.setBackend(backend);
-          const y = ours.ops.quantizedMatMul(x, weight);
+          const y = ours.ops.quantizedMatMul(x, weight, {inputQuantization});
           const values = await y.data();
           y.dispose();
           return values;

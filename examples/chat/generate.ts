@@ -84,7 +84,7 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
 }
 
 /** Lets signals, timers and the screen have their turn: on backends that answer at once the loop would never yield. */
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     const channel = new MessageChannel();
     channel.port1.onmessage = () => {

@@ -1,8 +1,18 @@
 /** What the bench calls things: named groups of cases of cases.ts, each at some rows of x and some sizes of the weight. */
 import {CASES, caseNamed} from './cases.js';
 
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  q4: ['gptq_b4_g128_sym_v1_bias', 'gptq_b4_g32_sym_v1'],
+/** The case of a weight; `input`: what x is rounded to, with a scale for each group of the weight's columns. */
+export interface BenchCase {
+  readonly name: string;
+  readonly input?: 'int8';
+}
+
+const Q4 = ['gptq_b4_g128_sym_v1_bias', 'gptq_b4_g32_sym_v1'];
+const Q4_INT8 = Q4.map((name): BenchCase => ({name, input: 'int8'}));
+
+const GROUPS: Readonly<Record<string, readonly (string | BenchCase)[]>> = {
+  q4: Q4,
+  'q4-int8': Q4_INT8,
   'q4-zeros': ['awq_gm_gemm_g128_sym', 'gptq_b4_g32_asym_v1_bias'],
   'q4-act': ['gptq_b4_g64_sym_act_v1_bias'],
   'q4-gguf': ['gguf_q4_0', 'gguf_q4_1'],
@@ -28,7 +38,11 @@ const ROWS = {gemv: 1, gemm: 64} as const;
 const LINEAR = [
   'gptq_b4_g128_sym_v1_bias',
   'gptq_b4_g32_sym_v1',
+  ...Q4_INT8,
   'gguf_q4_k',
+  'gguf_q5_0',
+  'gguf_q5_k',
+  'gptq_b6_g64_asym_planar_bias',
   'gguf_q6_k',
   'gptq_b8_g128_sym_v1',
   'ct_fp8_dynamic_channel',
@@ -41,13 +55,15 @@ const GROWING = 'gptq_b4_g128_sym_v1_bias';
 const PARTS = [0.125, 0.25, 0.5, 1, 1.5];
 const MANY_ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
+const benchCases = (cases: readonly (string | BenchCase)[]): BenchCase[] => cases.map((c) => (typeof c === 'string' ? {name: c} : c));
+
 /** Names for several groups. */
 const SETS: Readonly<Record<string, () => BenchGroup[]>> = {
-  linear: () => LINEAR_ROWS.map((rows) => ({name: 'linear', rows, cases: LINEAR})),
+  linear: () => LINEAR_ROWS.map((rows) => ({name: 'linear', rows, cases: benchCases(LINEAR)})),
   growth: () => [
-    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-n', rows, cases: [GROWING], outDim: part}))),
-    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-k', rows, cases: [GROWING], inDim: part}))),
-    ...MANY_ROWS.map((rows) => ({name: 'growth-m', rows, cases: [GROWING]})),
+    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-n', rows, cases: benchCases([GROWING]), outDim: part}))),
+    ...PARTS.flatMap((part) => [1, 64].map((rows) => ({name: 'growth-k', rows, cases: benchCases([GROWING]), inDim: part}))),
+    ...MANY_ROWS.map((rows) => ({name: 'growth-m', rows, cases: benchCases([GROWING])})),
   ],
 };
 
@@ -56,8 +72,8 @@ export interface BenchGroup {
   readonly name: string;
   /** M */
   readonly rows: number;
-  /** Names in cases.ts. */
-  readonly cases: readonly string[];
+  /** Of cases.ts. */
+  readonly cases: readonly BenchCase[];
   /** N and K as parts of the bench's size. Default 1. */
   readonly outDim?: number;
   readonly inDim?: number;
@@ -75,7 +91,7 @@ export function benchGroups(names: readonly string[]): BenchGroup[] {
     if (set !== undefined) return set();
     const [, kind, rest] = /^(gemv|gemm)-(.+)$/.exec(name) ?? [];
     const group = rest ?? name;
-    const cases = GROUPS[group] ?? [caseNamed(group).name];
+    const cases = benchCases(GROUPS[group] ?? [caseNamed(group).name]);
     const kinds = kind === undefined ? (['gemv', 'gemm'] as const) : ([kind as 'gemv' | 'gemm'] as const);
     return kinds.map((k) => ({name: `${k}-${group}`, rows: ROWS[k], cases}));
   });

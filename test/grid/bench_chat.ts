@@ -1,19 +1,24 @@
 /** Times the chat model (examples/chat): a prompt of 128 tokens, then 64 tokens one by one, beside its matrices' products alone in tf.js float32. */
 import * as tf from '@tensorflow/tfjs';
+import {nextTurn} from '../../examples/chat/generate.js';
 import {loadLlama} from '../../examples/chat/load.js';
 import type {Llama} from '../../examples/chat/model.js';
 import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {type BenchRow, type Timing, timingOf} from './bench_run.js';
+import {type LongestTask, longestOf, type Tasks, watchTasks} from './bench_tasks.js';
 
 const PROMPT_TOKENS = 128;
 const NEW_TOKENS = 64;
 
 /** As BenchRow; a decode row is one token. */
-export type ChatRow = Omit<BenchRow, 'N' | 'K' | 'variant' | 'error'> & {
+export type ChatRow = Omit<BenchRow, 'N' | 'K' | 'variant' | 'error' | 'input'> & {
   readonly N: null;
   readonly K: null;
   readonly tokensPerSecond: number;
+  /** Milliseconds for which the page was frozen at the most, while nothing had been compiled yet, and later. See bench_tasks.ts. */
+  readonly firstLongestTaskMs: LongestTask;
+  readonly longestTaskMs: LongestTask;
 };
 
 /** Any ids make the same work. */
@@ -23,14 +28,18 @@ interface Answer {
   readonly prefill: number;
   readonly decode: readonly number[];
   readonly vocabulary: number;
+  /** The longest task of each phase. */
+  readonly tasks: {readonly prefill: LongestTask; readonly decode: LongestTask};
 }
 
-async function answer(model: Llama): Promise<Answer> {
+async function answer(model: Llama, tasks: Tasks): Promise<Answer> {
   const cache = model.createCache();
   const decode: number[] = [];
   let prefill = 0;
   let vocabulary = 0;
   let next: readonly number[] = promptIds;
+  await tasks.longest();
+  let prefillTask: LongestTask = null;
   for (let i = 0; i <= NEW_TOKENS; i++) {
     const start = performance.now();
     const logits = model.forward(next, cache);
@@ -40,9 +49,12 @@ async function answer(model: Llama): Promise<Answer> {
     if (i === 0) prefill = performance.now() - start;
     else decode.push(performance.now() - start);
     tf.dispose([logits, best]);
+    // As a page does after each token, to show it.
+    if (i === 0) prefillTask = await tasks.longest();
+    else await nextTurn();
   }
   cache.dispose();
-  return {prefill, decode, vocabulary};
+  return {prefill, decode, vocabulary, tasks: {prefill: prefillTask, decode: await tasks.longest()}};
 }
 
 /** One pass through matrices of the model's shapes in float32: every layer its own, as its bytes have to be read. The faster of both layouts. */
@@ -94,13 +106,15 @@ export async function benchChat(source: string, threads: number, rounds: number 
   const checkpoint = await openCheckpoint(source);
   const model = await loadLlama(checkpoint);
   await checkpoint.close();
+  const tasks = watchTasks();
   try {
     const count = rounds ?? 3;
-    const {vocabulary} = await answer(model);
+    const first = await answer(model, tasks);
     const answers: Answer[] = [];
-    for (let round = 0; round < count; round++) answers.push(await answer(model));
-    const row = async (name: string, m: number, times: readonly number[], tokens: number): Promise<ChatRow> => {
-      const {best, both} = await float32Baseline(model, vocabulary, m, m === 1 ? 5 * count : count);
+    for (let round = 0; round < count; round++) answers.push(await answer(model, tasks));
+    const row = async (phase: 'prefill' | 'decode', m: number, times: readonly number[], tokens: number): Promise<ChatRow> => {
+      const name = `chat-${phase}`;
+      const {best, both} = await float32Baseline(model, first.vocabulary, m, m === 1 ? 5 * count : count);
       const {medianMs, minMs, samples} = timingOf(name, times);
       return {
         case: name,
@@ -113,6 +127,8 @@ export async function benchChat(source: string, threads: number, rounds: number 
         threads,
         weightBytes: model.bytes.weightBytes,
         tokensPerSecond: (1000 * tokens) / medianMs,
+        firstLongestTaskMs: first.tasks[phase],
+        longestTaskMs: longestOf(answers.map((a) => a.tasks[phase])),
         medianMs,
         minMs,
         samples,
@@ -124,19 +140,20 @@ export async function benchChat(source: string, threads: number, rounds: number 
     };
     return [
       await row(
-        'chat-prefill',
+        'prefill',
         PROMPT_TOKENS,
         answers.map(({prefill}) => prefill),
         PROMPT_TOKENS,
       ),
       await row(
-        'chat-decode',
+        'decode',
         1,
         answers.flatMap(({decode}) => decode),
         1,
       ),
     ];
   } finally {
+    tasks.stop();
     model.dispose();
   }
 }

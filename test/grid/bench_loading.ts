@@ -4,6 +4,7 @@ import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
 import {type BenchRow, timingOf} from './bench_run.js';
+import {type LongestTask, longestOf, watchTasks} from './bench_tasks.js';
 
 /** A model in a folder: a path in Node, a URL in a page. */
 export interface LoadingSource {
@@ -20,12 +21,14 @@ export interface LoadingRequest {
 }
 
 /** As BenchRow, with what a load is about. */
-export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' | 'error' | 'weightBytes'> {
+export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' | 'error' | 'input' | 'weightBytes'> {
   readonly M: null;
   readonly N: null;
   readonly K: null;
   readonly bytes: number;
   readonly megabytesPerSecond: number;
+  /** Milliseconds for which the page was frozen at the most. */
+  readonly longestTaskMs: LongestTask;
 }
 
 const PIECE = 16 * 2 ** 20;
@@ -107,14 +110,18 @@ export async function benchLoading({backend, models, rounds}: LoadingRequest): P
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
   const rows: LoadingRow[] = [];
   const skipped: string[] = [];
+  const tasks = watchTasks();
   for (const model of models) {
     try {
       const [ours, plain]: [number[], number[]] = [[], []];
+      const frozen: LongestTask[] = [];
       const bytes = await readAndCopy(model);
       await load(model);
       for (let round = 0; round < (rounds ?? 5); round++) {
         plain.push(await timed(() => readAndCopy(model)));
+        await tasks.longest();
         ours.push(await timed(() => load(model)));
+        frozen.push(await tasks.longest());
       }
       const baseline = timingOf('read and copy', plain);
       const {medianMs, minMs, samples} = timingOf('load', ours);
@@ -129,6 +136,7 @@ export async function benchLoading({backend, models, rounds}: LoadingRequest): P
         threads: 1,
         bytes,
         megabytesPerSecond: bytes / 1000 / medianMs,
+        longestTaskMs: longestOf(frozen),
         medianMs,
         minMs,
         samples,
@@ -141,5 +149,6 @@ export async function benchLoading({backend, models, rounds}: LoadingRequest): P
       skipped.push(`${backend}, loading ${model.format}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+  tasks.stop();
   return {rows, skipped};
 }

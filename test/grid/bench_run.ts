@@ -1,10 +1,10 @@
 /** Times products of packed weights beside tf.js float32 on the current backend, everything in the same interleaved rounds. */
 import * as tf from '@tensorflow/tfjs';
-import {ops, QuantizedWeight} from '../../src/index.js';
+import {type InputQuantization, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
 import {variantsOf} from '../support/variants.js';
-import type {BenchGroup} from './bench_cases.js';
-import {groupingOf, layoutOf, randomWords, resized} from './bench_weights.js';
+import type {BenchCase, BenchGroup} from './bench_cases.js';
+import {groupColumns, groupingOf, layoutOf, randomWords, resized} from './bench_weights.js';
 import {caseNamed} from './cases.js';
 import {randomX, seeded} from './layouts.js';
 
@@ -20,6 +20,8 @@ export interface BenchRow {
   readonly where: 'node' | 'browser';
   readonly backend: string;
   readonly format: string;
+  /** What x is rounded to before the product; null: as the kernel does by itself. */
+  readonly input: 'int8' | null;
   readonly M: number;
   readonly N: number;
   readonly K: number;
@@ -39,7 +41,7 @@ export interface BenchRow {
   readonly peers: readonly Timing[];
   /** Ours over the baseline. */
   readonly ratio: number;
-  /** Relative error of ours on sampled rows of the weight. */
+  /** Relative error of ours on sampled rows of the weight, x as it was before any rounding. */
   readonly error: number;
 }
 
@@ -141,6 +143,26 @@ async function sampledError(weight: QuantizedWeight, x: Float32Array, y: Float32
   return rowErrors(got, want, rows.length);
 }
 
+/** Rounding to 8 bits, a block of x for each group of the weight: numbers in [-1, 1) then miss by 4e-3 of their norm. */
+const INT8_BOUND = 1e-2;
+
+/** What is asked of the product of a case, and how large its error may be. */
+async function productOf({name, input}: BenchCase, n: number, k: number, m: number) {
+  const c = caseNamed(name);
+  const layout = resized(await layoutOf(c), n, k);
+  const block = input === undefined ? 0 : groupColumns(layout);
+  const inputQuantization: InputQuantization | 'none' =
+    input === undefined ? 'none' : {dtype: input, origin: 'dynamic', granularity: 'block', block};
+  const {variant, bound} = variantsOf(tf.getBackend()).choose(layout, m, 'auto', block);
+  const format = [c.format, groupingOf(layout), input === undefined ? '' : `x ${input}`].filter((part) => part !== '').join(', ');
+  return {layout, inputQuantization, variant, bound: input === undefined ? bound : INT8_BOUND, format, input: input ?? null};
+}
+
+interface Measured extends Pick<BenchRow, 'format' | 'input' | 'variant' | 'error' | 'weightBytes'> {
+  readonly weight: QuantizedWeight;
+  readonly runner: Runner;
+}
+
 /** All formats of a group at one shape. Throws where ours is wrong: wrong numbers have no speed. */
 export async function runGroup(group: BenchGroup, options: BenchOptions): Promise<BenchRow[]> {
   const {where} = options;
@@ -157,21 +179,18 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
     {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, layouts[0] as tf.Tensor2D), times: []},
     {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, layouts[1] as tf.Tensor2D, false, true), times: []},
   ];
-  const weights: {weight: QuantizedWeight; bytes: number; format: string; variant: string; error: number; runner: Runner}[] = [];
+  const weights: Measured[] = [];
   variants.force(options.variant);
   try {
-    for (const name of group.cases) {
-      const c = caseNamed(name);
-      const layout = resized(await layoutOf(c), n, k);
+    for (const c of group.cases) {
+      const {layout, inputQuantization, bound, ...told} = await productOf(c, n, k, m);
       const weight = QuantizedWeight.fromWords(layout, randomWords(layout));
-      const {variant, bound} = variants.choose(layout, m, 'auto');
-      const y = ops.quantizedMatMul(x, weight);
+      const run = () => ops.quantizedMatMul(x, weight, {inputQuantization});
+      const y = run();
       const error = await sampledError(weight, xValues, (await y.data()) as Float32Array);
       y.dispose();
-      if (!(error <= bound)) throw new Error(`${group.name}, ${name} on ${backend}: error ${error} over ${bound}`);
-      const format = [c.format, groupingOf(layout)].filter((part) => part !== '').join(', ');
-      const bytes = weight.byteLength;
-      weights.push({weight, bytes, format, variant, error, runner: {name, run: () => ops.quantizedMatMul(x, weight), times: []}});
+      if (!(error <= bound)) throw new Error(`${group.name}, ${c.name} on ${backend}: error ${error} over ${bound}`);
+      weights.push({...told, weight, weightBytes: weight.byteLength, error, runner: {name: c.name, run, times: []}});
     }
     const burst = m === 1 ? 3 : 1;
     const rounds = options.rounds ?? (m > 128 ? 3 : 7);
@@ -181,15 +200,15 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
     const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
     const baseline = sorted[0] as Timing;
     const found = peers.map(timing);
-    return weights.map(({bytes, format, variant, error, runner}) => {
+    return weights.map(({weight: _, runner, ...told}) => {
       const {medianMs, minMs, samples} = timing(runner);
       const ratio = medianMs / baseline.medianMs;
-      const shape = {M: m, N: n, K: k, threads: options.threads, variant, weightBytes: bytes};
+      const shape = {M: m, N: n, K: k, threads: options.threads};
       return {
         case: group.name,
         where,
         backend,
-        format,
+        ...told,
         ...shape,
         medianMs,
         minMs,
@@ -198,7 +217,6 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
         baselines: sorted,
         peers: found,
         ratio,
-        error,
       };
     });
   } finally {

@@ -35,9 +35,15 @@ export function resized(layout: WeightLayout, outDim: number, inDim: number): We
   };
 }
 
+const finestGrid = ({scales}: WeightLayout): Grid | undefined => scales.map((l) => l.grid).sort((a, b) => a.columns - b.columns)[0];
+
+/** Columns that share a scale. */
+export const groupColumns = (layout: WeightLayout): number => Math.min(layout.inDim, finestGrid(layout)?.columns ?? layout.inDim);
+
 /** 'groups of 32', 'blocks of 128 x 128', or '' where a scale covers whole rows. */
-export function groupingOf({scales, outDim, inDim}: WeightLayout): string {
-  const [grid] = scales.map((l) => l.grid).sort((a, b) => a.columns - b.columns);
+export function groupingOf(layout: WeightLayout): string {
+  const {outDim, inDim} = layout;
+  const grid = finestGrid(layout);
   if (grid === undefined || grid.columns >= inDim) return '';
   return grid.rows > 1 && grid.rows < outDim ? `blocks of ${grid.rows} x ${grid.columns}` : `groups of ${grid.columns}`;
 }

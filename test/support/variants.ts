@@ -24,8 +24,8 @@ export interface Variants {
   readonly names: readonly string[];
   /** From here on this kernel where it can, or with null the backend's own choice. */
   force(name: string | null): void;
-  /** What a product of `rows` rows gets now. */
-  choose(layout: WeightLayout, rows: number, precision: InputPrecision): Chosen;
+  /** What a product of `rows` rows gets now. columns: as chooseWasm has it. The bound is that of x as it is. */
+  choose(layout: WeightLayout, rows: number, precision: InputPrecision, columns?: number): Chosen;
 }
 
 const plain: Variants = {
@@ -40,8 +40,8 @@ const VARIANTS: Readonly<Record<string, Variants>> = {
   wasm: {
     names: WASM_VARIANTS,
     force: forceBy(WASM_VARIANT_FLAG),
-    choose: (layout, rows, precision) => {
-      const {variant, reason} = chooseWasm(layout, rows, precision, forcedWasm(), heapOf(tf.backend()).dots);
+    choose: (layout, rows, precision, columns) => {
+      const {variant, reason} = chooseWasm(layout, rows, precision, forcedWasm(), heapOf(tf.backend()).dots, columns);
       return {variant, reason, bound: variant.endsWith('int16') ? 1e-4 : 1e-6};
     },
   },
