@@ -46,7 +46,7 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   const bias = options.bias ?? null;
   const activation = options.activation ?? null;
   const [n, k] = weight.shape;
-  if (weight.isDisposed) throw new ArgumentError({where: 'quantizedMatMul', expected: 'a live weight', received: 'a disposed one'});
+  weight.checkLive(where);
   if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
     throw new ShapeError({where: 'quantizedMatMul: x', expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
   }

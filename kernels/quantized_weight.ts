@@ -103,6 +103,11 @@ export class QuantizedWeight {
     return this.disposed || this.shared.tensor.isDisposed;
   }
 
+  /** Throws ArgumentError once it is disposed. */
+  checkLive(where: string): void {
+    if (this.isDisposed) throw new ArgumentError({where, expected: 'a live weight', received: 'a disposed one'});
+  }
+
   /** Bytes resident: codes, scales, zeros and order together; a window counts its share of rows. */
   get byteLength(): number {
     const all = sectionsOf(this.layout).length * 4;
@@ -146,6 +151,7 @@ export class QuantizedWeight {
 
   /** Rows [begin, end) as a window on the same words: no copy. Dispose it like any weight. */
   window(begin: number, end: number): QuantizedWeight {
+    this.checkLive('window');
     checkRange('rows', [begin, end], this.outDim);
     return new QuantizedWeight(this.layout, this.shared, this.rowStart + begin, this.rowStart + end);
   }
@@ -162,6 +168,7 @@ export class QuantizedWeight {
   }
 
   private unpack(rows?: tf.Tensor): tf.Tensor2D {
+    this.checkLive(rows === undefined ? 'dequantize' : 'dequantizeRows');
     const inputs: tf.NamedTensorMap = rows === undefined ? {words: this.words} : {words: this.words, rows};
     const attrs = {layout: this.layout, rowStart: this.rowStart, rowEnd: this.rowEnd};
     if (this.inDim === 0 || (rows === undefined ? this.outDim : rows.size) === 0) {
@@ -172,7 +179,7 @@ export class QuantizedWeight {
 
   private checkRanges(ranges: {rows?: Range; columns?: Range}): {rows: Range; columns: Range} {
     checkOptions('slice', ranges, ['rows', 'columns']);
-    if (this.isDisposed) throw new ArgumentError({where: 'slice', expected: 'a live weight', received: 'a disposed one'});
+    this.checkLive('slice');
     return {
       rows: checkRange('rows', ranges.rows ?? [0, this.outDim], this.outDim),
       columns: checkRange('columns', ranges.columns ?? [0, this.inDim], this.inDim),

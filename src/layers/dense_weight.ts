@@ -1,6 +1,7 @@
 /** A float32 weight [N, K] that trains, with the reading side of a packed one. */
 import * as tf from '@tensorflow/tfjs';
 import type {Range} from '../../kernels/slice.js';
+import {checkTensor} from '../arguments.js';
 
 /**
  * A float32 weight [N, K] of a layer that trains.
@@ -34,13 +35,19 @@ export class DenseWeight {
     return this.tensor.size * 4;
   }
 
+  get isDisposed(): boolean {
+    return this.tensor.isDisposed;
+  }
+
   /** A copy, float32 [N, K]. */
   dequantize(): tf.Tensor2D {
+    checkTensor('dequantize: weight', this.tensor);
     return tf.clone(this.tensor);
   }
 
   /** Rows [...] -> float32 [..., K]. */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
+    checkTensor('dequantizeRows: weight', this.tensor);
     return tf.tidy(() =>
       tf.gather(this.tensor, indices instanceof tf.Tensor ? tf.cast(indices, 'int32') : tf.tensor1d([...indices], 'int32')),
     );
@@ -48,6 +55,7 @@ export class DenseWeight {
 
   /** A part as a weight of its own; dispose it. */
   slice({rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range}): DenseWeight {
+    checkTensor('slice: weight', this.tensor);
     return new DenseWeight(tf.slice(this.tensor, [rows[0], columns[0]], [rows[1] - rows[0], columns[1] - columns[0]]));
   }
 

@@ -9,6 +9,7 @@ import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {asFloats} from '../arguments.js';
 import type {Float8Config} from '../config/float8.js';
 import {type DeviceRef, onDevice} from '../device.js';
+import {ArgumentError} from '../errors.js';
 import {roundInput} from '../sharding/round_input.js';
 import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {sameTensor} from '../sharding/transfer.js';
@@ -106,12 +107,21 @@ export class LinearCore extends tf.layers.Layer {
 
   /** [N] float32, or null. Do not dispose. */
   get bias(): tf.Tensor1D | null {
+    this.checkLive();
     if (this.biasVariable !== null) return this.biasVariable.read() as tf.Tensor1D;
     return this.config.view === undefined ? null : this.biasWindow();
   }
 
+  /** Throws ArgumentError once the weight is disposed. */
+  checkLive(): void {
+    const {weight} = this;
+    if (!('isDisposed' in weight && weight.isDisposed)) return;
+    throw new ArgumentError({where: this.name.replace(/_core$/, ''), expected: 'a live layer', received: 'a disposed one'});
+  }
+
   /** The static scale of x where it is a weight of the layer, else null. Do not dispose. */
   get inputScale(): tf.Tensor | null {
+    this.checkLive();
     return this.config.view?.of.inputScale ?? this.inputScaleVariable?.read() ?? null;
   }
 
@@ -119,6 +129,7 @@ export class LinearCore extends tf.layers.Layer {
   weightScale(): tf.Tensor | null {
     const {float8, layout} = this.config;
     if (float8 === null || layout === null) return null;
+    this.checkLive();
     const words = (this.weight as QuantizedWeight).words.dataSync() as Int32Array;
     return weightScaleOf(float8, layout, words);
   }
@@ -170,6 +181,7 @@ export class LinearCore extends tf.layers.Layer {
 
   /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation. */
   product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+    this.checkLive();
     return onDevice(this.config.device, () => {
       if (this.weight instanceof QuantizedWeight && this.config.clipWeight === null) {
         const {inputPrecision} = this.config;
@@ -201,6 +213,7 @@ export class LinearCore extends tf.layers.Layer {
 
   /** The value under the state key `weight`, a new tensor: float32 [N, K], or the packed words. */
   weightTensor(): tf.Tensor {
+    this.checkLive();
     return tf.clone(this.weight instanceof QuantizedWeight ? this.weight.words : (this.weight as DenseWeight).tensor);
   }
 

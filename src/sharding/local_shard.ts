@@ -39,7 +39,7 @@ export class LocalShard extends LinearCore implements PlacedShard {
 
   /** Were its variables freed? */
   get isGone(): boolean {
-    return this.weight instanceof QuantizedWeight ? this.weight.isDisposed : (this.weight as DenseWeight).tensor.isDisposed;
+    return (this.weight as QuantizedWeight | DenseWeight).isDisposed;
   }
 
   /** float32 [rows, columns] on the shard's device. */

@@ -68,7 +68,10 @@ function valuesOf(layer: Linear, read: (t: tf.Tensor) => tf.TypedArray): HostVal
 
 function plainWeight(layer: Linear): QuantizedWeight | DenseWeight {
   const {weight} = layer;
-  if (!('cuts' in weight)) return weight;
+  if (!('cuts' in weight)) {
+    if (!weight.isDisposed) return weight;
+    throw new ArgumentError({where: layer.name, expected: 'a live layer', received: 'a disposed one'});
+  }
   throw new UnsupportedError({where: layer.name, expected: 'a layer on one device', received: 'one that is spread already'});
 }
 
