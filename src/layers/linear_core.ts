@@ -16,6 +16,7 @@ import {sameTensor} from '../sharding/transfer.js';
 import {denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
 import {weightScaleOf} from './float8.js';
+import {GivenValues} from './given_values.js';
 import type {LayerOrigin} from './origin.js';
 import type {OutputActivation} from './output_activation.js';
 import {checkInput} from './shapes.js';
@@ -55,23 +56,6 @@ export interface CoreConfig {
 
 /** What a layer holds: packed, float32, or either on several devices. */
 export type LayerWeight = QuantizedWeight | DenseWeight | ShardedWeight;
-
-/** Gives a variable a value that is on hand, without a second copy. */
-class GivenValues extends tf.serialization.Serializable {
-  static className = 'TflGivenValues';
-
-  constructor(private readonly make: () => tf.Tensor) {
-    super();
-  }
-
-  apply(): tf.Tensor {
-    return this.make();
-  }
-
-  getConfig(): tf.serialization.ConfigDict {
-    return {};
-  }
-}
 
 type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
 type Variable = tf.LayerVariable;
