@@ -14,10 +14,13 @@ export const FP8_SCALED_MATMUL = 'Fp8ScaledMatMul';
 export type InputPrecision = 'auto' | 'float32';
 
 /**
- * Outputs from which on 'auto' may round x to 16-bit integers and keep |y - ref| below 1e-4 |ref|: each output is off by 2e-5 of its usual
- * size, and so many rarely cancel all at once. A single one does in one row of eight, and costs little as float32.
+ * Whether 'auto' may round x for this weight. Each output is off by 2e-5 of its usual size, so that a row of y whose outputs nearly all cancel is
+ * off by more than 1e-4 of itself: a single output in one row of eight, small layers with one large output in one of a hundred. Small layers
+ * cost little as float32.
  */
-export const OUTPUTS_FOR_INTEGERS = 16;
+export function mayRoundX({outDim, inDim}: {outDim: number; inDim: number}): boolean {
+  return outDim >= 16 && outDim * inDim > 2 ** 16;
+}
 
 /**
  * QuantizedMatMul: x [M, K] float32, words [L] int32, bias [rows] float32 or none -> act(x . W^T + bias) [M, rows] float32,

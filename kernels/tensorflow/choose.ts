@@ -1,5 +1,5 @@
 /** Which of the tensorflow kernels answers: pure functions of the problem. */
-import {type InputPrecision, OUTPUTS_FOR_INTEGERS} from '../attributes.js';
+import {type InputPrecision, mayRoundX} from '../attributes.js';
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from '../wasm/descriptor.js';
 
@@ -42,7 +42,7 @@ export function chooseNative(
   };
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (block < 8 || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
-  if (forced === null && layout.outDim < OUTPUTS_FOR_INTEGERS) return exact('few outputs');
+  if (forced === null && !mayRoundX(layout)) return exact('a small layer');
   const panels = panelsFrom(PANEL_ROWS.integers);
   if (panels) return {variant: 'panels_int16', block, reason: because(panels)};
   if (comesOutOfRegisters(layout, block))

@@ -1,5 +1,5 @@
 /** Which of the wasm kernels multiplies: a pure function of the problem. */
-import {type InputPrecision, OUTPUTS_FOR_INTEGERS} from '../attributes.js';
+import {type InputPrecision, mayRoundX} from '../attributes.js';
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {integerTable} from './descriptor.js';
 
@@ -61,7 +61,7 @@ export function chooseWasm(
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (forced === 'float32' || forced === 'gemv_float32') return exact('forced');
   if (block === null || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
-  if (forced === null && columns === 0 && layout.outDim < OUTPUTS_FOR_INTEGERS) return exact('few outputs');
+  if (forced === null && columns === 0 && !mayRoundX(layout)) return exact('a small layer');
   const fused = fusedWidth(layout) && block % 32 === 0;
   const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, reason});
   if (forced === 'gemm_int16') return integers('gemm_int16', 'forced');

@@ -1,7 +1,7 @@
 /** DESIGN, section 6: every row of y is held to 1e-4 of its own norm, where outputs are few and cancel, and where x has outliers. */
 import * as tf from '@tensorflow/tfjs';
 import {ops, QuantizedWeight} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 import {productOf, unpacked} from '../support/reference.js';
 import {variantsOf} from '../support/variants.js';
@@ -49,5 +49,5 @@ describe('the bound of a row', () => {
         }
       });
     }
-  });
+  }, BACKENDS_AND_WEBGPU);
 });
