@@ -26,10 +26,21 @@ const WIDEST: Readonly<Record<number, number>> = {1: 32, 2: 32, 4: 32, 8: 16, 16
 
 const SHORT = 8;
 
+/** 'long' loads much at once; 'short' is of 8 columns where the planes allow, so that many threads share the decoding of a tile; 'word': see wordOf. */
+export type ChunkLength = 'long' | 'short' | 'word';
+
 /** Long decoders are unrolled for one word at a time: shaders of thousands of instructions take seconds to compile. */
 function widest(layout: WeightLayout): number {
   const width = layout.planes[0] as number;
   return layout.decode.kind !== 'integer' && width === 4 ? 8 : (WIDEST[width] as number);
+}
+
+/**
+ * Columns of a chunk where shaders run on a CPU: a word of codes. What is written out for longer ones, row by row, outgrows its cache of decoded
+ * instructions: in a loop over words the same instructions take two thirds of the time. Several planes, and offsets, gain nothing.
+ */
+function wordOf(layout: WeightLayout): number {
+  return layout.planes.length === 1 && layout.offsets.length === 0 ? 0 : widest(layout);
 }
 
 export function gridsOf(layout: WeightLayout): Grid[] {
@@ -39,17 +50,20 @@ export function gridsOf(layout: WeightLayout): Grid[] {
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
-const caches = {long: new WeakMap<WeightLayout, Chunking | null>(), short: new WeakMap<WeightLayout, Chunking | null>()};
+const most = {long: widest, short: () => SHORT, word: wordOf};
 
-/**
- * null: groups are uneven, or begin inside a word. 'short' chunks are of 8 columns where the planes allow, so that many
- * threads share the decoding of a tile.
- */
-export function chunkingOf(layout: WeightLayout, length: 'long' | 'short' = 'long'): Chunking | null {
+const caches = {
+  long: new WeakMap<WeightLayout, Chunking | null>(),
+  short: new WeakMap<WeightLayout, Chunking | null>(),
+  word: new WeakMap<WeightLayout, Chunking | null>(),
+};
+
+/** null, at any length: groups are uneven, or begin inside a word. */
+export function chunkingOf(layout: WeightLayout, length: ChunkLength = 'long'): Chunking | null {
   const cache = caches[length];
   let known = cache.get(layout);
   if (known === undefined) {
-    known = compute(layout, length === 'long' ? widest(layout) : SHORT);
+    known = compute(layout, most[length](layout));
     cache.set(layout, known);
   }
   return known;

@@ -22,15 +22,15 @@ export function floatBitsFunction(name: string, format: FloatFormat): string {
   const lines = [`let magnitude = code & ${2 ** (bits - 1) - 1}u;`];
   if (bias === 127) {
     // bfloat16: the same exponent as float32, subnormals included.
-    lines.push(`var r = magnitude << ${23 - m}u;`);
+    lines.push(`var r = magnitude * ${2 ** (23 - m)}u;`);
   } else {
-    lines.push(`let normal = (magnitude << ${23 - m}u) + ${(127 - bias) * 2 ** 23}u;`);
+    lines.push(`let normal = (magnitude * ${2 ** (23 - m)}u) + ${(127 - bias) * 2 ** 23}u;`);
     lines.push(`let small = bitcast<u32>(f32(magnitude) * ${powerOfTwo(1 - bias - m)});`);
     lines.push(`var r = select(normal, small, magnitude < ${2 ** m}u);`);
-    if (special === 'ieee') lines.push(`r = select(r, ${INFINITY} | (magnitude << ${23 - m}u), magnitude >= ${top * 2 ** m}u);`);
+    if (special === 'ieee') lines.push(`r = select(r, ${INFINITY} | (magnitude * ${2 ** (23 - m)}u), magnitude >= ${top * 2 ** m}u);`);
     else if (special === 'fn') lines.push(`r = select(r, ${NAN}, magnitude == ${2 ** (bits - 1) - 1}u);`);
   }
-  lines.push(`r |= (code >> ${bits - 1}u) << 31u;`);
+  lines.push(`r |= (code * ${2 ** (32 - bits)}u) & 0x80000000u;`);
   if (special === 'fnuz') lines.push(`r = select(r, ${NAN}, code == ${2 ** (bits - 1)}u);`);
   return `fn ${name}(code: u32) -> u32 {\n  ${lines.join('\n  ')}\n  return r;\n}\n`;
 }
@@ -38,7 +38,7 @@ export function floatBitsFunction(name: string, format: FloatFormat): string {
 /** `fn NAME(code: u32) -> u32` for e8m0: 2^(code - 127), 255 is NaN. Code 0 is subnormal: read it as bits only. */
 export function e8m0BitsFunction(name: string): string {
   return `fn ${name}(code: u32) -> u32 {
-  return select(select(code << 23u, 0x00400000u, code == 0u), ${NAN}, code == 255u);
+  return select(select(code * 0x800000u, 0x00400000u, code == 0u), ${NAN}, code == 255u);
 }
 `;
 }

@@ -7,7 +7,7 @@ import type {Params} from './params.js';
 import {stepsOf} from './step.wgsl.js';
 
 /** Chunks that add up in one float32 before they go to the total: long sums lose a digit otherwise. */
-const LONGEST_RUN = 16;
+const longestRunOf = ({columns}: Chunking) => Math.max(16, 256 / columns);
 
 /** Chunks that are written out instead of looped over, where one thread has them all: more makes shaders slow to compile. */
 const UNROLLED = 2;
@@ -44,6 +44,7 @@ export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers,
 
 class Walker {
   private readonly perChunk;
+  private readonly longest;
   /** Chunks that share a step. */
   private readonly unit;
 
@@ -56,7 +57,8 @@ class Walker {
     private readonly flagged: Flagged | null,
   ) {
     this.perChunk = chunking.columns / chunking.step;
-    this.unit = longestRun(chunking.group);
+    this.longest = longestRunOf(chunking);
+    this.unit = longestRun(chunking.group, this.longest);
   }
 
   /** Lane by lane: neighbours take neighbouring chunks, so that their loads are one. */
@@ -94,7 +96,7 @@ ${this.addUp()}
 
   /** Weights are scaled as they are decoded; sums of a run go to the total. */
   scaledFirst(): string {
-    const run = this.unit * Math.floor(LONGEST_RUN / this.unit);
+    const run = this.unit * Math.floor(this.longest / this.unit);
     const step = (s: number) => `{ ${this.constants(this.columnOf(s))}\n${this.products(s)} }`;
     const body =
       this.perChunk > 1
@@ -177,9 +179,9 @@ ${this.addUp()}
   }
 }
 
-/** The largest divisor of a group's chunks up to LONGEST_RUN: a run never crosses a group. */
-function longestRun(group: number): number {
-  let run = LONGEST_RUN;
+/** The largest divisor of a group's chunks up to `longest`: a run never crosses a group. */
+function longestRun(group: number, longest: number): number {
+  let run = longest;
   while (group % run !== 0) run--;
   return run;
 }

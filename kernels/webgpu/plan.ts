@@ -33,7 +33,7 @@ export function planFor(
   hasBias: boolean,
   activation: Activation | null,
 ): Plan {
-  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows, layout);
+  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
   const key = JSON.stringify([variant, shape, profile.software, hasBias, activation]);
   let known = plans.get(layout);
   if (known === undefined) {
@@ -57,15 +57,10 @@ function xRowsFor(rows: number, most: number): number {
   return x;
 }
 
-/** 8-bit floats have a word for four columns: there x, read once for all rows of a thread, is a large part of what is read. */
-const isWide = ({planes, decode}: WeightLayout) => decode.kind === 'float' && planes[0] === 8;
-
-export function rowsShapeFor(variant: WebGPUVariant, profile: DeviceProfile, rows: number, layout: WeightLayout): RowsShape {
+export function rowsShapeFor(variant: WebGPUVariant, profile: DeviceProfile, rows: number): RowsShape {
   switch (variant) {
     case 'gemv_thread':
-      return rows === 1 && isWide(layout)
-        ? {rows: 16, xRows: 1, lanes: 1, reduction: 'none', workgroup: 4}
-        : {rows: 8, xRows: xRowsFor(rows, 2), lanes: 1, reduction: 'none', workgroup: 8};
+      return {rows: 8, xRows: xRowsFor(rows, 2), lanes: 1, reduction: 'none', workgroup: 8};
     case 'gemm_registers':
       return {rows: 8, xRows: xRowsFor(rows, 8), lanes: 1, reduction: 'none', workgroup: 8};
     case 'gemv_subgroup':
@@ -113,7 +108,7 @@ function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, software: boole
 }
 
 function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape, hasBias: boolean, activation: Activation | null): Plan {
-  const chunking = chunkingOf(layout) as Chunking;
+  const chunking = chunkingOf(layout, variant === 'gemv_thread' ? 'word' : 'long') as Chunking;
   const params = new Params();
   const numbers = numbersOf(layout);
   const prepare = preparePlan(layout, chunking, numbers);
