@@ -54,7 +54,8 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   if (bias !== null && (bias.rank !== 1 || bias.shape[0] !== n)) {
     throw new ShapeError({where: 'quantizedMatMul: bias', expected: `[${n}]`, received: `[${bias.shape}]`});
   }
-  checkActivation(activation, 'quantizedMatMul');
+  checkActivation(activation, where);
+  checkPrecision(`${where}: inputPrecision`, options.inputPrecision);
   const q = options.inputQuantization;
   const quantize = isNone(q) ? null : quantizeAttrs(q, true);
   const outShape = [...x.shape.slice(0, -1), n];
@@ -123,6 +124,12 @@ export function checkWeight(weight: QuantizedWeight, where: string): void {
     received: weight === undefined || weight === null ? String(weight) : `${(weight as object).constructor?.name ?? typeof weight}`,
     remedy: 'For a float32 weight use the layer itself, or tf.matMul.',
   });
+}
+
+/** Throws ArgumentError unless it is left out, 'auto' or 'float32'. */
+export function checkPrecision(where: string, precision: InputPrecision | null | undefined): void {
+  if (precision === undefined || precision === null || precision === 'auto' || precision === 'float32') return;
+  throw new ArgumentError({where, expected: "'auto' or 'float32'", received: String(precision)});
 }
 
 /** Throws ArgumentError unless `activation` is null or one we fuse. */

@@ -3,11 +3,11 @@
  * window of rows of a shared tensor, so that gate and up, or q, k and v, are stored and multiplied as one.
  */
 import * as tf from '@tensorflow/tfjs';
-import {checkOptions} from '../src/arguments.js';
 import {ArgumentError, DeviceError, ShapeError} from '../src/errors.js';
 import {UNPACK_WEIGHT} from './attributes.js';
 import {sectionsOf, type WeightLayout} from './layout.js';
 import {track} from './memory.js';
+import {checkIndices, checkRange, checkRanges} from './rows.js';
 import {type Range, sliceWords} from './slice.js';
 
 /** The tensor behind one weight or several windows of it; freed with the last. */
@@ -124,8 +124,7 @@ export class QuantizedWeight {
    * Throws ArgumentError for an index outside [0, N) where the indices are on the host.
    */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
-    if (!(indices instanceof tf.Tensor)) this.checkRows(indices);
-    else if (indices.isDisposed) throw new ArgumentError({where: 'dequantizeRows', expected: 'row indices', received: 'a disposed tensor'});
+    checkIndices(indices, this.outDim);
     return tf.tidy(() => {
       const rows = indices instanceof tf.Tensor ? indices : tf.tensor1d([...indices], 'int32');
       const flat = tf.cast(tf.reshape(rows, [rows.size]), 'int32');
@@ -178,12 +177,8 @@ export class QuantizedWeight {
   }
 
   private checkRanges(ranges: {rows?: Range; columns?: Range}): {rows: Range; columns: Range} {
-    checkOptions('slice', ranges, ['rows', 'columns']);
     this.checkLive('slice');
-    return {
-      rows: checkRange('rows', ranges.rows ?? [0, this.outDim], this.outDim),
-      columns: checkRange('columns', ranges.columns ?? [0, this.inDim], this.inDim),
-    };
+    return checkRanges(ranges, this.shape);
   }
 
   private readWords(): Int32Array {
@@ -206,15 +201,6 @@ export class QuantizedWeight {
     const cut = sliceWords(this.layout, words, [this.rowStart + rows[0], this.rowStart + rows[1]], columns);
     return QuantizedWeight.fromWords(cut.layout, cut.words);
   }
-
-  private checkRows(indices: readonly number[]): void {
-    if (indices?.find === undefined) {
-      throw new ArgumentError({where: 'dequantizeRows', expected: 'row indices, an array or a tensor', received: String(indices)});
-    }
-    const bad = indices.find((i) => !Number.isInteger(i) || i < 0 || i >= this.outDim);
-    if (bad === undefined) return;
-    throw new ArgumentError({where: 'dequantizeRows', expected: `row indices in [0, ${this.outDim})`, received: String(bad)});
-  }
 }
 
 function checkLength(layout: WeightLayout, length: number): void {
@@ -224,15 +210,5 @@ function checkLength(layout: WeightLayout, length: number): void {
     where: `packed words of a [${layout.outDim}, ${layout.inDim}] weight`,
     expected: `${expected} 32-bit words`,
     received: `${length}`,
-  });
-}
-
-function checkRange(axis: string, range: Range, size: number): Range {
-  const [begin, end] = Array.isArray(range) && range.length === 2 ? range : [NaN, NaN];
-  if (Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin <= end && end <= size) return range;
-  throw new ArgumentError({
-    where: `${axis} of a slice`,
-    expected: `[begin, end] with 0 <= begin <= end <= ${size}`,
-    received: `[${range}]`,
   });
 }

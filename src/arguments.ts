@@ -2,6 +2,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, didYouMean} from './errors.js';
 
+/** Throws ArgumentError unless a config or options are an object. */
+export function checkObject(where: string, given: object): void {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return;
+  throw new ArgumentError({where, expected: 'an object of options', received: Array.isArray(given) ? 'an array' : String(given)});
+}
+
 /** Throws ArgumentError unless `options` is an object with keys among `known`. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null) {
@@ -11,6 +17,18 @@ export function checkOptions(where: string, options: object, known: readonly str
     if (known.includes(key)) continue;
     throw new ArgumentError({where, expected: `options among ${known.join(', ')}`, received: `'${key}'.${didYouMean(key, known)}`});
   }
+}
+
+/** Throws ArgumentError unless `value` is left out, true or false. */
+export function checkBoolean(where: string, value: boolean | null | undefined): void {
+  if (value === undefined || value === null || typeof value === 'boolean') return;
+  throw new ArgumentError({where, expected: 'true or false', received: String(value)});
+}
+
+/** Throws ArgumentError unless a name is left out or text. */
+export function checkName(name: string | undefined, where: string): void {
+  if (name === undefined || (typeof name === 'string' && name !== '')) return;
+  throw new ArgumentError({where: `${where}: name`, expected: 'text', received: JSON.stringify(name) ?? String(name)});
 }
 
 /** tf.js's types of real numbers. */

@@ -1,6 +1,6 @@
 /** Names of places to compute: a tf.js backend, chosen by kind or by name. */
 import * as tf from '@tensorflow/tfjs';
-import {DeviceError} from './errors.js';
+import {ArgumentError, DeviceError} from './errors.js';
 
 /** Parts of tf.js's engine that switching backends needs; all are public fields at run time. */
 interface EngineInternals {
@@ -25,7 +25,10 @@ export class DeviceRef {
   constructor(
     /** A registered backend's name. Throws DeviceError (on first use) where it is not registered. */
     readonly backendName: string,
-  ) {}
+  ) {
+    if (typeof backendName === 'string' && backendName !== '') return;
+    throw new ArgumentError({where: 'DeviceRef', expected: "a backend's name, such as 'wasm'", received: String(backendName)});
+  }
 
   static cpu(): DeviceRef {
     return new DeviceRef(isRegistered('wasm') ? 'wasm' : 'cpu');
@@ -47,6 +50,11 @@ export class DeviceRef {
   toString(): string {
     return this.backendName;
   }
+}
+
+/** A device by name or reference; null: none was given. Throws ArgumentError. */
+export function deviceOf(device: DeviceRef | string | null | undefined): DeviceRef | null {
+  return device instanceof DeviceRef ? device : device === null || device === undefined ? null : new DeviceRef(device);
 }
 
 export function registeredBackends(): string[] {

@@ -38,7 +38,7 @@ export class TfjsLinearError extends Error {
   readonly remedy: string;
 
   constructor(parts: ErrorParts, options?: ErrorOptions) {
-    const received = parts.received.replace(/(?<!\.)\.$/, '');
+    const received = String(parts.received).replace(/(?<!\.)\.$/, '') || 'nothing';
     const tail = [parts.why, parts.remedy].filter(Boolean).join(' ') || new.target.remedy;
     super(`${parts.where}: expected ${parts.expected}. Received: ${received}${received.endsWith('?') ? '' : '.'} ${tail}`, options);
     this.where = parts.where;

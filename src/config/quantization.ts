@@ -1,4 +1,5 @@
 /** How a checkpoint was quantised, as a frozen record; and the encodings with their block sizes. */
+import {checkBoolean, checkObject} from '../arguments.js';
 import {ArgumentError, didYouMean, UnsupportedError} from '../errors.js';
 import {booleanOf, checkKeys, integerOf, type Json, type KnownKeys, objectOf, stringOf} from './keys.js';
 import {AWQ_KEYS, COMPRESSED_KEYS, FBGEMM_KEYS, FP8_KEYS, GPTQ_KEYS, MODELOPT_KEYS} from './known_keys.js';
@@ -46,6 +47,7 @@ export class QuantizationConfig {
   /** Throws ArgumentError for an unknown option or one out of range, UnsupportedError for an unknown method. */
   constructor(options: QuantizationOptions) {
     const where = 'QuantizationConfig';
+    checkObject(where, options);
     for (const key of Object.keys(options)) {
       if (OPTION_NAMES.includes(key)) continue;
       const received = `unknown option '${key}'.${didYouMean(key, OPTION_NAMES)}`;
@@ -57,6 +59,8 @@ export class QuantizationConfig {
       throw new ArgumentError({where: `${where}.bits`, expected: 'an integer from 1 to 16', received: String(bits)});
     }
     checkGroupSize(`${where}.groupSize`, groupSize);
+    checkBoolean(`${where}.descAct`, descAct);
+    checkBoolean(`${where}.sym`, sym);
     this.quantMethod = quantMethod;
     this.bits = bits;
     this.groupSize = groupSize;

@@ -1,7 +1,8 @@
 /** ColumnParallelLinear: output channels spread over devices, results gathered. */
 import * as tf from '@tensorflow/tfjs';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {ShapeError, UnsupportedError} from '../errors.js';
+import {checkObject} from '../arguments.js';
+import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
@@ -43,6 +44,7 @@ export class ColumnParallelLinear extends ShardedLinear {
   readonly isTied: boolean;
 
   constructor(config: ColumnParallelLinearConfig, init: LinearInit = {}) {
+    checkObject('ColumnParallelLinear', config);
     const {tiedWeight = null, shares = null, ...rest} = config;
     const where = config.name ?? 'ColumnParallelLinear';
     const devices = devicesOf(config.devices, where);
@@ -51,6 +53,10 @@ export class ColumnParallelLinear extends ShardedLinear {
       super({...rest, strategy}, init);
     } else {
       const weight = tiedWeight instanceof Linear ? tiedWeight.weight : tiedWeight;
+      if (weight?.byteLength === undefined) {
+        const received = String((weight as object | null)?.constructor?.name ?? weight);
+        throw new ArgumentError({where: `${where}: tiedWeight`, expected: "a Linear, or a layer's weight", received});
+      }
       const {outDim, inDim} = config;
       if (weight.outDim !== outDim || weight.inDim !== inDim) {
         throw new ShapeError({where: `${where}: tiedWeight`, expected: `[${outDim}, ${inDim}]`, received: `[${weight.shape}]`});

@@ -1,7 +1,11 @@
 /** A float32 weight [N, K] that trains, with the reading side of a packed one. */
 import * as tf from '@tensorflow/tfjs';
+import {checkIndices, checkRanges} from '../../kernels/rows.js';
 import type {Range} from '../../kernels/slice.js';
 import {checkTensor} from '../arguments.js';
+
+/** Backends whose tensors are on the host. */
+const HOSTS = ['cpu', 'wasm'];
 
 /**
  * A float32 weight [N, K] of a layer that trains.
@@ -45,17 +49,22 @@ export class DenseWeight {
     return tf.clone(this.tensor);
   }
 
-  /** Rows [...] -> float32 [..., K]. */
+  /** Rows [...] -> float32 [..., K]. Throws ArgumentError for an index outside [0, N) where the indices are on the host. */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
     checkTensor('dequantizeRows: weight', this.tensor);
+    checkIndices(indices, this.outDim);
+    // tf.js's GPUs give zeros for a row that is not there; the host's values cost nothing to look at.
+    if (indices instanceof tf.Tensor && HOSTS.includes(tf.getBackend()))
+      checkIndices(Array.from(indices.dataSync(), Math.trunc), this.outDim);
     return tf.tidy(() =>
       tf.gather(this.tensor, indices instanceof tf.Tensor ? tf.cast(indices, 'int32') : tf.tensor1d([...indices], 'int32')),
     );
   }
 
-  /** A part as a weight of its own; dispose it. */
-  slice({rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range}): DenseWeight {
+  /** A part as a weight of its own; dispose it. Throws ArgumentError for a range outside the weight. */
+  slice(part: {rows?: Range; columns?: Range} = {}): DenseWeight {
     checkTensor('slice: weight', this.tensor);
+    const {rows, columns} = checkRanges(part, this.shape);
     return new DenseWeight(tf.slice(this.tensor, [rows[0], columns[0]], [rows[1] - rows[0], columns[1] - columns[0]]));
   }
 

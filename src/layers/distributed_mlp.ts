@@ -1,7 +1,7 @@
 /** DistributedMLP: gate and up by rows, down by columns, one part of F a device, partial outputs summed. */
 import * as tf from '@tensorflow/tfjs';
+import {checkObject} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
-import {ArgumentError} from '../errors.js';
 import {type Flow, runAsync, runSync, toEach} from '../sharding/flow.js';
 import type {HostShard} from '../sharding/local_shard.js';
 import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
@@ -12,7 +12,7 @@ import {fromSavedConfig, toSavedConfig} from './config.js';
 import {MLP, type MLPConfig, type MLPInit} from './mlp.js';
 import {mlpConfigOf} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
-import {devicesOf, homeOf, type ShardedLinear} from './sharded_linear.js';
+import {devicesOf, homeOf, oneOrEach, type ShardedLinear} from './sharded_linear.js';
 import {checkSpreadClass, partsOver} from './spread_parts.js';
 
 /** Where an MLP is spread to, and how. */
@@ -49,6 +49,7 @@ export class DistributedMLP extends MLP {
   private readonly distribution: Pick<DistributedMLPConfig, 'shares' | 'unit' | 'home'>;
 
   constructor(config: DistributedMLPConfig, init: MLPInit = {}) {
+    checkObject('DistributedMLP', config);
     const {shares = null, unit, home, ...rest} = config;
     const where = config.name ?? 'DistributedMLP';
     const devices = devicesOf(config.devices, where);
@@ -118,14 +119,7 @@ export class DistributedMLP extends MLP {
   }
 
   private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
-    if (x instanceof tf.Tensor) return [x];
-    const {length} = this.down.plan.devices;
-    if (x.length === length) return x;
-    throw new ArgumentError({
-      where: `${this.name}: forwardEach`,
-      expected: `one x, or one for each of ${length} devices`,
-      received: `${x.length}`,
-    });
+    return oneOrEach(x, this.down.plan.devices.length, this.name);
   }
 }
 

@@ -1,6 +1,7 @@
 /** GPTQLinear: a Linear whose weight came out of GPTQ. */
 import * as tf from '@tensorflow/tfjs';
 import {codeBits, type WeightLayout} from '../../kernels/layout.js';
+import {checkObject} from '../arguments.js';
 import {QuantizationConfig, type QuantizationOptions} from '../config/quantization.js';
 import {ArgumentError} from '../errors.js';
 import {gptqLayout} from '../formats/gptq.js';
@@ -33,6 +34,7 @@ export class GPTQLinear extends Linear {
 
   /** Throws ArgumentError without a quantizationConfig, or with a float8Config; UnsupportedError for a width that GPTQ does not have. */
   constructor(config: GPTQLinearConfig, init: LinearInit = {}) {
+    checkObject('GPTQLinear', config);
     const {quantizationConfig = null, checkpointFormat = 'gptq', ...rest} = config;
     const where = config.name ?? 'GPTQLinear';
     if ((config.float8Config ?? null) !== null) {

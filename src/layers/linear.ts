@@ -5,7 +5,7 @@ import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
-import {refuseShard, shardLinear, shardLinearAsync} from '../sharding/shard_linear.js';
+import {checkSetSharding, shardLinear, shardLinearAsync} from '../sharding/shard_linear.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {inputQuantizationOf} from './float8.js';
@@ -13,7 +13,7 @@ import {type LinearConfig, type LinearInit, resolveLinear} from './linear_config
 import {type CoreConfig, type LayerWeight, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
-import {type PreparedState, prepareLinearState, type StateDict} from './state.js';
+import {type PreparedState, prepareLinearState, type StateDict, strictOf} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 import {refuseFrozen} from './train.js';
 
@@ -168,7 +168,7 @@ export class Linear extends tf.LayersModel {
    * Throws MissingError for a missing key, UnusedTensorError for one too many (`strict`), ShapeError; the layer is then unchanged.
    */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
-    this.prepareState(dict, options.strict ?? true).commit();
+    this.prepareState(dict, strictOf(options, this.name)).commit();
   }
 
   /** The checks and conversions of loadStateDict, with nothing changed yet. Throws as it does. Internal. */
@@ -189,9 +189,9 @@ export class Linear extends tf.LayersModel {
     return this.strategyOfShards;
   }
 
-  /** Source: MAX `Linear.set_sharding`. Throws UnsupportedError on a shard. */
+  /** Source: MAX `Linear.set_sharding`. Throws ArgumentError for what is no strategy, UnsupportedError on a shard. */
   setSharding(strategy: ShardingStrategy): void {
-    refuseShard(this);
+    checkSetSharding(this, strategy);
     this.strategyOfShards = strategy;
   }
 

@@ -1,11 +1,12 @@
 /** The arguments of Linear, and what they come to. */
 import type * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import {checkPrecision} from '../../kernels/contract.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {WeightLayout} from '../../kernels/layout.js';
-import {checkOptions} from '../arguments.js';
+import {checkBoolean, checkName, checkOptions} from '../arguments.js';
 import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
-import {DeviceRef} from '../device.js';
+import {type DeviceRef, deviceOf} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
 import {dense16Layout, emptyLayout} from './allocate.js';
@@ -110,16 +111,17 @@ export function autoName(prefix: string): string {
 /** Checks the arguments and fills in defaults. Throws ArgumentError, UnsupportedError; allocates nothing. */
 export function resolveLinear(config: LinearConfig, init: LinearInit): {name: string; dtype: DType; core: CoreConfig} {
   checkOptions(config?.name ?? 'Linear', config, config?.layout ? WITH_LAYOUT : OPTIONS);
+  checkName(config.name, 'Linear');
   const name = config.name ?? autoName('linear');
   // A shard may be empty.
   const inDim = checkDim(config.inDim, 'inDim', name, init.words === undefined ? 1 : 0);
   const outDim = checkDim(config.outDim, 'outDim', name, 0);
   const hasBias = config.hasBias ?? false;
-  if (typeof hasBias !== 'boolean') {
-    throw new ArgumentError({where: `${name}: hasBias`, expected: 'true or false', received: String(hasBias)});
-  }
+  checkBoolean(`${name}: hasBias`, hasBias);
+  checkBoolean(`${name}: trainable`, config.trainable);
+  checkPrecision(`${name}: inputPrecision`, config.inputPrecision);
   const clip = config.clipWeight ?? null;
-  if (clip !== null && !(clip >= 0)) {
+  if (clip !== null && !(typeof clip === 'number' && clip >= 0)) {
     throw new ArgumentError({
       where: `${name}: clipWeight`,
       expected: 'a number of at least 0, or null',
@@ -131,7 +133,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
   const float8 = config.float8Config === undefined || config.float8Config === null ? null : asFloat8(config.float8Config);
   const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim);
   const input = resolveInput(config.inputQuantization ?? null, config.inputScaleShape ?? null, float8, inDim, name);
-  const device = typeof config.device === 'string' ? new DeviceRef(config.device) : (config.device ?? null);
+  const device = deviceOf(config.device);
   return {
     name,
     dtype,

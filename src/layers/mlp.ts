@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation, gateTensors} from '../../kernels/fused.js';
-import {checkOptions} from '../arguments.js';
+import {checkName, checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {runAsync, runSync} from '../sharding/flow.js';
@@ -17,8 +17,9 @@ import {type LinearClass, MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
+import {devicesOf} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
-import {checkKeys, type PreparedState, type StateDict} from './state.js';
+import {checkKeys, type PreparedState, type StateDict, strictOf} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 import {refuseFrozen} from './train.js';
 
@@ -63,6 +64,7 @@ export class MLP extends tf.LayersModel {
 
   constructor(config: MLPConfig, init: MLPInit = {}, given: MLPParts | null = null) {
     checkOptions(config?.name ?? 'MLP', config, MLP_OPTIONS);
+    checkName(config.name, 'MLP');
     const name = config.name ?? autoName('mlp');
     const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
@@ -72,11 +74,9 @@ export class MLP extends tf.LayersModel {
     if (limit !== null && !(limit > 0)) {
       throw new ArgumentError({where: `${name}: swigluLimit`, expected: 'a positive number, or null', received: String(limit)});
     }
-    if (config.devices !== undefined && config.devices.length === 0) {
-      throw new ArgumentError({where: `${name}: devices`, expected: 'at least one device', received: 'an empty list'});
-    }
-    const cls =
-      typeof config.linearCls === 'string' ? (registeredClass(config.linearCls, name) as LinearClass) : (config.linearCls ?? Linear);
+    if (config.devices !== undefined) devicesOf(config.devices, name);
+    checkOptions(`${name}: children`, config.children ?? {}, ['gate_proj', 'up_proj', 'gate_up', 'down_proj']);
+    const cls = classOf(config.linearCls ?? Linear, name);
     const parts = given ?? partsFor(config, name);
     const base = {
       ...(config.dtype === undefined ? {} : {dtype: config.dtype}),
@@ -214,7 +214,7 @@ export class MLP extends tf.LayersModel {
     checkKeys(
       dict,
       keys.map((k) => prefix + k),
-      options.strict ?? true,
+      strictOf(options, this.name),
       this.name,
     );
     // All three are ready before one is written: a failure must leave every projection as it was.
@@ -281,6 +281,16 @@ export class MLP extends tf.LayersModel {
         : [['gate_up', this.gateUp]];
     return [...inside, ['down_proj', this.downProj]];
   }
+}
+
+function classOf(linearCls: LinearClass | string, where: string): LinearClass {
+  if (typeof linearCls === 'string') return registeredClass(linearCls, where) as LinearClass;
+  if (typeof linearCls === 'function') return linearCls;
+  throw new ArgumentError({
+    where: `${where}: linearCls`,
+    expected: 'a class of layers, or its registered name',
+    received: String(linearCls),
+  });
 }
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);

@@ -1,5 +1,6 @@
 /** MLPV1: an MLP over three layers that are there already. */
 import * as tf from '@tensorflow/tfjs';
+import {checkObject} from '../arguments.js';
 import {ShapeError} from '../errors.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
 import type {Linear, LinearConfig} from './linear.js';
@@ -42,6 +43,7 @@ export class MLPV1 extends MLP {
 
   constructor(config: MLPV1Config | SavedMLPV1) {
     warnDeprecated('MLPV1', 'MLP');
+    checkObject('MLPV1', config);
     if ('gateProj' in config) {
       const {gateProj, upProj, downProj, name} = config;
       checkFit(config);

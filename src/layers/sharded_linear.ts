@@ -1,7 +1,8 @@
 /** ShardedLinear: one Linear whose weight lies on several devices, by any strategy. */
 import * as tf from '@tensorflow/tfjs';
-import {DeviceRef} from '../device.js';
-import {ArgumentError, UnsupportedError} from '../errors.js';
+import {checkObject, checkTensor} from '../arguments.js';
+import {DeviceRef, deviceOf} from '../device.js';
+import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {deviceNamed} from '../sharding/device.js';
 import {runAsync, runSync} from '../sharding/flow.js';
 import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
@@ -41,6 +42,7 @@ export class ShardedLinear extends Linear {
   static override className = 'TflShardedLinear';
 
   constructor(config: ShardedLinearConfig, init: LinearInit = {}) {
+    checkObject('ShardedLinear', config);
     const where = config.name ?? 'ShardedLinear';
     const plan = planOf(config, where);
     const {devices: _devices, strategy: _strategy, home: _home, ...rest} = config;
@@ -134,15 +136,22 @@ export class ShardedLinear extends Linear {
   }
 
   private inputsOf(x: tf.Tensor | readonly tf.Tensor[]): readonly tf.Tensor[] {
-    if (x instanceof tf.Tensor) return [x];
-    const {length} = this.spread.plan.devices;
-    if (x.length === length) return x;
-    throw new ArgumentError({
-      where: `${this.name}: forwardEach`,
-      expected: `one x, or one for each of ${length} devices`,
-      received: `${x.length}`,
-    });
+    return oneOrEach(x, this.spread.plan.devices.length, this.name);
   }
+}
+
+/** One x for all devices, or one for each. Throws ArgumentError for another number of them, ShapeError where they differ. */
+export function oneOrEach(x: tf.Tensor | readonly tf.Tensor[], devices: number, layer: string): readonly tf.Tensor[] {
+  if (x instanceof tf.Tensor) return [x];
+  const where = `${layer}: forwardEach`;
+  if (!Array.isArray(x) || x.length !== devices) {
+    const received = Array.isArray(x) ? `${x.length}` : String(x);
+    throw new ArgumentError({where, expected: `one x, or one for each of ${devices} devices`, received});
+  }
+  for (const each of x) checkTensor(where, each);
+  const shapes = new Set(x.map(({shape}) => `[${shape}]`));
+  if (shapes.size > 1) throw new ShapeError({where, expected: 'the same x on every device', received: [...shapes].join(', ')});
+  return x;
 }
 
 function fromValues(layer: Linear, {record, ...values}: HostValues, options: SpreadOptions): ShardedLinear {
@@ -152,16 +161,13 @@ function fromValues(layer: Linear, {record, ...values}: HostValues, options: Spr
 
 /** Devices by name or reference. Throws ArgumentError for an empty list. */
 export function devicesOf(devices: readonly (DeviceRef | string)[] | undefined, where: string): ShardDevice[] {
-  if (devices !== undefined && devices.length > 0) return devices.map(deviceNamed);
-  throw new ArgumentError({
-    where: `${where}: devices`,
-    expected: 'a non-empty list of devices',
-    received: devices === undefined ? 'none' : 'an empty one',
-  });
+  if (Array.isArray(devices) && devices.length > 0) return devices.map(deviceNamed);
+  const received = Array.isArray(devices) ? 'an empty one' : devices === undefined ? 'none' : String(devices);
+  throw new ArgumentError({where: `${where}: devices`, expected: 'a non-empty list of devices', received});
 }
 
 export function homeOf(home: DeviceRef | string | null | undefined): string | null {
-  return home instanceof DeviceRef ? home.backendName : (home ?? null);
+  return deviceOf(home)?.backendName ?? null;
 }
 
 function planOf(config: ShardedLinearConfig, where: string): ShardPlan {

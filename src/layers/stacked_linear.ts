@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import type {Range} from '../../kernels/slice.js';
+import {checkBoolean, checkObject} from '../arguments.js';
 import {Float8Config} from '../config/float8.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {emptyWords} from '../sharding/place.js';
@@ -43,9 +44,18 @@ export class StackedLinear extends Linear {
   readonly stacked: boolean;
 
   constructor(config: StackedLinearConfig, init: LinearInit = {}) {
+    checkObject('StackedLinear', config);
     const {outDims, names, stacked = false, ...rest} = config;
     const where = config.name ?? 'StackedLinear';
-    if (outDims.length === 0 || outDims.length !== names.length || new Set(names).size !== names.length) {
+    checkBoolean(`${where}: stacked`, stacked);
+    const isNamed = Array.isArray(names) && names.every((name) => typeof name === 'string' && name !== '');
+    if (
+      !isNamed ||
+      !Array.isArray(outDims) ||
+      outDims.length !== names.length ||
+      new Set(names).size !== names.length ||
+      names.length === 0
+    ) {
       throw new ArgumentError({
         where,
         expected: 'as many different names as outDims',
@@ -53,8 +63,12 @@ export class StackedLinear extends Linear {
       });
     }
     for (const rows of outDims) checkDim(rows, 'outDims', where);
+    const sum = outDims.reduce((a, b) => a + b, 0);
+    const {outDim = sum} = rest as {outDim?: number};
+    if (outDim !== sum)
+      throw new ArgumentError({where: `${where}: outDim`, expected: `none, or the sum of outDims, ${sum}`, received: String(outDim)});
     const float8Config = stacked ? (rest.float8Config ?? null) : scaledByRow(rest.float8Config ?? null);
-    super({...rest, float8Config, outDim: outDims.reduce((a, b) => a + b, 0)}, init);
+    super({...rest, float8Config, outDim: sum}, init);
     this.outDims = [...outDims];
     this.names = [...names];
     this.stacked = stacked;

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
-import {asFloats, checkTensor} from '../arguments.js';
+import {asFloats, checkBoolean, checkOptions, checkTensor} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
 import {ArgumentError, didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
 import {lowerBlockState} from '../formats/state_dict.js';
@@ -42,6 +42,13 @@ export function checkKeys(dict: StateDict, keys: readonly string[], strict: bool
       remedy: 'Pass {strict: false} to ignore them.',
     });
   }
+}
+
+/** The option `strict` of loadStateDict. Throws ArgumentError for another option. */
+export function strictOf(options: {readonly strict?: boolean}, where: string): boolean {
+  checkOptions(`${where}: loadStateDict`, options, ['strict']);
+  checkBoolean(`${where}: loadStateDict: strict`, options.strict);
+  return options.strict ?? true;
 }
 
 export function checkShape(t: tf.Tensor, shape: readonly number[], where: string): void {

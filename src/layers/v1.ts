@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {partsOf} from '../../kernels/words.js';
+import {checkObject, checkOptions} from '../arguments.js';
 import {encodingInfo, type QuantizationEncoding} from '../config/encoding.js';
 import {QuantizationConfig, type QuantizationOptions} from '../config/quantization.js';
 import type {DType} from '../dtype.js';
@@ -69,6 +70,8 @@ export class LinearV1 extends Linear {
 
   constructor(config: LinearV1Config | LinearConfig) {
     if (new.target === LinearV1) warnDeprecated('LinearV1', 'Linear');
+    checkObject(new.target.name, config);
+    if ('weight' in config) checkOptions(config.name ?? 'LinearV1', config, ['weight', 'bias', 'name', 'encoding', 'quantizationEncoding']);
     const parts = 'weight' in config ? partsOfWeight(config.weight, config.bias ?? null, config.name ?? 'LinearV1') : null;
     super(layerConfig(config, parts));
     parts?.fill(
@@ -126,6 +129,7 @@ export class QLinearV1 extends LinearV1 {
 
   constructor(config: QLinearV1Config | LinearConfig) {
     if (new.target === QLinearV1) warnDeprecated('QLinearV1', 'Linear');
+    checkObject('QLinearV1', config);
     if (!('weight' in config)) {
       super(config);
       return;
@@ -184,6 +188,7 @@ export class GPTQLinearV1 extends QLinearV1 {
 
   constructor(config: GPTQLinearV1Config | (LinearConfig & {quantizationConfig?: QuantizationOptions | null})) {
     warnDeprecated('GPTQLinearV1', 'GPTQLinear');
+    checkObject('GPTQLinearV1', config);
     const given = config.quantizationConfig ?? null;
     const quantizationConfig = given === null || given instanceof QuantizationConfig ? given : new QuantizationConfig(given);
     if ('weight' in config) {

@@ -52,7 +52,10 @@ export function encodingOf(weight: WeightValue): QuantizationEncoding | null {
 }
 
 function shapeOf(weight: QuantizedWeight | DenseWeight | tf.Tensor, where: string): [number, number] {
-  const {shape} = weight;
+  const shape: readonly number[] | undefined = (weight as Partial<tf.Tensor> | null | undefined)?.shape;
+  if (!Array.isArray(shape)) {
+    throw new ArgumentError({where: `${where}: weight`, expected: "a tensor, a layer's weight or a Weight", received: String(weight)});
+  }
   if (shape.length === 2) return [shape[0] as number, shape[1] as number];
   throw new ShapeError({where: `${where}: weight`, expected: '[outDim, inDim]', received: `[${shape}]`});
 }

@@ -2,10 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {checkObject} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
-import {DeviceRef, onDevice} from '../device.js';
+import {type DeviceRef, deviceOf, onDevice} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
-import {ShapeError} from '../errors.js';
+import {ArgumentError, ShapeError} from '../errors.js';
 import {lowerBlocks} from '../formats/state_dict.js';
 import {dense16Layout} from './allocate.js';
 import {DenseWeight} from './dense_weight.js';
@@ -54,10 +55,19 @@ export class Weight {
 
   /** Throws ShapeError where `data` is not of the shape, ArgumentError for a dtype that no layer computes with, and as the encoding's reader does. */
   constructor(config: WeightConfig) {
-    const {name, shape, device = null, quantizationEncoding = null} = config;
+    checkObject('Weight', config);
+    const {name, shape, data, device = null, quantizationEncoding = null} = config;
+    if (!Array.isArray(shape) || !(data instanceof Float32Array || data instanceof Uint8Array || data?.layout !== undefined)) {
+      const received = `shape ${String(shape)}, ${data === undefined ? 'no data' : `data: ${(data as object | null)?.constructor?.name}`}`;
+      throw new ArgumentError({
+        where: `weight '${name}'`,
+        expected: 'a shape, and data: a Float32Array, a Uint8Array or a record',
+        received,
+      });
+    }
     this.name = name;
     this.shape = Object.freeze([...shape]);
-    this.device = typeof device === 'string' ? new DeviceRef(device) : device;
+    this.device = deviceOf(device);
     this.quantizationEncoding = quantizationEncoding;
     this.dtype = config.dtype ?? (config.data instanceof Float32Array ? DType.float32 : DType.uint8);
     this.data = hostData(config, this.dtype);

@@ -97,7 +97,7 @@ export class LocalDevice implements ShardDevice<LocalShard> {
 
 /** The device of a backend name. */
 export function localDevice(device: DeviceRef | string): LocalDevice {
-  return new LocalDevice(String(device));
+  return new LocalDevice((device instanceof DeviceRef ? device : new DeviceRef(device)).backendName);
 }
 
 /** Devices that are no backends of this process. */

@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
 import {wordsOf} from '../../kernels/words.js';
-import {DeviceRef} from '../device.js';
+import {type DeviceRef, deviceOf} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {fromSavedConfig} from '../layers/config.js';
 import {denseLayout} from '../layers/dense_matmul.js';
@@ -14,7 +14,7 @@ import type {LinearCore} from '../layers/linear_core.js';
 import {biasOf} from './place.js';
 import {cutRecord, type HostRecord} from './record.js';
 import {indicesOf, lengthOf} from './split.js';
-import type {Cut, ShardingStrategy} from './strategy.js';
+import {type Cut, ShardingStrategy} from './strategy.js';
 
 type ShardClass = new (config: LinearConfig, init: LinearInit) => Linear;
 
@@ -23,8 +23,13 @@ type Devices = readonly (DeviceRef | string)[];
 /** Layers that are shards: a shard is not split again. */
 const made = new WeakSet<object>();
 
-/** Throws UnsupportedError where the layer is a shard. */
-export function refuseShard(layer: {readonly name: string}): void {
+/** Throws ArgumentError for what is no strategy, UnsupportedError where the layer is a shard. */
+export function checkSetSharding(layer: {readonly name: string}, strategy: ShardingStrategy): void {
+  if (!(strategy instanceof ShardingStrategy)) {
+    const received = typeof strategy === 'object' && strategy !== null ? 'plain data' : String(strategy);
+    const remedy = 'Make one: ShardingStrategy.rowwise(2), or ShardingStrategy.from(data).';
+    throw new ArgumentError({where: `${layer.name}: setSharding`, expected: 'a ShardingStrategy', received, remedy});
+  }
   if (!made.has(layer)) return;
   throw new UnsupportedError({where: layer.name, expected: 'a layer that is no shard', received: 'one that was already sharded'});
 }
@@ -85,8 +90,9 @@ export function checkDevices(layer: {readonly name: string}, strategy: ShardingS
   const where = `${layer.name}: shard`;
   if (strategy === null)
     throw new ArgumentError({where, expected: 'a strategy', received: 'none', remedy: 'Call setSharding(strategy) first.'});
-  if (devices.length === strategy.numDevices) return strategy;
-  throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received: `${devices.length}`});
+  if (Array.isArray(devices) && devices.length === strategy.numDevices) return strategy;
+  const received = Array.isArray(devices) ? `${devices.length}` : String(devices);
+  throw new ArgumentError({where, expected: `${strategy.numDevices} devices, as the strategy has`, received});
 }
 
 /** One shard a device, marked as such. Throws with none left. */
@@ -126,7 +132,7 @@ function makeShards(layer: Linear, values: HostValues, strategy: ShardingStrateg
   const parts = shardParts(layer, values, strategy);
   return makeEach(devices, (device, i) => {
     const {config, init} = parts[i] as (typeof parts)[number];
-    return new Cls({...config, name: `${layer.name}_shard_${i}`, device: new DeviceRef(String(device))}, init);
+    return new Cls({...config, name: `${layer.name}_shard_${i}`, device: deviceOf(device)}, init);
   });
 }
 

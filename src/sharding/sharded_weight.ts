@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {checkIndices, checkRanges} from '../../kernels/rows.js';
 import {type Range, sliceWords} from '../../kernels/slice.js';
 import {DeviceRef, onDevice} from '../device.js';
-import {ArgumentError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {DenseWeight} from '../layers/dense_weight.js';
 import {type Flow, gatherEach, runAsync, runSync} from './flow.js';
@@ -71,27 +71,31 @@ export class ShardedWeight {
    * lookup on a head that is spread. Throws ArgumentError for an index outside [0, N), DeviceError where a device has to be awaited.
    */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
-    const rows = this.checkRows(indices instanceof tf.Tensor ? indices.dataSync() : indices);
+    const rows = this.rowsOf(indices, (t) => t.dataSync());
     return runSync(() => this.rowsFlow(rows, shapeOf(indices), tf.getBackend()));
   }
 
   /** As `dequantizeRows`, for every device. */
   async dequantizeRowsAsync(indices: tf.Tensor | readonly number[]): Promise<tf.Tensor> {
     const home = tf.getBackend();
-    const rows = this.checkRows(indices instanceof tf.Tensor ? await indices.data() : indices);
+    checkIndices(indices, this.outDim);
+    const values = indices instanceof tf.Tensor ? await indices.data() : null;
+    const rows = this.rowsOf(indices, () => values as tf.TypedArray);
     return runAsync(() => this.rowsFlow(rows, shapeOf(indices), home));
   }
 
   /** A part as a weight of its own on the current backend, in the file's row and column order; dispose it. */
-  slice(part: {rows?: Range; columns?: Range}): QuantizedWeight | DenseWeight {
-    return this.cut(this.toRecord(), part);
+  slice(part: {rows?: Range; columns?: Range} = {}): QuantizedWeight | DenseWeight {
+    const ranges = checkRanges(part, this.shape);
+    return this.cut(this.toRecord(), ranges);
   }
 
   /** As `slice`, for every device. */
-  async sliceAsync(part: {rows?: Range; columns?: Range}): Promise<QuantizedWeight | DenseWeight> {
+  async sliceAsync(part: {rows?: Range; columns?: Range} = {}): Promise<QuantizedWeight | DenseWeight> {
+    const ranges = checkRanges(part, this.shape);
     const home = new DeviceRef(tf.getBackend());
     const record = await this.toRecordAsync();
-    return onDevice(home, () => this.cut(record, part));
+    return onDevice(home, () => this.cut(record, ranges));
   }
 
   /** The whole weight on the host. float32 numbers are words of 32-bit codes. Throws DeviceError where a device has to be awaited. */
@@ -103,10 +107,7 @@ export class ShardedWeight {
     return this.joined(await Promise.all(this.shards.map((shard) => shard.readRecordAsync())));
   }
 
-  private cut(
-    {layout, words}: HostRecord,
-    {rows = [0, this.outDim], columns = [0, this.inDim]}: {rows?: Range; columns?: Range},
-  ): QuantizedWeight | DenseWeight {
+  private cut({layout, words}: HostRecord, {rows, columns}: {rows: Range; columns: Range}): QuantizedWeight | DenseWeight {
     const cut = sliceWords(layout, words, rows, columns);
     if (this.layoutOfWhole !== null) return QuantizedWeight.fromWords(cut.layout, cut.words);
     return new DenseWeight(tf.tensor2d(new Float32Array(cut.words.buffer), [cut.layout.outDim, cut.layout.inDim]));
@@ -117,11 +118,11 @@ export class ShardedWeight {
     return {layout, words: joinRecords(layout, this.cuts, records)};
   }
 
-  private checkRows(indices: ArrayLike<number>): number[] {
-    const rows = Array.from(indices);
-    const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= this.outDim);
-    if (bad === undefined) return rows;
-    throw new ArgumentError({where: 'dequantizeRows', expected: `row indices in [0, ${this.outDim})`, received: String(bad)});
+  private rowsOf(indices: tf.Tensor | readonly number[], read: (t: tf.Tensor) => tf.TypedArray): number[] {
+    checkIndices(indices, this.outDim);
+    const rows = indices instanceof tf.Tensor ? Array.from(read(indices), Math.trunc) : [...indices];
+    checkIndices(rows, this.outDim);
+    return rows;
   }
 
   private *wholeFlow(home: string): Flow<tf.Tensor> {

@@ -40,7 +40,8 @@ export function splitStretch({size, unit}: Stretch, devices: number, shares: rea
 
 /** Throws ArgumentError unless there is a positive share a device, in sum. */
 export function checkShares(shares: readonly number[], devices: number, where: string): void {
-  const fine = shares.length === devices && shares.every((s) => s >= 0 && s < Infinity) && shares.some((s) => s > 0);
+  const fine =
+    Array.isArray(shares) && shares.length === devices && shares.every((s) => Number.isFinite(s) && s >= 0) && shares.some((s) => s > 0);
   if (fine) return;
   throw new ArgumentError({where: `${where}: shares`, expected: `${devices} numbers of at least 0, not all 0`, received: `[${shares}]`});
 }

@@ -1,18 +1,24 @@
 /** Which rows and columns of a weight each device holds. Pure: from a strategy and a shape to index ranges. */
 import type {Range} from '../../kernels/slice.js';
+import {checkOptions} from '../arguments.js';
 import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkShares, joinNeighbours, type Stretch, splitStretch} from './split.js';
 
-export type StrategyKind =
-  | 'rowwise'
-  | 'columnwise'
-  | 'replicate'
-  | 'stackedQkv'
-  | 'headAwareColumnwise'
-  | 'gateUp'
-  | 'axiswise'
-  | 'segmented'
-  | 'tensorParallel';
+const KINDS = [
+  'rowwise',
+  'columnwise',
+  'replicate',
+  'stackedQkv',
+  'headAwareColumnwise',
+  'gateUp',
+  'axiswise',
+  'segmented',
+  'tensorParallel',
+] as const;
+
+export type StrategyKind = (typeof KINDS)[number];
+
+const KEYS = ['kind', 'numDevices', 'axis', 'numHeads', 'headDim', 'segments', 'unit', 'shares'];
 
 /** A stretch of an axis that `segmented` splits on its own. Source: MAX `Segment`. */
 export interface Segment {
@@ -79,12 +85,24 @@ export interface SplitOptions {
  */
 export class ShardingStrategy {
   private constructor(private readonly config: StrategyConfig) {
-    const {kind, numDevices, shares} = config;
+    checkOptions('ShardingStrategy', config, KEYS);
+    const {kind, numDevices, shares, segments} = config;
     const where = `ShardingStrategy.${kind}`;
+    if (!KINDS.includes(kind)) {
+      throw new ArgumentError({where: 'ShardingStrategy', expected: `a kind among ${KINDS.join(', ')}`, received: String(kind)});
+    }
     count(numDevices, `${where}: numDevices`, 1);
+    if (kind === 'stackedQkv' || kind === 'headAwareColumnwise') heads(config.numHeads, config.headDim, kind);
+    if (kind === 'segmented' && !(Array.isArray(segments) && segments.every((s) => isSegment(s)))) {
+      throw new ArgumentError({
+        where: `${where}: segments`,
+        expected: 'a list of Segment.even or Segment.headAware',
+        received: String(segments),
+      });
+    }
     if (config.unit !== undefined) count(config.unit, `${where}: unit`, 1);
     if (shares !== undefined) checkShares(shares, numDevices, where);
-    if (config.axis !== undefined && config.axis !== 0 && config.axis !== 1) {
+    if (config.axis !== 0 && config.axis !== 1 && (config.axis !== undefined || kind === 'axiswise' || kind === 'segmented')) {
       throw new ArgumentError({where: `${where}: axis`, expected: '0 (rows) or 1 (columns)', received: String(config.axis)});
     }
   }
@@ -106,12 +124,12 @@ export class ShardingStrategy {
 
   /** Rows are q, k and v, each numHeads * headDim: each third is split by whole heads, and a device's thirds are stacked again. */
   static stackedQkv(numDevices: number, numHeads: number, headDim: number): ShardingStrategy {
-    return new ShardingStrategy({kind: 'stackedQkv', numDevices, ...heads(numHeads, headDim, 'stackedQkv')});
+    return new ShardingStrategy({kind: 'stackedQkv', numDevices, numHeads, headDim});
   }
 
   /** Columns by whole heads. */
   static headAwareColumnwise(numDevices: number, numHeads: number, headDim: number): ShardingStrategy {
-    return new ShardingStrategy({kind: 'headAwareColumnwise', numDevices, ...heads(numHeads, headDim, 'headAwareColumnwise')});
+    return new ShardingStrategy({kind: 'headAwareColumnwise', numDevices, numHeads, headDim});
   }
 
   /** The axis holds gate and up, one half each: each half is split, and a device's halves are put together again. */
@@ -181,8 +199,10 @@ export class ShardingStrategy {
    * Throws ShapeError where the heads, halves or segments do not fill the axis, UnsupportedError for tensorParallel.
    */
   cuts(shape: readonly [number, number]): Cut[] {
-    const [outDim, inDim] = shape;
     const {kind, numDevices} = this.config;
+    const isShape = Array.isArray(shape) && shape.length === 2 && shape.every((size) => Number.isInteger(size) && size >= 0);
+    if (!isShape) throw new ShapeError({where: `ShardingStrategy.${kind}: cuts`, expected: 'a shape [N, K]', received: `[${shape}]`});
+    const [outDim, inDim] = shape;
     const whole: Cut = {rows: [[0, outDim]], columns: [[0, inDim]], bias: 'all'};
     if (kind === 'replicate') return Array.from({length: numDevices}, () => whole);
     if (kind === 'tensorParallel') {
@@ -247,9 +267,14 @@ export class ShardingStrategy {
   }
 }
 
-function heads(numHeads: number, headDim: number, kind: string): {numHeads: number; headDim: number} {
+function heads(numHeads: number | undefined, headDim: number | undefined, kind: string): void {
   const where = `ShardingStrategy.${kind}`;
-  return {numHeads: count(numHeads, `${where}: numHeads`, 1), headDim: count(headDim, `${where}: headDim`, 1)};
+  count(numHeads as number, `${where}: numHeads`, 1);
+  count(headDim as number, `${where}: headDim`, 1);
+}
+
+function isSegment(segment: Segment): boolean {
+  return Number.isInteger(segment?.size) && segment.size >= 0 && Number.isInteger(segment.unit) && segment.unit > 0;
 }
 
 function count(value: number, where: string, least = 0): number {

@@ -153,7 +153,7 @@ describe('MLP', () => {
       /silu, gelu.*Received: swish/,
     );
     expect(() => new MLP({hiddenDim: 8, feedForwardLength: 0})).toThrowError(/feedForwardLength/);
-    expect(() => new MLP({hiddenDim: 8, feedForwardLength: 12, devices: []})).toThrowError(/at least one device/);
+    expect(() => new MLP({hiddenDim: 8, feedForwardLength: 12, devices: []})).toThrowError(/a non-empty list of devices/);
     expect(tf.memory().numTensors).toBe(before);
   });
 

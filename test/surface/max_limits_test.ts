@@ -241,7 +241,7 @@ const LIMITS: readonly (readonly [limit: string, ours: string, proof: Proof])[] 
         [() => new Linear({inDim: 8, outDim: 8, quantizationEncoding: 'Q9_Z'}), /expected one of .*Q4_0/],
         [() => new Linear({inDim: 8, outDim: 8, dtype: DType.float64}), /32-bit floats on every backend/],
         [() => new ColumnParallelLinear({inDim: 8, outDim: 8, devices: []}), /devices: expected a non-empty list/],
-        [() => new MLP({hiddenDim: 8, feedForwardLength: 8, devices: []}), /devices: expected at least one device/],
+        [() => new MLP({hiddenDim: 8, feedForwardLength: 8, devices: []}), /devices: expected a non-empty list of devices/],
       ];
       for (const [make, message] of cases) expect(make).toThrowError(message);
     },

@@ -1,0 +1,177 @@
+/** Values that TypeScript would not let through, one by one: each is refused by a typed error that names it, and leaves no tensor. */
+import * as tf from '@tensorflow/tfjs';
+import {
+  ColumnParallelLinear,
+  DeviceRef,
+  DistributedMLP,
+  GPTQLinear,
+  Linear,
+  LinearV1,
+  MLP,
+  MLPV1,
+  ops,
+  QLinearV1,
+  QuantizationConfig,
+  type QuantizedWeight,
+  Segment,
+  ShardedLinear,
+  ShardingStrategy,
+  StackedLinear,
+  TfjsLinearError,
+  Weight,
+} from '../../src/index.js';
+
+const any = (value: unknown) => value as never;
+const linear = (options: object) => new Linear(any({inDim: 4, outDim: 3, ...options}));
+const mlp = (options: object) => new MLP(any({hiddenDim: 4, feedForwardLength: 3, ...options}));
+const stacked = (options: object) => new StackedLinear(any({inDim: 4, outDims: [1, 2], names: ['q', 'k'], ...options}));
+const gptq = (options: object) => new QuantizationConfig(any({quantMethod: 'gptq', bits: 4, groupSize: 32, ...options}));
+
+type Calls = readonly (readonly [RegExp, () => unknown])[];
+
+const CONSTRUCTORS: Calls = [
+  [/inDim.*Received: nothing/, () => linear({inDim: []})],
+  [/quantizationEncoding.*Received: 3/, () => linear({quantizationEncoding: 3})],
+  [/DeviceRef: expected a backend's name.*Received: 3/, () => linear({device: 3})],
+  [/clipWeight.*Received: 3/, () => linear({clipWeight: '3'})],
+  [/clipWeight.*Received: true/, () => linear({clipWeight: true})],
+  [/inputPrecision: expected 'auto' or 'float32'.*float64/, () => linear({inputPrecision: 'float64'})],
+  [/trainable: expected true or false/, () => linear({trainable: 'no'})],
+  [/Linear: name: expected text.*""/, () => linear({name: ''})],
+  [/Linear: name: expected text.*3/, () => linear({name: 3})],
+  [/MLP: name: expected text/, () => mlp({name: 3})],
+  [/devices: expected a non-empty list of devices.*Received: cpu/, () => mlp({devices: 'cpu'})],
+  [/DeviceRef: expected a backend's name.*Received: null/, () => mlp({devices: [null]})],
+  [/linearCls: expected a class/, () => mlp({linearCls: 3})],
+  [/children: expected options among gate_proj.*'foo'/, () => mlp({children: {foo: {}}})],
+  [/StackedLinear: expected an object of options/, () => new StackedLinear(any(undefined))],
+  [/as many different names as outDims/, () => stacked({names: 'qk'})],
+  [/as many different names as outDims/, () => stacked({outDims: undefined})],
+  [/outDim: expected none, or the sum of outDims, 3.*Received: 4/, () => stacked({outDim: 4})],
+  [/GPTQLinear: expected an object of options.*null/, () => new GPTQLinear(any(null))],
+  [/QuantizationConfig.sym: expected true or false/, () => gptq({sym: 'yes'})],
+  [/QuantizationConfig.descAct: expected true or false/, () => gptq({descAct: 2})],
+  [/QuantizationConfig: expected an object.*undefined/, () => new QuantizationConfig(any(undefined))],
+  [/LinearV1: expected an object of options/, () => new LinearV1(any(undefined))],
+  [/LinearV1: weight: expected a tensor, a layer's weight or a Weight.*null/, () => new LinearV1(any({weight: null}))],
+  [/LinearV1: weight.*Received: 3/, () => new QLinearV1(any({weight: 3}))],
+  [
+    /LinearV1.*'biass'. Did you mean 'bias'/,
+    () => new LinearV1(any({weight: new Weight({name: 'w', shape: [1, 1], data: new Float32Array(1)}), biass: null})),
+  ],
+  [/MLPV1: expected an object of options/, () => new MLPV1(any(null))],
+  [/Weight: expected an object of options/, () => new Weight(any(null))],
+  [/weight 'w': expected a shape, and data/, () => new Weight(any({name: 'w', shape: [3], data: [1, 2, 3]}))],
+  [/DeviceRef/, () => new DeviceRef(any(undefined))],
+  [/DistributedMLP: expected an object of options/, () => new DistributedMLP(any(undefined))],
+  [/ColumnParallelLinear: expected an object of options/, () => new ColumnParallelLinear(any(undefined))],
+  [/ShardedLinear: expected an object of options/, () => new ShardedLinear(any(undefined))],
+  [/devices.*Received: null/, () => new ShardedLinear(any({inDim: 4, outDim: 3, devices: null}))],
+  [
+    /tiedWeight: expected a Linear.*Received: Number/,
+    () => new ColumnParallelLinear(any({inDim: 4, outDim: 3, devices: ['cpu'], tiedWeight: 3})),
+  ],
+];
+
+const STRATEGIES: Calls = [
+  [/expected a kind among rowwise.*Received: rows/, () => ShardingStrategy.from(any({kind: 'rows', numDevices: 2}))],
+  [/ShardingStrategy: expected an object of options.*null/, () => ShardingStrategy.from(any(null))],
+  [/'device'/, () => ShardingStrategy.from(any({kind: 'rowwise', numDevices: 2, device: 1}))],
+  [/segments/, () => ShardingStrategy.from({kind: 'segmented', numDevices: 2, axis: 0})],
+  [/segments.*Received: 4/, () => ShardingStrategy.segmented(2, 0, any(4))],
+  [/segments/, () => ShardingStrategy.segmented(2, 0, [Segment.even(2), any({size: 2})])],
+  [/numHeads/, () => ShardingStrategy.from({kind: 'stackedQkv', numDevices: 2, headDim: 2})],
+  [/headDim/, () => ShardingStrategy.headAwareColumnwise(2, 2, any(undefined))],
+  [/axis.*Received: undefined/, () => ShardingStrategy.axiswise(any(undefined), 2)],
+  [/axis.*Received: 2/, () => ShardingStrategy.gateUp(2, any(2))],
+  [/shares/, () => ShardingStrategy.rowwise(2).withShares(any(['1', 2]))],
+  [/shares/, () => ShardingStrategy.rowwise(2).withShares(any(3))],
+  [/a shape \[N, K\].*Received: \[4\]/, () => ShardingStrategy.rowwise(2).cuts(any([4]))],
+  [/a shape \[N, K\]/, () => ShardingStrategy.rowwise(2).cuts([-1, 2])],
+];
+
+function check(calls: Calls): void {
+  const before = tf.memory().numTensors;
+  for (const [message, call] of calls) {
+    expect(call).toThrowMatching((error) => {
+      const fits = error instanceof TfjsLinearError && message.test(error.message);
+      if (!fits) fail(`${message}: ${error}`);
+      return fits && [error.where, error.expected, error.received, error.why, error.remedy].every((part) => /\S/.test(part));
+    });
+  }
+  expect(tf.memory().numTensors).toBe(before);
+}
+
+describe('refused values', () => {
+  it('of constructors', () => check(CONSTRUCTORS));
+  it('of strategies', () => check(STRATEGIES));
+
+  it('of setSharding, shard, loadStateDict and forwardEach', () => {
+    const layer = linear({});
+    const spread = new ShardedLinear({inDim: 4, outDim: 3, devices: ['cpu', 'cpu']});
+    const weight = tf.ones([3, 4]);
+    const [one, two] = [tf.ones([1, 4]), tf.ones([2, 4])];
+    layer.setSharding(ShardingStrategy.rowwise(2));
+    check([
+      [/setSharding: expected a ShardingStrategy.*undefined/, () => layer.setSharding(any(undefined))],
+      [
+        /setSharding: expected a ShardingStrategy.*plain data.*ShardingStrategy.from/,
+        () => layer.setSharding(any({kind: 'rowwise', numDevices: 2})),
+      ],
+      [/shard: expected 2 devices.*Received: cpu/, () => layer.shard(any('cpu'))],
+      [/shard: expected 2 devices.*Received: undefined/, () => layer.shard(any(undefined))],
+      [/DeviceRef.*Received: 3/, () => layer.shard(any(['cpu', 3]))],
+      [/'strickt'. Did you mean 'strict'/, () => layer.loadStateDict({weight}, any({strickt: false}))],
+      [/strict: expected true or false/, () => layer.loadStateDict({weight}, any({strict: 'no'}))],
+      [/one x, or one for each of 2 devices.*null/, () => spread.forwardEach(any(null))],
+      [/the same x on every device.*\[1,4\], \[2,4\]/, () => spread.forwardEach([one, two])],
+      [/forwardEach: expected a tensor/, () => spread.forwardEach([one, any(3)])],
+    ]);
+    tf.dispose([weight, one, two]);
+    for (const each of [layer, spread]) each.dispose();
+  });
+
+  const weights: Readonly<Record<string, () => Linear>> = {
+    dense: () => linear({}),
+    packed: () => linear({dtype: 'bfloat16'}),
+    spread: () => new ShardedLinear({inDim: 4, outDim: 3, devices: ['cpu', 'cpu']}),
+  };
+  for (const [kind, make] of Object.entries(weights)) {
+    it(`of rows and parts of a ${kind} weight`, () => {
+      const layer = make();
+      const weight = layer.weight as QuantizedWeight;
+      const [far, text] = [tf.tensor1d([5], 'int32'), tf.tensor1d(['a'])];
+      check([
+        ...[undefined, null, 'x', 3, {}].map(
+          (rows) => [/row indices, an array or a tensor/, () => weight.dequantizeRows(any(rows))] as const,
+        ),
+        ...[[3], [-1], [1.5], [Number.NaN]].map((rows) => [/row indices in \[0, 3\)/, () => weight.dequantizeRows(rows)] as const),
+        [/row indices in \[0, 3\)/, () => weight.dequantizeRows(far)],
+        [/a tensor of real numbers.*string/, () => weight.dequantizeRows(text)],
+        ...[null, 3].map((part) => [/slice: expected an object of options/, () => weight.slice(any(part))] as const),
+        ...[[0, 9], [2, 1], [0, 0.5], [0]].map(
+          (rows) => [/rows of a slice: expected \[begin, end\]/, () => weight.slice(any({rows}))] as const,
+        ),
+        [/'row'. Did you mean 'rows'/, () => weight.slice(any({row: [0, 1]}))],
+      ]);
+      const whole = weight.slice();
+      expect(whole.shape).toEqual([3, 4]);
+      whole.dispose();
+      tf.dispose([far, text]);
+      layer.dispose();
+    });
+  }
+
+  it('of an op', () => {
+    const layer = linear({dtype: 'bfloat16'});
+    const x = tf.ones([1, 4]);
+    check([
+      [
+        /inputPrecision: expected 'auto' or 'float32'/,
+        () => ops.quantizedMatMul(x, layer.weight as QuantizedWeight, any({inputPrecision: 'fp16'})),
+      ],
+    ]);
+    x.dispose();
+    layer.dispose();
+  });
+});
