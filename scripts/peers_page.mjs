@@ -38,7 +38,7 @@ async function loadRealms(kind, options) {
   const runners = [];
   const failed = [];
   const {realms} = await import('/peers/runners.mjs');
-  for (const [at, name] of realms(kind).entries()) {
+  for (const name of realms(kind)) {
     const frame = Object.assign(document.createElement('iframe'), {src: '/frame.html'});
     document.body.append(frame);
     await new Promise((resolve) => {
@@ -46,7 +46,8 @@ async function loadRealms(kind, options) {
     });
     try {
       const module = await frame.contentWindow.loadRunners();
-      for (const runner of await within(module.loadRealm(kind, at, options), 240_000)) (runner.error ? failed : runners).push({...runner});
+      for (const runner of await within(module.loadRealm(kind, name, options), 240_000))
+        (runner.error ? failed : runners).push({...runner});
     } catch (error) {
       failed.push({name, error: String(error)});
     }

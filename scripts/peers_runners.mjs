@@ -204,24 +204,28 @@ async function ortChat(ctx, folder, name) {
   return [{name, generate}];
 }
 
-const LINEAR = {
-  wasm: [(ctx) => tfjs(ctx, 'wasm'), (ctx) => ort(ctx, 'wasm'), (ctx) => litert(ctx, 'wasm'), oursLinear],
-  webgpu: [(ctx) => tfjs(ctx, 'webgpu'), (ctx) => ort(ctx, 'webgpu'), (ctx) => litert(ctx, 'webgpu'), oursLinear],
+const linear = (backend) => ({
+  'tf.js': (ctx) => tfjs(ctx, backend),
+  'ONNX Runtime Web': (ctx) => ort(ctx, backend),
+  'LiteRT.js': (ctx) => litert(ctx, backend),
+  ours: oursLinear,
+});
+const REALMS = {
+  wasm: linear('wasm'),
+  webgpu: linear('webgpu'),
+  chat: {
+    wllama,
+    'ONNX Runtime Web int8 dynamic': (ctx) => ortChat(ctx, 'ort_q8_dyn', 'ONNX Runtime Web int8 dynamic'),
+    'ONNX Runtime Web q4': (ctx) => ortChat(ctx, 'ort_q4_cpu', 'ONNX Runtime Web q4'),
+    ours: oursLlm,
+  },
 };
-const CHAT = [
-  wllama,
-  (ctx) => ortChat(ctx, 'ort_q8_dyn', 'ONNX Runtime Web int8 dynamic'),
-  (ctx) => ortChat(ctx, 'ort_q4_cpu', 'ONNX Runtime Web q4'),
-  oursLlm,
-];
-const NAMES = ['tf.js', 'ONNX Runtime Web', 'LiteRT.js', 'ours'];
-const CHAT_NAMES = ['wllama', 'ONNX Runtime Web int8 dynamic', 'ONNX Runtime Web q4', 'ours'];
 
 /** Names of the realms of one kind of bench: one iframe for each. */
-export const realms = (kind) => (kind === 'chat' ? CHAT_NAMES : NAMES);
+export const realms = (kind) => Object.keys(REALMS[kind]);
 
 /** The runners of one realm. */
-export function loadRealm(kind, at, options) {
-  const ctx = {...options, Ms: options.rows, group: kind, ours: '/ours/', random, loadTf, files: (name) => `/models/${name}`};
-  return (kind === 'chat' ? CHAT : LINEAR[kind])[at](ctx);
+export function loadRealm(kind, name, options) {
+  const ctx = {...options, Ms: options.rows, group: kind, ours: '/ours/', random, loadTf, files: (file) => `/models/${file}`};
+  return REALMS[kind][name](ctx);
 }
