@@ -4,7 +4,7 @@ import {
   OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, ZERO_START1, ZERO_START2, field, wordsAt,
 } from './layout';
 import {entryRow, number, offsetAt, scaleAt, zeroAt, zeroField} from './levels';
-import {fma} from './vectors';
+import {halves, ordinary, signed} from './vectors';
 
 /** A whole number of blocks an entry, in order from column 0? */
 // @ts-ignore: decorator
@@ -35,8 +35,7 @@ function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): 
   if (type == 0) {
     for (let p = at + (<usize>e << 2); out < end; p += 16, out += 16) v128.store(out, v128.load(p));
   } else if (type == 1) {
-    const up = f32x4.splat(reinterpret<f32>(0x77800000)), mask = i32x4.splat(0x8fffe000);
-    for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(p), 13), mask), up));
+    for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, halves(p));
   } else if (type == 2) {
     for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, i32x4.shl(v128.load16x4_u(p), 16));
   } else if (type == 3) {
@@ -47,12 +46,12 @@ function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): 
       v128.store(out, v128.or(i32x4.shl(v, 23), v128.and(ends, bit)));
     }
   } else if (type == 4) {
-    // Sign and number to a float32's own places, 2^120 too small; fma, as a plain product of subnormals is slow. The largest code is NaN.
-    const up = f32x4.splat(reinterpret<f32>(0x7b800000)), most = i32x4.splat(127), nan = i32x4.splat(0x7fc00000);
+    // The largest code is NaN.
+    const most = i32x4.splat(127), nan = i32x4.splat(0x7fc00000), bias = i32x4.splat(0x3c000000), edge = f32x4.splat(0.015625);
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {
-      const v = bytes4(p), low = v128.and(v, most), sign = i32x4.shl(i32x4.shr_u(v, 7), 31);
-      const f = fma(f32x4.splat(0), i32x4.shl(low, 20), up);
-      v128.store(out, v128.or(v128.or(f, sign), v128.and(i32x4.eq(low, most), nan)));
+      const v = bytes4(p), low = v128.and(v, most);
+      const f = signed(ordinary(i32x4.add(i32x4.shl(low, 20), bias), edge), i32x4.shl(v, 24));
+      v128.store(out, v128.or(f, v128.and(i32x4.eq(low, most), nan)));
     }
   } else if (type == 5) {
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {

@@ -4,6 +4,7 @@ import {
   BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, wordsAt,
 } from './layout';
 import {halfToFloat, offsetAt, scaleAt, segmentEnd, zeroAt} from './levels';
+import {halves} from './vectors';
 
 // @ts-ignore: decorator
 @inline
@@ -27,11 +28,10 @@ function rowNumbers(w: usize, d: usize, n: i32, out: usize, bytes: usize): void 
     if (decode == 3) {
       for (; k + 4 <= inDim; k += 4, p += 8) v128.store(out + (<usize>k << 2), i32x4.shl(v128.load16x4_u(p), 16));
     } else {
-      const up = f32x4.splat(reinterpret<f32>(0x77800000)), mask = i32x4.splat(0x8fffe000), top = i32x4.splat(0x0f800000), inf = i32x4.splat(0x7f800000);
+      const top = f32x4.splat(65536), inf = i32x4.splat(0x7f800000);
       for (; k + 4 <= inDim; k += 4, p += 8) {
-        const h = v128.and(i32x4.shl(v128.load16x4_s(p), 13), mask);
-        const special = i32x4.eq(v128.and(h, top), top);
-        v128.store(out + (<usize>k << 2), v128.bitselect(v128.or(h, inf), f32x4.mul(h, up), special));
+        const f = halves(p);
+        v128.store(out + (<usize>k << 2), v128.bitselect(v128.or(f, inf), f, f32x4.ge(f32x4.abs(f), top)));
       }
     }
     for (; k < inDim; k++, p += 2) {

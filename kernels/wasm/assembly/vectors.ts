@@ -27,3 +27,29 @@ export function widen(sum: v128, f: v128): v128 {
 export function total64(v: v128): f64 {
   return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);
 }
+
+/**
+ * Magnitudes of small floats whose exponents were raised to a float32's: those below `edge` are subnormal and were read as if a bit stood above theirs.
+ * Their own line is the one that starts at the edge, drawn on downwards; above the edge it lies over all others. One product of float32 subnormals
+ * would do it too, some hundred cycles each on many CPUs.
+ */
+// @ts-ignore: decorator
+@inline
+export function ordinary(f: v128, edge: v128): v128 {
+  return f32x4.pmin(f, f32x4.sub(f32x4.add(f, f), edge));
+}
+
+/** With the top bits of `sign`. */
+// @ts-ignore: decorator
+@inline
+export function signed(magnitude: v128, sign: v128): v128 {
+  return v128.or(magnitude, v128.and(sign, f32x4.splat(-0.0)));
+}
+
+/** Four float16 at p as float32, exact, subnormals included; the top exponent is one more, not inf or NaN. */
+// @ts-ignore: decorator
+@inline
+export function halves(p: usize): v128 {
+  const h = i32x4.shl(v128.load16x4_u(p), 13), f = i32x4.add(v128.and(h, i32x4.splat(0x0fffe000)), i32x4.splat(0x38000000));
+  return signed(ordinary(f, f32x4.splat(reinterpret<f32>(0x38800000))), i32x4.shl(h, 3));
+}
