@@ -63,8 +63,8 @@ function codeWord({decode}: WeightLayout, random: Random): number {
       // Signs and mantissas at random, magnitudes from 2^-3 to 2^1.
       return decode.type === 'bfloat16' ? (word & 0x807f807f) | 0x3f003f00 : (word & 0x83ff83ff) | 0x38003800;
     case 8:
-      // Without the top bit of the exponent no code is NaN.
-      return word & 0xbfbfbfbf;
+      // Magnitudes from 2^-3 to 2^1 of e4m3: a scaled weight has one subnormal in some ten thousand codes, and none is NaN.
+      return (word & 0xbfbfbfbf) | 0x20202020;
     default:
       return word;
   }

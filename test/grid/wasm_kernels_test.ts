@@ -114,6 +114,16 @@ describe('kernels on wasm alone', () => {
     }
   });
 
+  it('multiplies e4m3 codes whose first columns say nothing of the subnormals behind them, and rows of subnormals alone', async () => {
+    const {layout, words} = buildWeight('w', {n: 7, k: 544, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 9);
+    const {codes} = partsOf(layout, words);
+    const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 7 * 544);
+    // Rows of a pair are four apart: 0 and 4, 1 and 5 have none in front, 2 and 6 in one of them, 3 nothing else.
+    for (const n of [0, 1, 4, 5, 6]) for (let k = 0; k < 256; k++) bytes[544 * n + k] = ((bytes[544 * n + k] as number) & 0xbf) | 0x20;
+    for (let k = 0; k < 544; k++) bytes[544 * 3 + k] = (bytes[544 * 3 + k] as number) & 0x87;
+    await check({name: 'w', layout, words}, 1);
+  });
+
   it('keeps infinities and NaN of float16 codes, and multiplies an x beyond 1e20', async () => {
     const {layout, words} = buildWeight('w', {n: 4, k: 32, planes: [16], decode: float('float16')}, 7);
     const codes = new Uint16Array(partsOf(layout, words).codes.buffer, partsOf(layout, words).codes.byteOffset);

@@ -1,15 +1,12 @@
 // Y = X . W^T with x as it is: rows of W are expanded to float32, four at a time, every layout.
 import {rowFloats} from './expand';
 import {IN_DIM, field} from './layout';
-import {fma, total, total64, widen} from './vectors';
+import {RUN, fma, total, total64, widen} from './vectors';
 
 /** Row of x in stored order. */
 export function gatherRow(x: usize, order: usize, inDim: i32, out: usize): void {
   for (let k = 0; k < inDim; k++) store<f32>(out + (<usize>k << 2), load<f32>(x + (<usize>load<u32>(order + (<usize>k << 2)) << 2)));
 }
-
-/** Columns summed in float32 before they join a float64 sum: long float32 sums alone would miss 1e-6 where terms cancel. */
-const RUN: i32 = 128;
 
 function dotRow(w: usize, x: usize, inDim: i32): f32 {
   let sum: f64 = 0, k = 0;

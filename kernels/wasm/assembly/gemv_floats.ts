@@ -1,9 +1,10 @@
 // y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two rows of W at a time.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
+import {hasSubnormals, subnormalRow} from './gemv_subnormals';
 import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
 import {halfToFloat} from './levels';
-import {fma, total64, widen} from './vectors';
+import {RUN, fma, total64, widen} from './vectors';
 
 /**
  * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: in each 16,
@@ -42,9 +43,6 @@ function oddBytes(v: v128, small: v128): v128 {
 function low(v: v128): v128 {
   return i32x4.shl(v, 16);
 }
-
-/** Columns that are summed in float32 before they join a float64 sum: long float32 sums alone would miss 1e-6 where terms cancel. */
-const RUN: i32 = 128;
 
 /** Row n, whose float16 codes hold an infinity or NaN. x as `prepareFloats` left it in lanes of 2. */
 function specialRow(w: usize, d: usize, n: i32, x: usize, block: i32, scales: usize): f32 {
@@ -161,6 +159,9 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
     if (kind == 1) pair(1, w, d, n, n1, x, block, blocks, scratch, at, at1);
     else if (kind == 2) pair(2, w, d, n, n1, x, block, blocks, scratch, at, at1);
     else if (kind == 3) pair(3, w, d, n, n1, x, block, blocks, scratch, at, at1);
-    else pair(7, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    else if (hasSubnormals(w, d, n) || hasSubnormals(w, d, n1)) {
+      store<f32>(at, subnormalRow(w, d, n, x, block, blocks, scratch));
+      store<f32>(at1, subnormalRow(w, d, n1, x, block, blocks, scratch));
+    } else pair(7, w, d, n, n1, x, block, blocks, scratch, at, at1);
   }
 }

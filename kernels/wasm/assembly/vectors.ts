@@ -1,5 +1,8 @@
 // Small vector helpers that the kernels share.
 
+/** Columns summed in float32 before they join a float64 sum: long float32 sums alone would miss 1e-6 where terms cancel. */
+export const RUN: i32 = 128;
+
 /** Sum of four float32 lanes. */
 // @ts-ignore: decorator
 @inline
