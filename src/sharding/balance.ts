@@ -27,21 +27,31 @@ export async function sharesFor(devices: readonly string[], balance: Balance, op
       return memoryShares(devices, options.memory ?? {});
     case 'measured': {
       const measure = options.measure ?? measureDevice;
+      if (typeof measure !== 'function') {
+        throw new ArgumentError({where: 'ShardManager: measure', expected: 'a function of a device name', received: String(measure)});
+      }
       const times = new Map<string, number>();
       // One after the other: they may share cores.
-      for (const name of devices) if (!times.has(name)) times.set(name, await measure(name));
+      for (const name of devices) if (!times.has(name)) times.set(name, checkTime(name, await measure(name)));
       // A device that comes twice has half of itself for each.
       const count = (name: string) => devices.filter((other) => other === name).length;
       return devices.map((name) => 1 / ((times.get(name) as number) * count(name)));
     }
+    default:
+      throw new ArgumentError({where: 'ShardManager: balance', expected: "'even', 'memory' or 'measured'", received: String(balance)});
   }
+}
+
+function checkTime(device: string, milliseconds: number): number {
+  if (Number.isFinite(milliseconds) && milliseconds > 0) return milliseconds;
+  throw new ArgumentError({where: `ShardManager: measure('${device}')`, expected: 'milliseconds above 0', received: String(milliseconds)});
 }
 
 function memoryShares(devices: readonly string[], given: Readonly<Record<string, number>>): number[] {
   const known = new Map(listDevices().map(({name, memoryBytes}) => [name, memoryBytes]));
   return devices.map((name) => {
     const bytes = given[name] ?? known.get(name) ?? null;
-    if (bytes !== null && bytes > 0) return bytes / devices.filter((other) => other === name).length;
+    if (Number.isFinite(bytes) && (bytes as number) > 0) return (bytes as number) / devices.filter((other) => other === name).length;
     throw new ArgumentError({
       where: `balance 'memory': ${name}`,
       expected: 'a number of bytes',

@@ -4,6 +4,7 @@
  * read synchronously. Source: MAX `max.nn.comm`. Differs: any tf.js backends, the same one several times, no signal buffers.
  */
 import * as tf from '@tensorflow/tfjs';
+import {checkTensor} from '../arguments.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 import {type LocalDevice, localDevice} from './device.js';
@@ -20,6 +21,7 @@ type Devices = readonly (DeviceRef | string)[];
  * ```
  */
 export function broadcast(x: tf.Tensor, devices: Devices): tf.Tensor[] {
+  checkTensor('broadcast', x);
   return runSync(() => toAll(x, namedDevices(devices)));
 }
 
@@ -31,6 +33,7 @@ export function broadcast(x: tf.Tensor, devices: Devices): tf.Tensor[] {
  * ```
  */
 export async function broadcastAsync(x: tf.Tensor, devices: Devices): Promise<tf.Tensor[]> {
+  checkTensor('broadcast', x);
   return runAsync(() => toAll(x, namedDevices(devices)));
 }
 
@@ -120,14 +123,18 @@ function* together(
 }
 
 function namedDevices(devices: Devices): LocalDevice[] {
-  if (devices.length > 0) return devices.map(localDevice);
-  throw new ArgumentError({where: 'devices', expected: 'a non-empty list of devices', received: 'an empty one'});
+  if (Array.isArray(devices) && devices.length > 0) return devices.map(localDevice);
+  const received = Array.isArray(devices) ? 'an empty one' : String(devices);
+  throw new ArgumentError({where: 'devices', expected: 'a non-empty list of devices', received});
 }
 
 function checkParts(parts: readonly tf.Tensor[], where: string): tf.Tensor {
-  const [first] = parts;
-  if (first !== undefined) return first;
-  throw new ArgumentError({where, expected: 'at least one tensor', received: 'none'});
+  if (!Array.isArray(parts) || parts.length === 0) {
+    const received = Array.isArray(parts) ? 'none' : String(parts);
+    throw new ArgumentError({where, expected: 'a list of at least one tensor', received});
+  }
+  for (const part of parts) checkTensor(where, part);
+  return parts[0] as tf.Tensor;
 }
 
 /** Throws ShapeError unless dtype and shape agree, `axis` aside. */

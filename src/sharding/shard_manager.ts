@@ -1,10 +1,11 @@
 /** ShardManager: which devices there are, how much each gets, who holds what, and what happens when one is gone. */
-import type {DeviceRef} from '../device.js';
+import {checkOptions} from '../arguments.js';
+import {DeviceRef} from '../device.js';
 import {ArgumentError, DeviceError} from '../errors.js';
 import {DistributedMLP} from '../layers/distributed_mlp.js';
-import type {Linear} from '../layers/linear.js';
+import {Linear} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
-import {ShardedLinear, type SpreadOptions} from '../layers/sharded_linear.js';
+import {devicesOf, ShardedLinear, type SpreadOptions} from '../layers/sharded_linear.js';
 import {type Balance, type BalanceOptions, sharesFor} from './balance.js';
 import {deviceNamed} from './device.js';
 import {type DeviceInfo, listDevices} from './list_devices.js';
@@ -20,6 +21,8 @@ export interface ShardManagerOptions extends BalanceOptions {
   /** For webgpu devices that the manager opens: which adapter (`powerPreference`), limits, tf.js's class in a bundle. */
   webgpu?: OpenWebGPUOptions;
 }
+
+const OPTIONS = ['devices', 'balance', 'memory', 'measure', 'webgpu'];
 
 export interface ManageOptions {
   /**
@@ -64,9 +67,8 @@ export class ShardManager {
 
   /** Throws ArgumentError for no devices or an unknown memory, DeviceError where a device cannot be opened. */
   static async create(options: ShardManagerOptions): Promise<ShardManager> {
-    const names = options.devices.map(String);
-    if (names.length === 0)
-      throw new ArgumentError({where: 'ShardManager: devices', expected: 'a non-empty list', received: 'an empty one'});
+    checkOptions('ShardManager', options, OPTIONS);
+    const names = devicesOf(options.devices, 'ShardManager').map(({name}) => name);
     await openDevices(names, options.webgpu ?? {});
     return new ShardManager(names, await sharesFor(names, options.balance ?? 'even', options));
   }
@@ -91,6 +93,10 @@ export class ShardManager {
     layer: Linear | MLP,
     options: Partial<Omit<SpreadOptions, 'devices'>> & ManageOptions = {},
   ): Promise<ShardedLinear | DistributedMLP> {
+    checkOptions('ShardManager: spread', options, ['strategy', 'home', 'restore']);
+    if (!(layer instanceof MLP || layer instanceof Linear)) {
+      throw new ArgumentError({where: 'ShardManager: spread', expected: 'a Linear or an MLP', received: String(layer)});
+    }
     const {names: devices, shares} = this;
     const {strategy = ShardingStrategy.rowwise(devices.length).withShares(shares), home = null, restore} = options;
     const spread =
@@ -103,6 +109,10 @@ export class ShardManager {
 
   /** Takes note of a spread layer, so that its shards can be moved and counted. */
   async manage(layer: ShardedLinear | DistributedMLP, options: ManageOptions = {}): Promise<void> {
+    if (!(layer instanceof ShardedLinear || layer instanceof DistributedMLP)) {
+      const remedy = 'Use spread(layer).';
+      throw new ArgumentError({where: 'ShardManager: manage', expected: 'a layer that is spread', received: String(layer), remedy});
+    }
     this.placements.set(layer, await placementsOf(layer, options.restore ?? null));
   }
 
@@ -117,7 +127,7 @@ export class ShardManager {
    * Throws DeviceError where no device is left or the values are nowhere; what was moved until then stays moved.
    */
   async evict(device: DeviceRef | string, to?: DeviceRef | string): Promise<void> {
-    const gone = String(device);
+    const gone = new DeviceRef(device instanceof DeviceRef ? device.backendName : device).backendName;
     const left = this.names.filter((name) => name !== gone);
     const target = to === undefined ? null : String(to);
     if (left.length === 0 && target === null) {

@@ -1,5 +1,6 @@
 /** Workers as devices, by name: 'worker:0', 'worker:1' ... */
 import {registeredBackends} from '../device.js';
+import {ArgumentError} from '../errors.js';
 import {commonPool} from './pool.js';
 import {registerWorker} from './worker_backend.js';
 
@@ -18,6 +19,9 @@ const started: Map<string, Promise<void>> = new Map();
  * ```
  */
 export async function startWorkers(count: number): Promise<string[]> {
+  if (!Number.isInteger(count) || count < 0) {
+    throw new ArgumentError({where: 'startWorkers', expected: 'a number of workers', received: String(count)});
+  }
   const names = Array.from({length: count}, (_, i) => `worker:${i}`);
   for (const name of names) await startWorker(name);
   return names;

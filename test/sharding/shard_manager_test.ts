@@ -123,6 +123,30 @@ describe('ShardManager', () => {
     await expectAsync(ShardManager.create({devices: ['nowhere']})).toBeRejectedWithError(DeviceError, /registered/);
     expect(tf.getBackend()).toBe('cpu');
   });
+
+  it('refuses what it would have to guess', async () => {
+    const any = (value: unknown) => value as never;
+    const devices = ['cpu', 'wasm'];
+    const slow = async () => Number.NaN;
+    const wrong: [object | undefined, RegExp][] = [
+      [undefined, /an object of options/],
+      [{devices: 'cpu'}, /a non-empty list of devices.*Received: cpu/],
+      [{devices, balanced: 'even'}, /'balanced'. Did you mean 'balance'/],
+      [{devices, balance: 'speed'}, /'even', 'memory' or 'measured'.*speed/],
+      [{devices, balance: 'measured', measure: 3}, /measure: expected a function/],
+      [{devices, balance: 'measured', measure: slow}, /measure\('cpu'\): expected milliseconds above 0. Received: NaN/],
+      [{devices, balance: 'memory', memory: {cpu: Number.POSITIVE_INFINITY, wasm: 1}}, /cpu: expected a number of bytes/],
+    ];
+    for (const [options, message] of wrong)
+      await expectAsync(ShardManager.create(any(options))).toBeRejectedWithError(ArgumentError, message);
+    const manager = await ShardManager.create({devices});
+    const layer = new Linear({inDim: 4, outDim: 3});
+    await expectAsync(manager.spread(any(null))).toBeRejectedWithError(ArgumentError, /a Linear or an MLP/);
+    await expectAsync(manager.spread(layer, any({strategies: 1}))).toBeRejectedWithError(ArgumentError, /'strategies'/);
+    await expectAsync(manager.manage(any(layer))).toBeRejectedWithError(ArgumentError, /a layer that is spread.*Use spread/);
+    await expectAsync(manager.evict(any(undefined))).toBeRejectedWithError(ArgumentError, /a backend's name/);
+    layer.dispose();
+  });
 });
 
 describe('a device that is gone', () => {
