@@ -3,6 +3,7 @@
  * writes keys and values in place; elsewhere, and where gradients are recorded, it is a composition of tf.js ops (attention_composed.ts).
  */
 import * as tf from '@tensorflow/tfjs';
+import {asFloats, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {attendComposed} from './attention_composed.js';
 import {hasKernel} from './fused.js';
@@ -122,7 +123,7 @@ export class PastPositions {
  * position mixes v by softmax(q . k^T) over all of the past up to itself.
  * @param qkv float32 [M, (H + 2 KH) D]: heads of q, of k, of v
  * @returns [M, H D]
- * Gradients reach qkv; what was in `past` before is constant. Throws ShapeError.
+ * Gradients reach qkv; what was in `past` before is constant. Throws ShapeError, ArgumentError.
  * Source: Vaswani et al. 2017, arXiv 1706.03762; Su et al. 2021, arXiv 2104.09864; Ainslie et al. 2023, arXiv 2305.13245.
  *
  * ```js
@@ -134,15 +135,16 @@ export class PastPositions {
  * ```
  */
 export function attend(qkv: tf.Tensor2D, past: PastPositions, rotation: Rotation): tf.Tensor2D {
+  for (const [name, t] of Object.entries({qkv, ...rotation})) checkTensor(`attend: ${name}`, t);
   checkShapes(qkv, past, rotation);
   const count = qkv.shape[0];
-  let y: tf.Tensor2D;
-  if (hasKernel(ATTEND) && 'cos' in rotation) {
+  const y = tf.tidy(() => {
+    if (!hasKernel(ATTEND) || 'matrix' in rotation) return attendComposed(asFloats(qkv), past, rotation);
     const {keys, values} = past.reserve(count);
     const attrs: AttendAttrs = {length: past.length};
-    const inputs = {qkv, keys, values, cos: rotation.cos, sin: rotation.sin};
-    y = tf.engine().runKernel(ATTEND, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
-  } else y = tf.tidy(() => attendComposed(qkv, past, rotation));
+    const inputs = {qkv: asFloats(qkv), keys, values, cos: asFloats(rotation.cos), sin: asFloats(rotation.sin)};
+    return tf.engine().runKernel(ATTEND, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
+  });
   past.advance(count);
   return y;
 }

@@ -22,7 +22,7 @@ export interface QuantizedMatMulOptions {
   bfloat16Output?: boolean;
 }
 
-const OPTIONS = ['bias', 'activation', 'inputPrecision', 'inputQuantization', 'bfloat16Output'];
+export const PRODUCT_OPTIONS = ['bias', 'activation', 'inputPrecision', 'inputQuantization', 'bfloat16Output'];
 
 /**
  * act(x . W^T + bias) with W packed.
@@ -40,22 +40,11 @@ const OPTIONS = ['bias', 'activation', 'inputPrecision', 'inputQuantization', 'b
  */
 export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: QuantizedMatMulOptions = {}): tf.Tensor {
   const where = 'quantizedMatMul';
-  checkOptions(where, options, OPTIONS);
-  checkTensor(`${where}: x`, x);
-  checkWeight(weight, where);
+  checkOptions(where, options, PRODUCT_OPTIONS);
+  checkProduct(where, x, weight, options);
   const bias = options.bias ?? null;
   const activation = options.activation ?? null;
   const [n, k] = weight.shape;
-  weight.checkLive(where);
-  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
-    throw new ShapeError({where: 'quantizedMatMul: x', expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
-  }
-  if (bias !== null) checkTensor(`${where}: bias`, bias);
-  if (bias !== null && (bias.rank !== 1 || bias.shape[0] !== n)) {
-    throw new ShapeError({where: 'quantizedMatMul: bias', expected: `[${n}]`, received: `[${bias.shape}]`});
-  }
-  checkActivation(activation, where);
-  checkPrecision(`${where}: inputPrecision`, options.inputPrecision);
   const q = options.inputQuantization;
   const quantize = isNone(q) ? null : quantizeAttrs(q, true);
   const outShape = [...x.shape.slice(0, -1), n];
@@ -83,7 +72,30 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   });
 }
 
-function isNone(q: InputQuantization | 'none' | null | undefined): q is 'none' | null | undefined {
+/** Throws ArgumentError or ShapeError unless x [..., K], the weight [N, K] and the bias [N] fit each other. */
+export function checkProduct(
+  where: string,
+  x: tf.Tensor,
+  weight: QuantizedWeight,
+  {bias, activation, inputPrecision}: QuantizedMatMulOptions,
+): void {
+  checkTensor(`${where}: x`, x);
+  checkWeight(weight, where);
+  const [n, k] = weight.shape;
+  weight.checkLive(where);
+  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
+    throw new ShapeError({where: `${where}: x`, expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
+  }
+  if (bias !== undefined && bias !== null) {
+    checkTensor(`${where}: bias`, bias);
+    if (bias.rank !== 1 || bias.shape[0] !== n)
+      throw new ShapeError({where: `${where}: bias`, expected: `[${n}]`, received: `[${bias.shape}]`});
+  }
+  checkActivation(activation ?? null, where);
+  checkPrecision(`${where}: inputPrecision`, inputPrecision);
+}
+
+export function isNone(q: InputQuantization | 'none' | null | undefined): q is 'none' | null | undefined {
   return q === undefined || q === null || q === 'none';
 }
 

@@ -4,6 +4,7 @@ import * as contract from '../kernels/contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import * as fp8 from '../kernels/fp8_contract.js';
 import * as fused from '../kernels/fused.js';
+import {fusedMatMul} from '../kernels/fused_matmul.js';
 import {registerGradients} from '../kernels/gradients.js';
 import {registerWasmKernels} from '../kernels/wasm/index.js';
 import {registerWebglKernels} from '../kernels/webgl/index.js';
@@ -23,6 +24,7 @@ export type {InputPrecision} from '../kernels/attributes.js';
 export type {WebGPUVariant} from '../kernels/choose.js';
 export type {QuantizedMatMulOptions} from '../kernels/contract.js';
 export type {Fp8QuantizeOptions, Fp8ScaledMatMulOptions} from '../kernels/fp8_contract.js';
+export type {Around, FusedMatMulOptions} from '../kernels/fused_matmul.js';
 export type {InputGranularity, InputQuantization, InputType} from '../kernels/input_quantization.js';
 export type {Decode, FloatType, Grid, Level, LevelType, WeightLayout, Zero} from '../kernels/layout.js';
 export {type MemoryInfo, memory} from '../kernels/memory.js';
@@ -92,6 +94,7 @@ export {startWorkers} from './sharding/workers.js';
 /** The op functions; each registers as a tf.js kernel for every backend. */
 export const ops = {
   quantizedMatMul: contract.quantizedMatMul,
+  fusedMatMul,
   unpackWeight: contract.unpackWeight,
   gatedActivation: fused.gatedActivation,
   rmsNorm: fused.rmsNorm,

@@ -83,13 +83,13 @@ class Loader {
 
   private async block(layer: number): Promise<Block> {
     const {names, config, given} = this;
-    const attentionNorm = await this.norm(names.attentionNorm(layer));
+    const norm = await this.norm(names.attentionNorm(layer));
     const qkv = await this.qkv(layer);
     const output = await this.linear(names.output(layer));
     const mlpNorm = await this.norm(names.mlpNorm(layer));
     const mlp = this.keep(await this.checkpoint.mlp(names.mlp(layer), {activationFunction: config.activation, ...given}));
     this.countLayer(mlp);
-    return {attentionNorm, attention: new Attention(qkv, output, layer), mlpNorm, mlp};
+    return {attention: new Attention(norm, qkv, output, layer), mlpNorm, mlp};
   }
 
   private async qkv(layer: number): Promise<QkvProjection> {

@@ -9,7 +9,6 @@ import type {RotaryEmbedding} from './rope.js';
 import {ask, holding, runSteps, runStepsAsync, type Steps} from './steps.js';
 
 export interface Block {
-  readonly attentionNorm: RmsNorm;
   readonly attention: Attention;
   readonly mlpNorm: RmsNorm;
   readonly mlp: MLP;
@@ -82,13 +81,13 @@ export class Llama {
     const {head, embedding, norm} = this.parts;
     const x = yield* this.hidden(ids, cache);
     const last = ids.length === 1 ? x : tf.slice(x, [ids.length - 1, 0], [1, this.config.hiddenDim]);
-    return yield ask(head ?? embedding, norm.forward(last as tf.Tensor2D));
+    return yield ask(head ?? embedding, last, {norm});
   }
 
   /** The residual stream after the last block, [M, H]. */
   private *hidden(ids: readonly number[], cache: KeyValueCache): Steps {
     const {embedding, blocks, rope} = this.parts;
-    const first = yield {layer: embedding, input: {rows: ids}, held: []};
+    const first = yield {layer: embedding, input: {rows: ids}, around: {}, held: []};
     const rotation = rope.at(cache.length, ids.length);
     return yield* holding(Object.values(rotation), through(blocks, first as tf.Tensor2D, rotation, cache));
   }
@@ -96,13 +95,13 @@ export class Llama {
 
 function* through(blocks: readonly Block[], first: tf.Tensor2D, rotation: Rotation, cache: KeyValueCache): Steps {
   let x: tf.Tensor = first;
-  for (const {attentionNorm, attention, mlpNorm, mlp} of blocks) {
-    const attended = tf.add(x, yield* holding([x], attention.steps(attentionNorm.forward(x as tf.Tensor2D), rotation, cache)));
-    x = tf.add(attended, yield ask(mlp, mlpNorm.forward(attended as tf.Tensor2D), [attended]));
+  for (const {attention, mlpNorm: norm, mlp} of blocks) {
+    const attended = yield* holding([x], attention.steps(x as tf.Tensor2D, rotation, cache));
+    x = yield ask(mlp, attended, {norm, residual: attended});
   }
   return x;
 }
 
-export function disposeBlock({attentionNorm, attention, mlpNorm, mlp}: Block): void {
-  for (const part of [attentionNorm, attention, mlpNorm, mlp]) part.dispose();
+export function disposeBlock({attention, mlpNorm, mlp}: Block): void {
+  for (const part of [attention, mlpNorm, mlp]) part.dispose();
 }

@@ -3,22 +3,26 @@
  * awaited (webgpu beside another) cannot, and tf.tidy does not reach over an await: so what has to outlive a question is named with it.
  */
 import * as tf from '@tensorflow/tfjs';
-import type {Linear, MLP} from 'tfjs-linear';
+import {type Around, type Linear, type MLP, ops} from 'tfjs-linear';
 
 export interface Question {
-  /** Asked for layer(x); with `rows`, for these rows of its weight. */
+  /** Asked for residual + layer(norm(x)); with `rows`, for these rows of its weight. */
   readonly layer: Linear | MLP;
   readonly input: tf.Tensor | {readonly rows: readonly number[]};
+  readonly around: Surroundings;
   /** Tensors needed after the answer, which belong to whoever asked; all others are freed. */
   readonly held: readonly tf.Tensor[];
 }
 
+/** What surrounds a layer in its block. */
+export type Surroundings = Pick<Around, 'norm' | 'residual'>;
+
 /** Yields questions, gets tensors, returns one. */
 export type Steps = Generator<Question, tf.Tensor, tf.Tensor>;
 
-/** layer(x). */
-export function ask(layer: Linear | MLP, x: tf.Tensor, held: readonly tf.Tensor[] = []): Question {
-  return {layer, input: x, held};
+/** residual + layer(norm(x)). */
+export function ask(layer: Linear | MLP, x: tf.Tensor, around: Surroundings = {}, held: readonly tf.Tensor[] = []): Question {
+  return {layer, input: x, around, held};
 }
 
 /** The same steps, with tensors that outlive all of their questions. */
@@ -74,12 +78,12 @@ class Live {
   }
 }
 
-function tensorsOf({input, held}: Question): tf.Tensor[] {
-  return 'rows' in input ? [...held] : [input, ...held];
+function tensorsOf({input, around: {residual}, held}: Question): tf.Tensor[] {
+  return [...('rows' in input ? [] : [input]), ...(residual ? [residual] : []), ...held];
 }
 
-function answer({layer, input}: Question): tf.Tensor {
-  return 'rows' in input ? (layer as Linear).weight.dequantizeRows(input.rows) : layer.forward(input);
+function answer({layer, input, around}: Question): tf.Tensor {
+  return 'rows' in input ? (layer as Linear).weight.dequantizeRows(input.rows) : layer.forwardAround(input, around);
 }
 
 /** Rows of a layer's weight, on any devices. */
@@ -87,6 +91,16 @@ export async function rowsOf({weight}: Linear, rows: readonly number[]): Promise
   return 'dequantizeRowsAsync' in weight ? weight.dequantizeRowsAsync(rows) : weight.dequantizeRows(rows);
 }
 
-async function answerAsync({layer, input}: Question): Promise<tf.Tensor> {
-  return 'rows' in input ? rowsOf(layer as Linear, input.rows) : layer.forwardAsync(input);
+async function answerAsync({layer, input, around: {norm, residual}}: Question): Promise<tf.Tensor> {
+  if ('rows' in input) return rowsOf(layer as Linear, input.rows);
+  const x = norm ? ops.rmsNorm(input, norm.weight, norm.epsilon) : input;
+  try {
+    const y = await layer.forwardAsync(x);
+    if (!residual) return y;
+    const sum = tf.add(residual, y);
+    y.dispose();
+    return sum;
+  } finally {
+    if (x !== input) x.dispose();
+  }
 }

@@ -3,10 +3,12 @@ import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow
 import {ATTEND} from '../attention.js';
 import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
 import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
+import {FUSED_MATMUL} from '../fused_matmul.js';
 import {rowOutside} from '../rows.js';
 import {attend} from './attention.js';
 import {descriptorOf} from './descriptor.js';
 import {gatedActivation, rmsNorm} from './fused.js';
+import {fusedMatMul} from './fused_matmul.js';
 import {quantizedMatMul, WASM_VARIANT_FLAG} from './matmul.js';
 import {heapOf, type WasmBackend} from './module.js';
 import {fp8Quantize} from './quantize.js';
@@ -39,6 +41,7 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   registerKernel({kernelName: QUANTIZED_MATMUL, backendName, kernelFunc: quantizedMatMul});
   registerKernel({kernelName: UNPACK_WEIGHT, backendName, kernelFunc: unpackWeight});
   registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
+  registerKernel({kernelName: FUSED_MATMUL, backendName, kernelFunc: fusedMatMul});
   registerKernel({kernelName: ATTEND, backendName, kernelFunc: attend});
   registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});

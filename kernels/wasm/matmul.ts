@@ -52,31 +52,31 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend, attrs}) => {
 
 /** act(x . W^T + bias), or with codes in place of x. */
 export function multiply(x: TensorInfo, codes: Codes | null, {inputs, backend, attrs}: Parameters<KernelFunc>[0]): TensorInfo {
-  const {layout, rowStart, rowEnd, activation, inputPrecision} = attrs as unknown as QuantizedMatMulAttrs;
-  const wasm = backend as unknown as WasmBackend;
+  const product = attrs as unknown as QuantizedMatMulAttrs;
   const heap = heapOf(backend);
   const rows = x.shape[0] as number;
-  const out = wasm.makeOutput([rows, rowEnd - rowStart], 'float32');
+  const out = (backend as unknown as WasmBackend).makeOutput([rows, product.rowEnd - product.rowStart], 'float32');
+  multiplyAt({heap, x: heap.address(x), y: heap.address(out), rows}, codes, inputs, product);
+  return out as unknown as TensorInfo;
+}
+
+/** As `multiply`, of rows of x at an address to y at another. */
+export function multiplyAt(
+  {heap, x, y, rows}: Pick<Job, 'heap' | 'x' | 'y' | 'rows'>,
+  codes: Codes | null,
+  inputs: Parameters<KernelFunc>[0]['inputs'],
+  {layout, rowStart, rowEnd, activation, inputPrecision}: QuantizedMatMulAttrs,
+): void {
   const words = heap.address(inputs.words as TensorInfo);
-  const job: Job = {
-    heap,
-    layout,
-    words,
-    x: heap.address(x),
-    order: layout.ordered ? words + 4 * sectionsOf(layout).order.start : 0,
-    y: heap.address(out),
-    rows,
-    begin: rowStart,
-    end: rowEnd,
-  };
+  const order = layout.ordered ? words + 4 * sectionsOf(layout).order.start : 0;
+  const job: Job = {heap, layout, words, x, order, y, rows, begin: rowStart, end: rowEnd};
   const choice = chooseWasm(layout, rows, inputPrecision, forcedVariant(), heap.dots, codes?.columns ?? 0);
   // What a variant cannot hold (infinities, NaN, beyond 1e20) is multiplied as it is.
   if (!tried(job, choice, codes)) floats(job);
   const bias = inputs.bias === undefined ? 0 : heap.address(inputs.bias as TensorInfo);
   if (bias !== 0 || activation !== null) {
-    heap.exports.finish(job.y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
+    heap.exports.finish(y, bias, rows, rowEnd - rowStart, activation === null ? 0 : ACTIVATION_KINDS[activation]);
   }
-  return out as unknown as TensorInfo;
 }
 
 /** false: no variant but float32 holds this x. */

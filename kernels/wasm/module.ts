@@ -132,6 +132,7 @@ export interface WasmExports {
   ): void;
   gated(x: number, rows: number, n: number, kind: number, out: number): void;
   rmsNorm(x: number, weight: number, rows: number, k: number, epsilon: number, out: number): void;
+  addTo(y: number, x: number, count: number): void;
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;
 }
 
@@ -142,8 +143,7 @@ export class WasmHeap {
   /** How the engine multiplies bytes. */
   readonly dots: DotKind;
   protected readonly memory: WebAssembly.Memory;
-  private scratchAddress = 0;
-  private scratchBytes = 0;
+  private readonly areas = {scratch: {address: 0, bytes: 0}, spare: {address: 0, bytes: 0}};
   private readonly tables = new Map<string, number>();
 
   constructor(protected readonly backend: WasmBackend) {
@@ -161,12 +161,21 @@ export class WasmHeap {
 
   /** Bytes that stay valid until the next call of `scratch`; 16-byte aligned, with 64 spare bytes for loads past the end. */
   scratch(bytes: number): number {
-    if (bytes > this.scratchBytes) {
-      if (this.scratchAddress !== 0) this.backend.wasm._free(this.scratchAddress);
-      this.scratchBytes = Math.ceil((bytes * 5) / 4);
-      this.scratchAddress = this.backend.wasm._malloc(this.scratchBytes + 80);
+    return this.grown(this.areas.scratch, bytes);
+  }
+
+  /** As `scratch`, for what has to outlive calls of that: valid until the next call of `spare`. */
+  spare(bytes: number): number {
+    return this.grown(this.areas.spare, bytes);
+  }
+
+  private grown(area: {address: number; bytes: number}, bytes: number): number {
+    if (bytes > area.bytes) {
+      if (area.address !== 0) this.backend.wasm._free(area.address);
+      area.bytes = Math.ceil((bytes * 5) / 4);
+      area.address = this.backend.wasm._malloc(area.bytes + 80);
     }
-    return (this.scratchAddress + 15) & ~15;
+    return (area.address + 15) & ~15;
   }
 
   /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */
@@ -187,9 +196,9 @@ export class WasmHeap {
   dispose(): void {
     // A backend that tf.js has removed holds nothing any more.
     const {wasm} = this.backend as {wasm: WasmBackend['wasm'] | null};
-    for (const address of [this.scratchAddress, ...this.tables.values()]) if (address !== 0) wasm?._free(address);
-    this.scratchAddress = 0;
-    this.scratchBytes = 0;
+    const areas = Object.values(this.areas);
+    for (const address of [...areas.map((area) => area.address), ...this.tables.values()]) if (address !== 0) wasm?._free(address);
+    for (const area of areas) Object.assign(area, {address: 0, bytes: 0});
     this.tables.clear();
   }
 

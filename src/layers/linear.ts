@@ -1,6 +1,7 @@
 /** Linear: y = x . W^T + b with W dense, 16-bit or packed. */
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import {type Around, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
@@ -110,6 +111,22 @@ export class Linear extends tf.LayersModel {
   /** x [..., K] -> [..., N]. The same numbers as `apply`, without the symbolic machinery's cost. */
   forward(x: tf.Tensor): tf.Tensor {
     return this.core.forward(x);
+  }
+
+  /**
+   * residual + gate(forward(norm(x))): the layer and what surrounds it in a residual block, which a packed weight does in one op (`ops.fusedMatMul`).
+   *
+   * ```js
+   * const layer = new tfl.Linear({inDim: 2, outDim: 2});
+   * layer.loadStateDict({weight: tf.tensor2d([[1, 0], [0, 1]])});
+   * layer.forwardAround(tf.tensor2d([[3, 4]]), {residual: tf.tensor2d([[10, 20]])}).print(); // [[13, 24]]
+   * ```
+   */
+  forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    if (!(around.norm || around.gate || around.residual)) return this.forward(x);
+    // A forward of one's own is not passed by.
+    if (this.forward !== Linear.prototype.forward) return surround(x, around, (rows) => this.forward(rows));
+    return this.core.forwardAround(x, around);
   }
 
   /** As `forward`; for devices that cannot answer synchronously. */

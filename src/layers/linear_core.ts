@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {InputPrecision} from '../../kernels/attributes.js';
-import {quantizedMatMul} from '../../kernels/contract.js';
+import {type Around, fusedMatMul, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
@@ -163,17 +163,25 @@ export class LinearCore extends tf.layers.Layer {
     return onDevice(this.config.device, () => tf.tidy(() => activation.apply(this.product(x, null))));
   }
 
-  /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation. */
-  product(x: tf.Tensor, activation: Activation | null): tf.Tensor {
+  /** As `forward`, with what surrounds it: of a packed weight in one op. */
+  forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    const {activation, clipWeight} = this.config;
+    const isOneOp = this.weight instanceof QuantizedWeight && clipWeight === null && (activation === null || activation.fused !== null);
+    return isOneOp ? this.product(x, activation?.fused ?? null, around) : surround(x, around, (rows) => this.forward(rows));
+  }
+
+  /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation; of a packed weight with what surrounds it. */
+  product(x: tf.Tensor, activation: Activation | null, around: Around = {}): tf.Tensor {
     this.checkLive();
     return onDevice(this.config.device, () => {
-      if (this.weight instanceof QuantizedWeight && this.config.clipWeight === null) {
-        const {inputPrecision} = this.config;
-        return quantizedMatMul(x, this.weight, {bias: this.bias, activation, inputPrecision, inputQuantization: this.inputQuantization});
+      const {weight, bias, inputQuantization} = this;
+      const {inputPrecision, clipWeight} = this.config;
+      if (weight instanceof QuantizedWeight && clipWeight === null) {
+        return fusedMatMul(x, weight, {bias, activation, inputPrecision, inputQuantization, ...around});
       }
       return tf.tidy(() =>
-        this.config.clipWeight === null
-          ? denseMatMul(this.rounded(x), this.denseOperand(), this.bias, activation)
+        clipWeight === null
+          ? denseMatMul(this.rounded(x), this.denseOperand(), bias, activation)
           : this.clipped(this.rounded(x), activation),
       );
     });

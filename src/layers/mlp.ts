@@ -2,7 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {checkActivation} from '../../kernels/contract.js';
-import {gatedActivation, gateTensors} from '../../kernels/fused.js';
+import {gatedActivation, gateTensors, rmsNorm} from '../../kernels/fused.js';
+import {type Around, surround} from '../../kernels/fused_matmul.js';
 import {checkName, checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError} from '../errors.js';
@@ -135,13 +136,25 @@ export class MLP extends tf.LayersModel {
   /** x [..., H] -> [..., H]. Throws DeviceError where it lies on several devices of which one has to be awaited. */
   forward(x: tf.Tensor): tf.Tensor {
     if (this.isSpread) return runSync(() => mlpFlow(this, [x], this.home));
+    return this.run(x, {});
+  }
+
+  /** residual + forward(norm(x)): the block and what surrounds it, which packed weights do in two ops. See Linear.forwardAround. */
+  forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    if (this.isSpread || this.forward !== MLP.prototype.forward || around.gate) return surround(x, around, (rows) => this.forward(rows));
+    return this.run(x, around);
+  }
+
+  private run(x: tf.Tensor, {norm = null, residual = null}: Around): tf.Tensor {
+    const {activationFunction: act, swigluLimit: limit, gateUp, gateProj, upProj, downProj} = this;
     return tf.tidy(() => {
-      const act = this.activationFunction;
-      const gated =
-        this.gateUp === null
-          ? gateTensors(act, this.gateProj.forward(x), this.upProj.forward(x), this.swigluLimit)
-          : gatedActivation(this.gateUp.forward(x), act, this.swigluLimit);
-      return this.downProj.forward(gated);
+      let gated: tf.Tensor;
+      if (gateUp === null) {
+        const rows = norm === null ? x : rmsNorm(x, norm.weight, norm.epsilon);
+        gated = gateTensors(act, gateProj.forward(rows), upProj.forward(rows), limit);
+      } else if (limit === null) gated = gateUp.forwardAround(x, {norm, gate: act});
+      else gated = gatedActivation(gateUp.forwardAround(x, {norm}), act, limit);
+      return downProj.forwardAround(gated, {residual});
     });
   }
 

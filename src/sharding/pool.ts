@@ -32,6 +32,7 @@ const EXPORTS: Readonly<Record<keyof WasmExports, true>> = {
   attend: true,
   gated: true,
   rmsNorm: true,
+  addTo: true,
   finish: true,
 };
 export const EXPORT_NAMES = Object.keys(EXPORTS) as readonly ExportName[];

@@ -28,7 +28,7 @@ export function kindOf(name: ExportName, address: number, cost: number): number 
 }
 
 export class ThreadedHeap extends WasmHeap {
-  private areas = {address: 0, bytes: 0};
+  private own = {address: 0, bytes: 0};
 
   /**
    * All calls that are large enough are shared, or with `trial` while that is faster. The memory of the backend must be shared. `onLost` is called
@@ -52,8 +52,8 @@ export class ThreadedHeap extends WasmHeap {
 
   override dispose(): void {
     this.team = null;
-    if (this.areas.address !== 0) (this.backend.wasm as WasmBackend['wasm'] | null)?._free(this.areas.address);
-    this.areas = {address: 0, bytes: 0};
+    if (this.own.address !== 0) (this.backend.wasm as WasmBackend['wasm'] | null)?._free(this.own.address);
+    this.own = {address: 0, bytes: 0};
     super.dispose();
   }
 
@@ -94,10 +94,10 @@ export class ThreadedHeap extends WasmHeap {
 
   /** Memory of the threads, one after the other. */
   private area(bytes: number): number {
-    if (bytes > this.areas.bytes) {
-      if (this.areas.address !== 0) this.backend.wasm._free(this.areas.address);
-      this.areas = {bytes, address: this.backend.wasm._malloc(bytes + 128)};
+    if (bytes > this.own.bytes) {
+      if (this.own.address !== 0) this.backend.wasm._free(this.own.address);
+      this.own = {bytes, address: this.backend.wasm._malloc(bytes + 128)};
     }
-    return (this.areas.address + 63) & ~63;
+    return (this.own.address + 63) & ~63;
   }
 }

@@ -136,6 +136,19 @@ describe('attend', () => {
       }
     });
 
+    it('takes integers for the numbers they are', async () => {
+      const past = new PastPositions({keyHeads: 1, headDim: 2});
+      const [qkv, cos, sin] = [
+        tf.tensor2d([[1, 0, 1, 0, 3, 4]], [1, 6], 'int32'),
+        tf.tensor2d([[1]], [1, 1], 'int32'),
+        tf.tensor2d([[0]], [1, 1], 'int32'),
+      ];
+      const y = ops.attend(qkv, past, {cos, sin});
+      expect(Array.from(await y.data())).toEqual([3, 4]);
+      tf.dispose([qkv, cos, sin, y]);
+      past.dispose();
+    });
+
     it('gives gradients to qkv', async () => {
       const shape = {heads: 4, keyHeads: 2, dim: 4};
       const rows = randomRows(shape, 5);
@@ -179,6 +192,7 @@ describe('attend', () => {
           expect(() => ops.attend(qkv(width), past, rotation)).toThrowError(ShapeError, new RegExp(`\\[1,${width}\\]`));
         expect(() => ops.attend(qkv(24, 2), past, rotation)).toThrowError(ShapeError, /cos \[1,2\]/);
         expect(() => ops.attend(qkv(24, 2), past, matrixAt(0, 4))).toThrowError(ShapeError, /matrix \[1,4,4\]/);
+        expect(() => ops.attend([[1]] as unknown as tf.Tensor2D, past, rotation)).toThrowError(ArgumentError, /attend: qkv/);
         expect(() => new PastPositions({keyHeads: 2, headDim: 5})).toThrowError(ArgumentError, /headDim 5/);
       });
       expect([past.length, tf.memory().numTensors]).toEqual([0, numTensors]);

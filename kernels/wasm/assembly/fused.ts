@@ -72,3 +72,10 @@ export function rmsNorm(x: usize, weight: usize, rows: i32, k: i32, epsilon: f64
     }
   }
 }
+
+/** y [count] += x. */
+export function addTo(y: usize, x: usize, count: i32): void {
+  const end = y + (<usize>count << 2);
+  for (; y + 16 <= end; y += 16, x += 16) v128.store(y, f32x4.add(v128.load(x), v128.load(y)));
+  for (; y < end; y += 4, x += 4) store<f32>(y, load<f32>(x) + load<f32>(y));
+}

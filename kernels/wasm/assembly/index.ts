@@ -2,7 +2,7 @@
 export {appendHeads, attend} from './attention';
 export {finish} from './epilogue';
 export {unpackRows} from './expand';
-export {gated, rmsNorm} from './fused';
+export {addTo, gated, rmsNorm} from './fused';
 export {gatherRow, gemmFloats} from './floats';
 export {gemm} from './gemm';
 export {gemmDots} from './gemm_dots';
