@@ -1,5 +1,5 @@
 /** How a checkpoint was quantised, as a frozen record; and the encodings with their block sizes. */
-import {checkBoolean, checkObject} from '../arguments.js';
+import {checkBoolean, checkOptions} from '../arguments.js';
 import {ArgumentError, didYouMean, UnsupportedError} from '../errors.js';
 import {booleanOf, checkKeys, integerOf, type Json, type KnownKeys, objectOf, stringOf} from './keys.js';
 import {AWQ_KEYS, COMPRESSED_KEYS, FBGEMM_KEYS, FP8_KEYS, GPTQ_KEYS, MODELOPT_KEYS} from './known_keys.js';
@@ -47,12 +47,7 @@ export class QuantizationConfig {
   /** Throws ArgumentError for an unknown option or one out of range, UnsupportedError for an unknown method. */
   constructor(options: QuantizationOptions) {
     const where = 'QuantizationConfig';
-    checkObject(where, options);
-    for (const key of Object.keys(options)) {
-      if (OPTION_NAMES.includes(key)) continue;
-      const received = `unknown option '${key}'.${didYouMean(key, OPTION_NAMES)}`;
-      throw new ArgumentError({where, expected: OPTION_NAMES.join(', '), received});
-    }
+    checkOptions(where, options, OPTION_NAMES);
     const {quantMethod, bits, groupSize, descAct = false, sym = false} = options;
     checkMethod(where, quantMethod);
     if (!Number.isInteger(bits) || bits < 1 || bits > 16) {

@@ -1,7 +1,8 @@
 /** GPTQ's tensors, as tf.js tensors in the file's own layout, to float32. */
 import * as tf from '@tensorflow/tfjs';
 import {UNPACK_WEIGHT} from '../../kernels/attributes.js';
-import {ArgumentError, DeviceError, didYouMean} from '../errors.js';
+import {checkOptions} from '../arguments.js';
+import {ArgumentError, DeviceError} from '../errors.js';
 import type {FileTensor, Module} from './format.js';
 import {gptq} from './gptq.js';
 import type {CheckpointFormat} from './gptq_header.js';
@@ -86,18 +87,12 @@ export function registerGptqUnpack(backendName: string): void {
 }
 
 function inputsOf(tensors: GptqTensors, options: GptqUnpackOptions): tf.NamedTensorMap {
-  const unknown = Object.keys(options).find((key) => !OPTIONS.includes(key));
-  if (unknown !== undefined) {
-    throw new ArgumentError({where: 'gptqUnpack', expected: OPTIONS.join(', '), received: `'${unknown}'.${didYouMean(unknown, OPTIONS)}`});
-  }
+  checkOptions('gptqUnpack', options, OPTIONS);
+  checkOptions('gptqUnpack', tensors, Object.keys(NAMES));
   const inputs: tf.NamedTensorMap = {};
   for (const [name, tensor] of Object.entries(tensors)) {
     if (tensor === null || tensor === undefined) continue;
     const dtype = name === 'scales' ? 'float32' : 'int32';
-    if (!(name in NAMES)) {
-      const received = `'${name}'.${didYouMean(name, Object.keys(NAMES))}`;
-      throw new ArgumentError({where: 'gptqUnpack', expected: Object.keys(NAMES).join(', '), received});
-    }
     if (tensor.dtype !== dtype) {
       throw new ArgumentError({where: `gptqUnpack: ${name}`, expected: `a tensor of ${dtype}`, received: tensor.dtype});
     }

@@ -1,5 +1,6 @@
 /** Arguments of quantizeModel, checked. */
 import type * as tf from '@tensorflow/tfjs';
+import {checkOptions} from '../arguments.js';
 import {checkGroupSize} from '../config/quantization.js';
 import {ArgumentError, didYouMean} from '../errors.js';
 import type {QuantizeMode, Rounding} from './round.js';
@@ -33,11 +34,7 @@ const MODES: readonly QuantizeMode[] = ['int8', 'int4', 'float8', 'float16', 'bf
 /** Throws ArgumentError for an unknown mode or option, and for a group size where the mode has no groups. */
 export function checkConfig(config: QuantizeConfig): Rounding {
   const where = 'quantizeModel';
-  const unknown = Object.keys(config).find((key) => key !== 'mode' && key !== 'groupSize');
-  if (unknown !== undefined) {
-    const received = `unknown option '${unknown}'.${didYouMean(unknown, ['mode', 'groupSize'])}`;
-    throw new ArgumentError({where, expected: 'mode, groupSize', received});
-  }
+  checkOptions(where, config, ['mode', 'groupSize']);
   const {mode, groupSize} = config;
   if (!MODES.includes(mode)) {
     throw new ArgumentError({where: `${where}: mode`, expected: MODES.join(', '), received: `${mode}.${didYouMean(String(mode), MODES)}`});

@@ -1,5 +1,6 @@
 /** A Llama of a few numbers: its files, and what it computes, in plain loops and float64. */
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
+import {jsonBytes} from '../support/files.js';
 
 export interface TinyConfig {
   hiddenDim: number;
@@ -77,7 +78,7 @@ export class TinyLlama {
       tie_word_embeddings: config.tied,
       ...settings,
     };
-    return {'model.safetensors': writeSafetensors(tensors), 'config.json': new TextEncoder().encode(JSON.stringify(json))};
+    return {'model.safetensors': writeSafetensors(tensors), 'config.json': jsonBytes(json)};
   }
 
   /** Logits after each of the ids: [M][V]. */

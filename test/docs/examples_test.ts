@@ -5,13 +5,12 @@
 import * as tf from '@tensorflow/tfjs';
 import * as tfl from '../../src/index.js';
 import {readSource} from '../support/files.js';
+import {checkOf, runCode} from './run_code.js';
 
 interface Example {
   readonly name: string;
   readonly code: string;
 }
-
-const AsyncFunction = (async () => undefined).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
 
 /** Docstrings right before an export, by its name. */
 async function examples(): Promise<Example[]> {
@@ -32,35 +31,16 @@ async function examples(): Promise<Example[]> {
 
 /** `value; // [1, 2]` becomes a check. Throws where the comment is no JSON. */
 function checked(code: string): string {
-  return code.replace(/^(?!\s*(?:const|let|\/\/))(.*);\s*\/\/ (.*)$/gm, (_, expression: string, comment: string) => {
-    const print = expression.endsWith('.print()');
-    const value = print ? `await (${expression.slice(0, -'.print()'.length)}).array()` : expression;
-    return `check(${value}, ${JSON.stringify(JSON.parse(comment))});`;
-  });
+  return code.replace(/^(?!\s*(?:const|let|\/\/))(.*);\s*\/\/ (.*)$/gm, (_, expression: string, comment: string) =>
+    checkOf(expression, comment),
+  );
 }
 
-/** Runs one, and frees every tensor and variable that it made. */
 async function run({name, code}: Example): Promise<void> {
-  const variables = new Set(Object.keys(tf.engine().registeredVariables));
-  let made = 0;
-  const check = (is: unknown, expected: unknown) => {
-    made++;
-    expect(JSON.parse(JSON.stringify(is)))
-      .withContext(name)
-      .toEqual(expected);
-  };
-  let failure: unknown = null;
-  tf.engine().startScope();
-  try {
-    await new AsyncFunction('tf', 'tfl', 'check', checked(code))(tf, tfl, check);
-  } catch (error) {
-    failure = error;
-  }
-  tf.engine().endScope();
-  for (const [key, variable] of Object.entries(tf.engine().registeredVariables)) if (!variables.has(key)) variable.dispose();
+  const {checks, failure} = await runCode(name, checked(code), {tf, tfl});
   expect(failure).withContext(`${name}:\n${code}`).toBeNull();
   // An error that an example promises and that never comes would leave its checks out.
-  expect(made)
+  expect(checks)
     .withContext(`${name}: checks made`)
     .toBe(checked(code).match(/^\s*check\(/gm)?.length ?? 0);
 }

@@ -7,11 +7,10 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import ts from 'typescript';
 import * as tfl from '../../src/index.js';
+import {checkOf, runCode} from './run_code.js';
 import {samples} from './sample.js';
 
 type Modules = Readonly<Record<string, object>>;
-
-const AsyncFunction = (async () => undefined).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
 
 /** Pages with code to run. */
 async function pages(): Promise<Map<string, string>> {
@@ -47,8 +46,7 @@ function withChecks(code: string): string {
     const value = ts.isExpressionStatement(statement) ? valueAfter(code, statement.end) : null;
     if (value === null) continue;
     const [start, expression] = [statement.getStart(source), (statement as ts.ExpressionStatement).expression.getText(source)];
-    const is = expression.endsWith('.print()') ? `await (${expression.slice(0, -'.print()'.length)}).array()` : expression;
-    out += `${code.slice(at, start)}check(${is}, ${JSON.stringify(JSON.parse(value))});`;
+    out += code.slice(at, start) + checkOf(expression, value);
     at = statement.end;
   }
   return out + code.slice(at);
@@ -62,31 +60,15 @@ async function modules(): Promise<Modules> {
   return {'@tensorflow/tfjs': tf, '@tensorflow/tfjs-backend-wasm': {}, 'tfjs-linear': {...tfl, openCheckpoint}};
 }
 
-/** Runs a page, and frees every tensor and variable that it made. → how many values were checked */
+/** Runs a page. → how many values were checked */
 async function run(file: string, code: string, available: Modules): Promise<number> {
-  const variables = new Set(Object.keys(tf.engine().registeredVariables));
-  let checks = 0;
-  const check = (is: unknown, expected: unknown) => {
-    checks++;
-    expect(JSON.parse(JSON.stringify(is)))
-      .withContext(file)
-      .toEqual(expected);
-  };
   const load = (name: string): object => {
     const found = available[name];
     if (found === undefined) throw new Error(`${file} imports '${name}', which this test does not provide`);
     return found;
   };
   const quiet = {...console, log: () => undefined, table: () => undefined};
-  let failure: unknown = null;
-  tf.engine().startScope();
-  try {
-    await new AsyncFunction('check', 'load', 'console', withChecks(withoutImports(code)))(check, load, quiet);
-  } catch (error) {
-    failure = error;
-  }
-  tf.engine().endScope();
-  for (const [key, variable] of Object.entries(tf.engine().registeredVariables)) if (!variables.has(key)) variable.dispose();
+  const {checks, failure} = await runCode(file, withChecks(withoutImports(code)), {load, console: quiet});
   await tf.setBackend('cpu');
   if (failure !== null) fail(`${file}: ${failure instanceof Error ? failure.stack : failure}`);
   return checks;

@@ -3,7 +3,7 @@ import type {FileTensor} from '../../src/formats/format.js';
 import type {SafetensorsDtype} from '../../src/io/safetensors_types.js';
 import {type SafetensorsTensor, writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {randomX} from '../grid/layouts.js';
-import {readFixture, readFixtureJson} from '../support/files.js';
+import {jsonBytes, readFixture, readFixtureJson} from '../support/files.js';
 import {loadCase} from '../support/fixtures.js';
 
 export type Files = Readonly<Record<string, Uint8Array>>;
@@ -37,7 +37,7 @@ async function gptqModel(): Promise<Files> {
     floats(`${layer}.mlp.down_proj.weight`, [256, 96], 1),
     floats('model.norm.weight', [256], 2),
   ]);
-  return {'model.safetensors': bytes, 'config.json': new TextEncoder().encode(JSON.stringify(config))};
+  return {'model.safetensors': bytes, 'config.json': jsonBytes(config)};
 }
 
 /** One layer of a fixture with the config that its tool wrote. */
@@ -45,7 +45,7 @@ async function fixtureModel(name: string): Promise<Files> {
   const {cases} = await readFixtureJson<{cases: {name: string; file?: string; quantization_config: unknown}[]}>('quant/index.json');
   const entry = cases.find((c) => c.name === name);
   if (entry?.file === undefined) throw new Error(`no fixture '${name}'`);
-  const config = new TextEncoder().encode(JSON.stringify({quantization_config: entry.quantization_config}));
+  const config = jsonBytes({quantization_config: entry.quantization_config});
   return {'model.safetensors': await readFixture(`quant/${entry.file}`), 'config.json': config};
 }
 

@@ -7,7 +7,7 @@ import {partsOf} from '../../kernels/words.js';
 import {openCheckpoint, ops, QuantizedWeight} from '../../src/index.js';
 import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
-import {readFixture} from '../support/files.js';
+import {jsonBytes, readFixture} from '../support/files.js';
 import {loadCase, readTensors} from '../support/fixtures.js';
 import {buildWeight, randomX} from './layouts.js';
 
@@ -139,7 +139,7 @@ describe('fp8 activations', () => {
     for (const name of cases) {
       it(`reproduces ${name} with its own rounding of x`, async () => {
         const {entry, ref} = await loadCase(name);
-        const config = new TextEncoder().encode(JSON.stringify({quantization_config: entry.quantization_config}));
+        const config = jsonBytes({quantization_config: entry.quantization_config});
         const ckpt = await openCheckpoint({'model.safetensors': await readFixture(`quant/${entry.file}`), 'config.json': config});
         const layer = await ckpt.linear(entry.module);
         const x = tf.tensor2d(ref.x as Float32Array, [(ref.x as Float32Array).length / layer.inDim, layer.inDim]);

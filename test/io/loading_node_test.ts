@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs';
 import {openCheckpoint} from '../../src/index.js';
 import {piecesOf} from '../../src/io/pieces.js';
 import {loadingModels} from '../grid/loading_models.js';
+import {jsonBytes} from '../support/files.js';
 import {firstDifference, ramp} from './bytes_support.js';
 
 setFlagsFromString('--expose-gc');
@@ -61,7 +62,7 @@ describe('Loading a layer', () => {
     it(`of ${model.format} takes at most 1.3 times its file`, async () => {
       const at = join(folder, model.name);
       const bytes = model.bytes();
-      const config = new TextEncoder().encode(JSON.stringify(model.config));
+      const config = jsonBytes(model.config);
       await mkdir(at);
       await writeFile(join(at, model.file), bytes);
       if (model.config !== null) await writeFile(join(at, 'config.json'), config);

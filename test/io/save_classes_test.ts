@@ -13,6 +13,7 @@ import {CASES, caseNamed} from '../grid/cases.js';
 import {SAMPLES} from '../layers/every_class.js';
 import {take} from '../layers/layers_support.js';
 import {filesOf} from '../support/checkpoints.js';
+import {jsonBytes} from '../support/files.js';
 
 /** Samples that no layout holds, and why. */
 const REFUSED: Readonly<Record<string, RegExp>> = {
@@ -41,7 +42,7 @@ async function stored(layer: Linear): Promise<{weight: number[]; bias: number[] 
 
 async function reopen(layers: Readonly<Record<string, Linear | MLP>>) {
   const {bytes, config} = await saveSafetensorsAsync(layers);
-  return openCheckpoint({'model.safetensors': bytes, 'config.json': new TextEncoder().encode(JSON.stringify(config))});
+  return openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes(config)});
 }
 
 describe('saveSafetensors, every class', () => {

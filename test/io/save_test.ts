@@ -16,11 +16,10 @@ import {
 import {CASES, type Case} from '../grid/cases.js';
 import {randomTensor, saveAndLoad, take} from '../layers/layers_support.js';
 import {filesOf} from '../support/checkpoints.js';
-
-const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+import {jsonBytes} from '../support/files.js';
 
 function reopen({bytes, config}: SavedFile): Promise<Checkpoint> {
-  return openCheckpoint({'model.safetensors': bytes, 'config.json': json(config)});
+  return openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes(config)});
 }
 
 async function open(c: Case): Promise<Linear> {

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {Float8InputScaleSpec, Linear, openCheckpoint} from '../../src/index.js';
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {f32, tensor} from '../formats/packed_build.js';
+import {jsonBytes} from '../support/files.js';
 
 describe('vllm-project/vllm#46593', () => {
   it('a block [64, 128] cuts x every 128 inputs', () => {
@@ -32,7 +33,7 @@ describe('vllm-project/vllm#46593', () => {
     const quantization_config = {quant_method: 'fp8', activation_scheme: 'dynamic', fmt: 'e4m3', weight_block_size: [64, 128]};
     const checkpoint = await openCheckpoint({
       'model.safetensors': writeSafetensors([...tensors].map(([name, t]) => ({name, ...t}) as never)),
-      'config.json': new TextEncoder().encode(JSON.stringify({quantization_config})),
+      'config.json': jsonBytes({quantization_config}),
     });
     const layer = await checkpoint.linear('up');
     expect(layer.inputQuantization?.granularity).toBe('block');

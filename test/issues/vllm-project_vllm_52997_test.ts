@@ -4,6 +4,7 @@ import {openCheckpoint, ShardedLinear, ShardingStrategy} from '../../src/index.j
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {randomX} from '../grid/layouts.js';
 import {rowErrors} from '../support/errors.js';
+import {jsonBytes} from '../support/files.js';
 
 /** fp8 [n, k] with a scale for each 128 x 128 weights. */
 function files(n: number, k: number): Record<string, Uint8Array> {
@@ -16,7 +17,7 @@ function files(n: number, k: number): Record<string, Uint8Array> {
       {name: 'up.weight', dtype: 'F8_E4M3', shape: [n, k], data: codes},
       {name: 'up.weight_scale_inv', dtype: 'F32', shape, data: new Uint8Array(scales.buffer)},
     ]),
-    'config.json': new TextEncoder().encode(JSON.stringify(config)),
+    'config.json': jsonBytes(config),
   };
 }
 

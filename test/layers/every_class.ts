@@ -23,6 +23,7 @@ import {
 } from '../../src/index.js';
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {randomX} from '../grid/layouts.js';
+import {jsonBytes} from '../support/files.js';
 import {packedLayer, packedMLP, randomTensor, setSeededWeights} from './layers_support.js';
 
 export interface Sample {
@@ -87,7 +88,7 @@ async function smallFloat(dtype: 'F8_E4M3FNUZ' | 'F8_E5M2FNUZ' | 'F8_E5M2'): Pro
     {name: 'm.weight', dtype, shape: [3, 8], data: Uint8Array.from({length: 24}, (_, i) => i * 5)},
     {name: 'm.weight_scale', dtype: 'F32', shape: [3, 1], data: new Uint8Array(Float32Array.of(0.5, 2, 1).buffer)},
   ]);
-  const config = new TextEncoder().encode(JSON.stringify({quantization_config: {quant_method: 'fp8'}}));
+  const config = jsonBytes({quantization_config: {quant_method: 'fp8'}});
   const checkpoint = await openCheckpoint({'model.safetensors': bytes, 'config.json': config});
   return checkpoint.linear('m');
 }

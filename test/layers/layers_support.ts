@@ -8,6 +8,7 @@ import {affineWeight, f16, gptqConfig, gptqTensors, halfScales, randomParts, see
 import {caseNamed} from '../grid/cases.js';
 import {randomX} from '../grid/layouts.js';
 import {filesOf} from '../support/checkpoints.js';
+import {jsonBytes} from '../support/files.js';
 
 /** A random tensor in [-1, 1), the same on every call. */
 export function randomTensor(shape: readonly number[], seed = 1): tf.Tensor {
@@ -54,7 +55,7 @@ export function mlpFiles({bias, ordered = false}: {bias: boolean; ordered?: bool
   return {
     files: {
       'model.safetensors': writeSafetensors(tensors),
-      'config.json': new TextEncoder().encode(JSON.stringify({quantization_config: quantization})),
+      'config.json': jsonBytes({quantization_config: quantization}),
     },
     weights,
     biases: bias ? biases : null,

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {DType, GPTQLinear, Linear, MLP, openCheckpoint, type QuantizedWeight, saveSafetensors} from '../../src/index.js';
 import {CASES} from '../grid/cases.js';
 import {onEachBackend} from '../support/backends.js';
+import {jsonBytes} from '../support/files.js';
 import {mlpFiles, packedLayer, packedMLP, randomTensor, saveAndLoad, take} from './layers_support.js';
 
 async function expectSame(model: tf.LayersModel, shape: readonly number[]): Promise<tf.LayersModel> {
@@ -128,7 +129,7 @@ describe('saving', () => {
     const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as {quantization_config: Record<string, unknown>};
     const marker = 'modules-that-stay';
     config.quantization_config.modules_to_not_convert = [marker];
-    const checkpoint = await openCheckpoint({...files, 'config.json': new TextEncoder().encode(JSON.stringify(config))});
+    const checkpoint = await openCheckpoint({...files, 'config.json': jsonBytes(config)});
     const [up, block] = [await checkpoint.linear('mlp.up_proj'), await checkpoint.mlp('mlp')];
     for (const layer of [up, block]) {
       expect(JSON.stringify(layer.toJSON()).split(marker).length - 1).toBe(1);

@@ -17,6 +17,7 @@ import {CASES, type Case} from '../grid/cases.js';
 import {randomTensor, saveAndLoad, take} from '../layers/layers_support.js';
 import {onEachBackend} from '../support/backends.js';
 import {filesOf} from '../support/checkpoints.js';
+import {jsonBytes} from '../support/files.js';
 import {readTensors} from '../support/fixtures.js';
 
 /** As tf.js holds them: int32, and float32 for every width of float. */
@@ -87,7 +88,7 @@ describe('GPTQLinear', () => {
       const file = saveSafetensors({m: layer});
       const checkpoint = await openCheckpoint({
         'model.safetensors': file.bytes,
-        'config.json': new TextEncoder().encode(JSON.stringify(file.config)),
+        'config.json': jsonBytes(file.config),
       });
       expect(checkpoint.names().sort()).toEqual(
         Object.keys(dict)

@@ -213,7 +213,7 @@ describe('quantizeModel', () => {
         (error: Error) => `${error.name}: ${error.message}`,
       );
     expect(await refusal({mode: 'int3'})).toMatch(/ArgumentError: quantizeModel: mode: expected int8, int4.*int3.*Did you mean 'int/);
-    expect(await refusal({mode: 'int4', groupsize: 32})).toMatch(/unknown option 'groupsize'. Did you mean 'groupSize'/);
+    expect(await refusal({mode: 'int4', groupsize: 32})).toMatch(/'groupsize'. Did you mean 'groupSize'/);
     expect(await refusal({mode: 'float8', groupSize: 32})).toMatch(/groupSize: expected none with mode 'float8'/);
     expect(await refusal({mode: 'int4', groupSize: 0})).toMatch(/groupSize: expected a positive integer/);
     expect(await refusal({mode: 'int4'}, {predict: () => 1})).toMatch(/expected a tf.LayersModel.*tf.loadLayersModel/);

@@ -20,6 +20,7 @@ import {randomX} from '../grid/layouts.js';
 import {saveAndLoad} from '../layers/layers_support.js';
 import {floatsOf} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
+import {jsonBytes} from '../support/files.js';
 import {readTensors} from '../support/fixtures.js';
 import {checkpoints, PROJECTIONS} from './mlp_checkpoints.js';
 
@@ -131,7 +132,7 @@ describe('DistributedMLP', () => {
 
   for (const {name, file, quantization} of checkpoints()) {
     it(`a checkpoint's MLP over devices: ${name}`, async () => {
-      const files = {'model.safetensors': file(), 'config.json': new TextEncoder().encode(JSON.stringify(quantization))};
+      const files = {'model.safetensors': file(), 'config.json': jsonBytes(quantization)};
       const checkpoint = await openCheckpoint(files);
       const whole = await checkpoint.mlp('mlp');
       const x = tf.tensor2d(randomX(3, 64), [3, 64]);
@@ -171,7 +172,7 @@ describe('DistributedMLP', () => {
     for (const {file, quantization} of [files[0], files[2]] as typeof files) {
       const checkpoint = await openCheckpoint({
         'model.safetensors': file(),
-        'config.json': new TextEncoder().encode(JSON.stringify(quantization)),
+        'config.json': jsonBytes(quantization),
       });
       const mlp = await checkpoint.mlp('mlp', {inputQuantization: 'none', inputPrecision: 'float32'});
       const x = tf.tensor2d(randomX(3, 64), [3, 64]);

@@ -6,7 +6,7 @@ import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import type {Case} from '../grid/cases.js';
 import {randomX, seeded} from '../grid/layouts.js';
 import {ggufFile, ggufListed} from '../io/bytes_support.js';
-import {readFixture} from './files.js';
+import {jsonBytes, readFixture} from './files.js';
 import {readTensors} from './fixtures.js';
 
 export type Files = Readonly<Record<string, Uint8Array>>;
@@ -169,8 +169,4 @@ export function product(
     }
   }
   return y;
-}
-
-function jsonBytes(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value));
 }

@@ -31,6 +31,11 @@ export async function readFixture(path: string): Promise<Uint8Array> {
   return read(await fixtureSource(path));
 }
 
+/** A file of JSON, as checkpoints have them. */
+export function jsonBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
+
 export async function readFixtureJson<T>(path: string): Promise<T> {
   return JSON.parse(new TextDecoder().decode(await readFixture(path))) as T;
 }

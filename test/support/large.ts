@@ -2,6 +2,7 @@
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
 import {seeded} from '../grid/layouts.js';
 import type {Files} from './checkpoints.js';
+import {jsonBytes} from './files.js';
 
 export interface LargeLayer {
   /** What openCheckpoint takes; the module is 'fc'. */
@@ -26,7 +27,7 @@ export function largeLayer(bits: 4 | 8, size: number): LargeLayer {
   ] as const;
   const config = {quantization_config: {quant_method: 'gptq', bits, group_size: 128, sym: true, desc_act: false}};
   return {
-    files: {'model.safetensors': writeSafetensors(tensors), 'config.json': new TextEncoder().encode(JSON.stringify(config))},
+    files: {'model.safetensors': writeSafetensors(tensors), 'config.json': jsonBytes(config)},
     fileBytes: tensors.reduce((sum, {data}) => sum + data.length, 0),
   };
 }

@@ -17,6 +17,7 @@ import {
   type TfjsLinearError,
   UnusedTensorError,
 } from '../../src/index.js';
+import {jsonBytes} from '../support/files.js';
 
 type Class = new (...args: never[]) => TfjsLinearError;
 
@@ -119,7 +120,6 @@ describe('refused: checkpoints', () => {
     layer.dispose();
     return bytes;
   };
-  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
   it('options and names', async () => {
     const source = {'model.safetensors': file()};
@@ -136,10 +136,10 @@ describe('refused: checkpoints', () => {
   it('configs that are no objects', async () => {
     const bytes = file();
     await refused(FileFormatError, /quantization_config: expected an object.*"gptq"/, () => {
-      return openCheckpoint({'model.safetensors': bytes, 'config.json': json({quantization_config: 'gptq'})});
+      return openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes({quantization_config: 'gptq'})});
     });
     await refused(FileFormatError, /config\.json: expected an object.*\[\]/, () => {
-      return openCheckpoint({'model.safetensors': bytes, 'config.json': json([])});
+      return openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes([])});
     });
   });
 
