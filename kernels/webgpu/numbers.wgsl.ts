@@ -5,6 +5,7 @@
  */
 import {sectionsOf, type WeightLayout} from '../layout.js';
 import {type Chunking, centerOf} from './chunk.js';
+import {fieldsFunction, liftOf, position} from './fields.wgsl.js';
 import {floatNumbers} from './float_numbers.wgsl.js';
 import {planeStartNames} from './grids.wgsl.js';
 import type {Params} from './params.js';
@@ -56,19 +57,6 @@ export function weighted(numbers: Numbers, name: string, value: string, lifted =
 export const weightedName = (numbers: Numbers, name: string, i: number) => `${name}_${i % patternsOf(numbers.period)}`;
 
 const vector = (values: readonly number[]) => `vec4<f32>(${values.map((v) => `${v}.0`).join(', ')})`;
-
-/** log2 of how much too large a masked code at position i of its run is. */
-const position = (width: number, i: number) => (width >= 16 ? 0 : (i * width) % 32);
-
-/** `fn fieldsW_V(w: u32) -> vec4<f32>`: codes 4V..4V+3 of a word of width W, masked. i32 converts faster than u32. */
-function fieldsFunction(width: number, v: number): string {
-  const masks = [0, 1, 2, 3].map((c) => `${(2 ** width - 1) * 2 ** ((4 * v + c) * width)}u`);
-  const word = (4 * v + 4) * width === 32 ? 'w ^ 0x80000000u' : 'w';
-  return `fn fields${width}_${v}(w: u32) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(${word}) & vec4<u32>(${masks.join(', ')}))); }\n`;
-}
-
-/** What a masked code at position i of its run lacks. */
-const liftOf = (width: number, i: number) => (width < 16 && ((i + 1) * width) % 32 === 0 ? 2 ** 31 : 0);
 
 function integerNumbers(layout: WeightLayout): Numbers {
   const center = centerOf(layout);
