@@ -19,6 +19,13 @@ export function holderOf(t: tf.Tensor): object | undefined {
   return books().state.tensorInfo.get(t.dataId)?.backend;
 }
 
+/** Whether its backend holds the data in memory of its own: what they were made from is free. */
+export function hasOwnCopy(t: tf.Tensor): boolean {
+  const holder = holderOf(t) as {tensorMap?: {get(dataId: object): {values: unknown} | undefined}} | undefined;
+  // On webgpu they stay on the host until they are uploaded.
+  return holderNameOf(t) === 'wasm' || holder?.tensorMap?.get(t.dataId)?.values === null;
+}
+
 /** Its name; undefined where it is not registered any more. */
 export function holderNameOf(t: tf.Tensor): string | undefined {
   const {registry} = books();

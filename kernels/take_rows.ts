@@ -1,6 +1,7 @@
 /** Rows of a record in another order, and records of one structure stacked by rows. Host side. */
 import {UnsupportedError} from '../src/errors.js';
 import {type Grid, type Level, sectionsOf, type WeightLayout} from './layout.js';
+import type {SpareWords} from './spare_words.js';
 import {allocateWords, codeArray, type LevelView, packZeros, partsOf, unpackZeros} from './words.js';
 
 /** Rows of one packed weight on the host. */
@@ -36,17 +37,18 @@ function gridsOf(layout: WeightLayout): Grid[] {
 }
 
 /** Weights stacked along N. Throws UnsupportedError with the obstacle; ask `stackingObstacle` first. */
-export function stackRows(sources: readonly RowSource[]): RowSource {
+export function stackRows(sources: readonly RowSource[], spare?: SpareWords): RowSource {
   const obstacle = stackingObstacle(sources.map((s) => s.layout));
   if (obstacle !== null) throw new UnsupportedError({where: 'stackRows', expected: 'weights of one structure', received: obstacle});
   return gather(
     sources,
     sources.flatMap((s, i) => Array.from({length: s.layout.outDim}, (_, n): [number, number] => [i, n])),
+    spare,
   );
 }
 
 /** Row i of the result is row rows[i] of the source. Scales must be one a row or span all rows. */
-export function takeRows(source: RowSource, rows: readonly number[]): RowSource {
+export function takeRows(source: RowSource, rows: readonly number[], spare?: SpareWords): RowSource {
   const bad = gridsOf(source.layout).find((g) => g.rows !== 1 && g.shape[0] !== 1);
   if (bad !== undefined) {
     throw new UnsupportedError({
@@ -58,10 +60,11 @@ export function takeRows(source: RowSource, rows: readonly number[]): RowSource 
   return gather(
     [source],
     rows.map((n): [number, number] => [0, n]),
+    spare,
   );
 }
 
-function gather(sources: readonly RowSource[], rows: readonly (readonly [number, number])[]): RowSource {
+function gather(sources: readonly RowSource[], rows: readonly (readonly [number, number])[], spare: SpareWords | undefined): RowSource {
   const first = (sources[0] as RowSource).layout;
   const resize = (g: Grid): Grid =>
     g.rows === 1 ? {...g, shape: [rows.length, g.shape[1]]} : {...g, rows: Math.max(g.rows, rows.length), rowPhase: 0};
@@ -72,7 +75,7 @@ function gather(sources: readonly RowSource[], rows: readonly (readonly [number,
     offsets: first.offsets.map((l) => ({...l, grid: resize(l.grid)})),
     zero: first.zero.kind === 'codes' ? {kind: 'codes', grid: resize(first.zero.grid)} : first.zero,
   };
-  const words = allocateWords(layout);
+  const words = allocateWords(layout, spare);
   const out = partsOf(layout, words);
   const views = sources.map((s) => partsOf(s.layout, s.words));
   const {rowWords} = sectionsOf(layout);

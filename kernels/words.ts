@@ -1,5 +1,6 @@
 /** Typed views of the parts of a weight's words, and codes in and out of planes. */
 import {codeBits, type Level, type LevelType, sectionsOf, type WeightLayout} from './layout.js';
+import type {SpareWords} from './spare_words.js';
 
 /** A level's entries in storage form: codes for the small floats, numbers for float32 and the integers. */
 export type LevelView = Float32Array | Uint16Array | Uint8Array | Int8Array;
@@ -45,9 +46,10 @@ export function partsOf(layout: WeightLayout, words: Int32Array): Parts {
   };
 }
 
-/** Zeroed words for a weight of this layout. */
-export function allocateWords(layout: WeightLayout): Int32Array {
-  return new Int32Array(sectionsOf(layout).length);
+/** Zeroed words for a weight of this layout, in spare memory where there is some. */
+export function allocateWords(layout: WeightLayout, spare?: SpareWords): Int32Array {
+  const {length} = sectionsOf(layout);
+  return spare?.take(length) ?? new Int32Array(length);
 }
 
 type CodeArray = Uint8Array | Uint16Array | Uint32Array;

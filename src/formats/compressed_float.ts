@@ -69,9 +69,9 @@ export const compressedFloat: Format = {
     return lowerWhole(compressedFloat.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module): Lowering {
+  begin(module, spare): Lowering {
     const {weight, scheme} = headerOf(module);
-    const {layout, words, add} = beginFloat8(module, weight);
+    const {layout, words, add} = beginFloat8(module, weight, spare);
     const inputScale = scalarOf(module, 'input_scale');
     const details: Details = {
       dtype: need(module, 'weight').dtype,

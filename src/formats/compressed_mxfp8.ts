@@ -47,10 +47,10 @@ export const compressedMxfp8: Format = {
     return lowerWhole(compressedMxfp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module): Lowering {
+  begin(module, spare): Lowering {
     const {weight, scheme} = headerOf(module);
     const scale = need(module, 'weight_scale');
-    const {layout, words, add} = beginFloat8(module, weight);
+    const {layout, words, add} = beginFloat8(module, weight, spare);
     const bias = module.tensors.get('bias') ?? null;
     const inputScheme = schemeOf(module.module, scheme?.input ?? null, null, NAME);
     const details = {scaleDtype: scale.dtype, scaleShape: scale.shape, ...tieOf(scheme)};

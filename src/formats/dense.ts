@@ -102,13 +102,13 @@ export const dense: Format = {
     return lowerWhole(dense.begin!(module), weight.data);
   },
 
-  begin(module) {
+  begin(module, spare) {
     dense.validate(module);
     const {dtype, shape} = need(module, 'weight');
     const [outDim, inDim] = shape as readonly [number, number];
     const layout = layoutOf(outDim, inDim, TYPES[dtype] as FloatType);
     const {rowBytes} = dense.pieces!(module)!;
-    const words = allocateWords(layout);
+    const words = allocateWords(layout, spare);
     const parts = partsOf(layout, words);
     const bias = module.tensors.get('bias') ?? null;
     let rows = 0;

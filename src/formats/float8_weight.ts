@@ -1,6 +1,7 @@
 /** A weight of one 8-bit float a code with one level of scales, whatever the scales are called: to the record and back. */
 import {decodeTable} from '../../kernels/float_codes.js';
 import type {FloatType, Grid, LevelType, WeightLayout} from '../../kernels/layout.js';
+import type {SpareWords} from '../../kernels/spare_words.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
 import {copyByteRows, refuseNaNCodes} from './byte_rows.js';
 import {type FileTensor, type Module, need} from './format.js';
@@ -36,7 +37,7 @@ export function float8Pieces({inDim}: Float8Weight): {tensor: string; rowBytes: 
 }
 
 /** Throws FileFormatError at a scale that is not finite, or a 0 to divide by. */
-export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight): Float8Lowering {
+export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight, spare?: SpareWords): Float8Lowering {
   for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);
   if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name), scale.divide);
   const layout: WeightLayout = {
@@ -50,7 +51,7 @@ export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8
     ordered: false,
     indexed: false,
   };
-  const words = allocateWords(layout);
+  const words = allocateWords(layout, spare);
   const parts = partsOf(layout, words);
   if (scale !== null) (parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));
   let rows = 0;

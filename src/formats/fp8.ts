@@ -74,10 +74,10 @@ export const fp8: Format = {
     return lowerWhole(fp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module): Lowering {
+  begin(module, spare): Lowering {
     const header = fp8Header(module);
     const {weight, inputScale} = header;
-    const {layout, words, add} = beginFloat8(module, weight);
+    const {layout, words, add} = beginFloat8(module, weight, spare);
     const scalar = inputScale === null ? null : scalarOf(module, inputScale);
     const upperBound = scalarOf(module, 'input_scale_ub');
     const details: Details = {

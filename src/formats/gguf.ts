@@ -129,12 +129,12 @@ export const gguf: Format = {
     return lowerWhole(gguf.begin!(module), weight.data);
   },
 
-  begin(module) {
+  begin(module, spare) {
     gguf.validate(module);
     const problem = problemOf(module);
     const {type, scaled} = problem;
     const layout = layoutOf(problem);
-    const words = allocateWords(layout);
+    const words = allocateWords(layout, spare);
     const parts = partsOf(layout, words);
     if (scaled) (parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
     const bias = module.tensors.get('bias') ?? null;

@@ -109,7 +109,7 @@ export const gptq: Format = {
     return lowerWhole(gptq.begin!(module), wholeBytes(module, 'qweight'));
   },
 
-  begin(module): Lowering {
+  begin(module, spare): Lowering {
     const header = gptqHeader(module);
     for (const [name, tensor] of module.tensors) if (name !== 'qweight') needBytes(module.module, name, tensor);
     const scales = need(module, 'scales');
@@ -119,7 +119,7 @@ export const gptq: Format = {
     const grouping = columns === null ? {order: null, groupIndex: null} : groupingOf(columns, header.groups, header.groupSize);
     const constant = typeof zeros === 'number' ? zeros : null;
     const layout = layoutOf(header, grouping.order !== null, grouping.groupIndex !== null, constant);
-    const words = allocateWords(layout);
+    const words = allocateWords(layout, spare);
     const parts = partsOf(layout, words);
     transpose(levelEntries(header.scaleType, scales), header.groups, header.outDim, parts.scales[0]!);
     if (typeof zeros !== 'number') {

@@ -1,7 +1,9 @@
 /** A checkpoint: named tensors in files, and the layers they stand for. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
+import {hasOwnCopy} from '../../kernels/holder.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
+import {SpareWords} from '../../kernels/spare_words.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
 import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
@@ -12,21 +14,10 @@ import {DistributedMLP} from '../layers/distributed_mlp.js';
 import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
-import {configOf, type HostLinear, hostOf, initOf, linearOf, makeLinear, obstacle, stack} from './host_linear.js';
+import {classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
-
-/** A layer whose weights are on their device, where that is one that may have no memory for them; else it is disposed, and the error thrown. */
-async function arrived<T extends tf.LayersModel>(layer: T): Promise<T> {
-  try {
-    await placeOnDevice(layer.weights.map((w) => w.read()));
-    return layer;
-  } catch (error) {
-    layer.dispose();
-    throw error;
-  }
-}
 
 export interface LinearOptions {
   /** Default: the current backend at each call. */
@@ -87,6 +78,7 @@ const PROJECTIONS = {
 export class Checkpoint {
   /** Filled at the first question. */
   private readonly byModule = new Map<string, string[]>();
+  private readonly spare = new SpareWords();
 
   private constructor(
     private readonly files: TensorFiles,
@@ -144,7 +136,8 @@ export class Checkpoint {
   async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
     checkOptions('linear', options, LINEAR_OPTIONS);
     const lowered = await this.lower(module, options.signal);
-    return arrived(makeLinear(lowered, options, this.quantization));
+    const host = reordered(hostOf(lowered, this.quantization), options, this.spare);
+    return this.arrived(linearOf(host, options, classOf(lowered)), [host], options);
   }
 
   /**
@@ -156,7 +149,8 @@ export class Checkpoint {
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
-    return arrived(linearOf(stack(parts, this.quantization), options, Linear));
+    const host = reordered(stack(parts, this.quantization, this.spare), options, this.spare);
+    return this.arrived(linearOf(host, options, Linear), [host], options);
   }
 
   /** The MLP under the prefix of its three projections ('model.layers.0.mlp', 'blk.0'). gate and up are one record where their layouts agree. */
@@ -170,7 +164,7 @@ export class Checkpoint {
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
     }
-    const stacked = obstacle([gate, up]) ? null : stack([gate, up], this.quantization);
+    const stacked = obstacle([gate, up]) ? null : stack([gate, up], this.quantization, this.spare);
     const parts: [string, HostLinear][] =
       stacked === null
         ? [
@@ -191,9 +185,10 @@ export class Checkpoint {
       children,
     };
     const {devices, shares = null, home = null} = options;
+    const hosts = parts.map(([, host]) => host);
     if (devices === undefined || devices.length < 2)
-      return arrived(new MLP({...config, ...(devices === undefined ? {} : {devices})}, init));
-    return arrived(new DistributedMLP({...config, devices, shares, home}, init));
+      return this.arrived(new MLP({...config, ...(devices === undefined ? {} : {devices})}, init), hosts, options);
+    return this.arrived(new DistributedMLP({...config, devices, shares, home}, init), hosts, options);
   }
 
   /** Any other tensor as float32 of the file's shape; the caller disposes it. Throws UnsupportedError for a type that needs a format. */
@@ -206,6 +201,7 @@ export class Checkpoint {
 
   /** Closes files and pending reads. Layers stay. */
   close(): Promise<void> {
+    this.spare.clear();
     return this.files.close();
   }
 
@@ -222,9 +218,22 @@ export class Checkpoint {
     ];
     const tensors = new Map(await Promise.all([...header.tensors].map(read)));
     if (large === null || format.begin === undefined) return format.lower({...header, tensors});
-    const lowering = format.begin({...header, tensors});
+    const lowering = format.begin({...header, tensors}, this.spare);
     for await (const piece of this.files.pieces(`${module}.${large.tensor}`, large.rowBytes, signal)) lowering.add(piece);
     return lowering.finish();
+  }
+
+  /** The layer once its weights are on their device, where that is one that may have no memory for them; else it is disposed, and the error thrown. */
+  private async arrived<T extends tf.LayersModel>(layer: T, hosts: readonly HostLinear[], {devices}: LinearOptions): Promise<T> {
+    try {
+      const weights = layer.weights.map((w) => w.read());
+      await placeOnDevice(weights);
+      if (devices === undefined && weights.every(hasOwnCopy)) for (const {words} of hosts) this.spare.give(words);
+      return layer;
+    } catch (error) {
+      layer.dispose();
+      throw error;
+    }
   }
 
   private moduleHeader(module: string): ModuleHeader {
@@ -269,7 +278,7 @@ export class Checkpoint {
     const format = findFormat(FORMATS, module);
     format.validate(module);
     const lowered = format.lower(module);
-    const layer = makeLinear(lowered, {}, null);
+    const layer = linearOf(hostOf(lowered, null), {}, Linear);
     const values = layer.weight.dequantize();
     layer.dispose();
     return values;

@@ -1,4 +1,5 @@
 /** Weights on the host, read from a checkpoint, as layers. */
+import type {SpareWords} from '../../kernels/spare_words.js';
 import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import type {Lowered} from '../formats/format.js';
@@ -23,15 +24,15 @@ function originOf(parts: readonly Lowered[], quantization: Quantization): LayerO
   return {quantization, parts: parts.map(({layout, origin, bias}) => ({rows: layout.outDim, origin, biasType: bias?.dtype ?? null}))};
 }
 
-export function makeLinear(lowered: Lowered, options: LinearOptions, quantization: Quantization): Linear {
-  return linearOf(hostOf(lowered, quantization), options, lowered.origin.format === 'gptq' ? GPTQLinear : Linear);
+/** The class of a layer that is a module of the file. */
+export function classOf({origin}: Lowered): typeof Linear | typeof GPTQLinear {
+  return origin.format === 'gptq' ? GPTQLinear : Linear;
 }
 
-export function linearOf(host: HostLinear, options: LinearOptions, cls: typeof Linear | typeof GPTQLinear): Linear {
-  const {rows, device, devices, name} = options;
-  const ordered = rows === undefined ? host : reordered(host, rows, name ?? 'linear');
-  const config: LinearConfig = {...configOf(ordered, options, name ?? 'linear'), ...(name === undefined ? {} : {name})};
-  const init = initOf(ordered.words, ordered.bias);
+export function linearOf(host: HostLinear, options: Omit<LinearOptions, 'rows'>, cls: typeof Linear | typeof GPTQLinear): Linear {
+  const {device, devices, name} = options;
+  const config: LinearConfig = {...configOf(host, options, name ?? 'linear'), ...(name === undefined ? {} : {name})};
+  const init = initOf(host.words, host.bias);
   if (devices === undefined) return new cls({...config, device: device ?? null}, init);
   const {strategy, home = null} = options;
   return new ShardedLinear({...config, devices, home, ...(strategy === undefined ? {} : {strategy})}, init);
@@ -54,13 +55,18 @@ export function configOf(
   };
 }
 
-function reordered({layout, words, bias, inputScheme, origin}: HostLinear, rows: readonly number[], where: string): HostLinear {
+/** Its rows in the order of the options; the words given are spare then. */
+export function reordered(host: HostLinear, {rows, name = 'linear'}: LinearOptions, spare: SpareWords): HostLinear {
+  if (rows === undefined) return host;
+  const {layout, words, bias, inputScheme, origin} = host;
   const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
   if (bad !== undefined) {
-    throw new ArgumentError({where: `${where}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
+    throw new ArgumentError({where: `${name}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
   }
+  const taken = takeRows({layout, words}, rows, spare);
+  spare.give(words);
   return {
-    ...takeRows({layout, words}, rows),
+    ...taken,
     inputScheme,
     // A file of the format holds as many rows in any order, but of other counts the details would not be true.
     origin: rows.length === layout.outDim && origin?.parts.length === 1 ? origin : null,
@@ -85,11 +91,13 @@ export function obstacle(parts: readonly Lowered[]): boolean {
   return schemes.size !== 1 || stackingObstacle(parts.map((part) => part.layout)) !== null;
 }
 
-/** Weights of one structure as one, with a bias each or none. */
-export function stack(parts: readonly Lowered[], quantization: Quantization): HostLinear {
+/** Weights of one structure as one, with a bias each or none; their words are spare then. */
+export function stack(parts: readonly Lowered[], quantization: Quantization, spare: SpareWords): HostLinear {
   const biases = parts.map(biasOf).filter((bias) => bias !== null);
+  const stacked = stackRows(parts, spare);
+  for (const {words} of parts) spare.give(words);
   return {
-    ...stackRows(parts),
+    ...stacked,
     inputScheme: (parts[0] as Lowered).inputScheme,
     origin: originOf(parts, quantization),
     bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias))),

@@ -6,10 +6,12 @@ import {abortable} from './abort.js';
 import {allocate} from './bytes.js';
 import type {Pieces} from './source.js';
 
-/** Blocks held: in two parts of the file one in use, and what is on its way. */
-const HELD = 6;
+/** Blocks held: in two parts of the file one in use and what is on its way, and those just left. */
+const HELD = 8;
 /** Those ahead of the one in use. */
 const AHEAD = 2;
+/** Two parts of the file, and one block in each that is just left. */
+const RECENT = 4;
 const LARGEST_BLOCK = 2 * 2 ** 20;
 const SMALLEST_BLOCK = 128 * 2 ** 10;
 
@@ -25,8 +27,8 @@ export class ReadAhead {
   private readonly blockBytes: number;
   /** Least recently used first. */
   private readonly blocks = new Map<number, Block>();
-  /** Blocks that have been asked for. */
-  private readonly seen = new Set<number>();
+  /** Blocks asked for lately, the last one at the end: reading goes forward where the one before is among them. */
+  private recent: number[] = [];
 
   /** `fill` reads file bytes from `position` on into all of `target`, and says how many there were. */
   constructor(
@@ -115,13 +117,20 @@ export class ReadAhead {
 
   private acquire(index: number): Block {
     const block = this.blocks.get(index) ?? this.load(index);
-    this.blocks.delete(index);
-    this.blocks.set(index, block);
     block.users++;
-    const forward = this.seen.has(index - 1);
-    this.seen.add(index);
+    // What is on its way in this part stays as long as the part is read.
+    for (let i = index + AHEAD; i >= index; i--) this.touch(i);
+    const forward = this.recent.includes(index - 1);
+    this.recent = [...this.recent.filter((other) => other !== index), index].slice(-RECENT);
     if (forward) for (let i = index + 1; i <= index + AHEAD && i * this.blockBytes < this.size; i++) this.fetchAhead(i);
     return block;
+  }
+
+  private touch(index: number): void {
+    const block = this.blocks.get(index);
+    if (block === undefined) return;
+    this.blocks.delete(index);
+    this.blocks.set(index, block);
   }
 
   private fetchAhead(index: number): void {

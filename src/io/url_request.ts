@@ -10,11 +10,46 @@ const FIRST_PAUSE_MS = 200;
 /** A request that brought this much made progress: the next failure counts as the first again. */
 const PROGRESS_BYTES = 64 * 2 ** 10;
 
+/** The platform reads so many bytes at a time into one buffer, over and over: fresh memory for every chunk costs more than the reading. */
+const CHUNK_BYTES = 256 * 2 ** 10;
+
 /** One answer: bytes that follow `position` in the file. */
 interface Answer {
-  readonly reader: ReadableStreamDefaultReader<Uint8Array> | null;
+  readonly body: Body | null;
   /** Bytes of the body before the asked position: a server without ranges sends the file from its beginning. */
   skip: number;
+}
+
+/** A body's bytes, into memory of our own where the platform can. */
+class Body {
+  private readonly bytes: ReadableStreamBYOBReader | null;
+  private readonly chunks: ReadableStreamDefaultReader<Uint8Array> | null;
+  /** Given away while a read goes on, and back with its result. */
+  private memory: ArrayBufferLike | null = null;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    try {
+      this.bytes = stream.getReader({mode: 'byob'});
+      this.chunks = null;
+    } catch {
+      // Not a stream of bytes: older browsers.
+      this.bytes = null;
+      this.chunks = stream.getReader();
+    }
+  }
+
+  /** The next bytes, lent until the call after, or null at the end. About `room` of them are wanted yet. */
+  async read(room: number): Promise<Uint8Array | null> {
+    if (this.bytes === null) return (await this.chunks?.read())?.value ?? null;
+    this.memory ??= new ArrayBuffer(Math.min(CHUNK_BYTES, room));
+    const {value, done} = await this.bytes.read(new Uint8Array(this.memory as ArrayBuffer));
+    this.memory = value?.buffer ?? null;
+    return done ? null : value;
+  }
+
+  cancel(): void {
+    (this.bytes ?? this.chunks)?.cancel().catch(() => {});
+  }
 }
 
 export class RemoteFile {
@@ -33,7 +68,7 @@ export class RemoteFile {
   ) {}
 
   /**
-   * Bytes [begin, end) in order, or up to the end of the file. A body that breaks off is taken up after its last byte, by a new
+   * Bytes [begin, end) in order, or up to the end of the file, in chunks that are lent until the next is asked for. A body that breaks off is taken up after its last byte, by a new
    * request. With `onward`, a server that ignores ranges has its body read on past `end` rather than asked again.
    * Throws `MissingError` for 404 and 410, `SourceError` for other refusals and when the tries are used up, and the signal's reason.
    */
@@ -49,9 +84,9 @@ export class RemoteFile {
         answer = await this.request(position, stop, signal);
         if (onward && this.ranged === false) stop = Number.POSITIVE_INFINITY;
         for (;;) {
-          const result = await answer.reader?.read();
-          if (result === undefined || result.done) break;
-          const chunk = wanted(result.value, answer, stop - position);
+          const part = await answer.body?.read(stop - position + answer.skip);
+          if (part === undefined || part === null) break;
+          const chunk = wanted(part, answer, stop - position);
           if (chunk.length === 0) continue;
           position += chunk.length;
           brought += chunk.length;
@@ -66,7 +101,7 @@ export class RemoteFile {
         failure = error;
       } finally {
         // Also where the consumer stops early: the rest of the body is not wanted.
-        answer?.reader?.cancel().catch(() => {});
+        answer?.body?.cancel();
       }
       failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
       if (failures >= (this.status === null ? TRIES_AT_FIRST : TRIES))
@@ -90,23 +125,22 @@ export class RemoteFile {
     const headers = {Range: `bytes=${position}-${end === Number.POSITIVE_INFINITY ? '' : end - 1}`};
     const response = await fetch(this.url, {headers, signal: signal ?? null});
     this.status = response.status;
-    const reader = response.body?.getReader() ?? null;
-    const drop = (): void => void reader?.cancel().catch(() => {});
+    const body = response.body === null ? null : new Body(response.body);
     if (response.status === 416) {
-      drop();
+      body?.cancel();
       this.size ??= contentRange(response)?.total ?? null;
-      if (this.size === null || position >= this.size) return {reader: null, skip: 0};
+      if (this.size === null || position >= this.size) return {body: null, skip: 0};
       throw this.refusal(`bytes from ${position}`, `HTTP 416 for a file of ${this.size} bytes`);
     }
     try {
       this.checkStatus(response);
       this.checkUnchanged(response);
       this.ranged ??= response.status === 206;
-      if (response.status === 206) return {reader, skip: this.skipOfPart(response, position)};
+      if (response.status === 206) return {body, skip: this.skipOfPart(response, position)};
       this.size ??= bodyLength(response);
-      return {reader, skip: position};
+      return {body, skip: position};
     } catch (error) {
-      drop();
+      body?.cancel();
       throw error;
     }
   }

@@ -2,6 +2,7 @@
 import {MissingError} from '../errors.js';
 import {abortable, eitherOf, withEither} from './abort.js';
 import {allocate, join} from './bytes.js';
+import {Flows} from './flows.js';
 import {HeldBody} from './held_body.js';
 import {inPieces, piecesOf} from './pieces.js';
 import {ReadAhead} from './read_ahead.js';
@@ -14,9 +15,13 @@ export const BLOCK_BYTES = 256 * 2 ** 10;
 const SMALL_BYTES = 64 * 2 ** 10;
 /** 4 MiB in all. */
 const HELD_BLOCKS = 16;
-/** Reads in a row, each near the one before, and bytes of theirs that show that the file is being read through: larger blocks are then fetched ahead. */
+/**
+ * Reads in a row, each near the one before, show that the file is being read through: it is then fetched ahead. Either so many reads of some length,
+ * or bytes beside which those fetched in vain are few.
+ */
 const READS_THAT_TELL = 12;
-const BYTES_THAT_TELL = 2 ** 20;
+const BYTES_OF_READS_THAT_TELL = 2 ** 20;
+const BYTES_THAT_TELL = 12 * 2 ** 20;
 const NEAR_BYTES = 8 * 2 ** 20;
 const RECENT_READS = 8;
 
@@ -28,6 +33,7 @@ export class UrlSource implements ByteSource {
   /** Least recently used first. */
   private readonly blocks = new Map<number, Promise<Uint8Array>>();
   private ahead: ReadAhead | null = null;
+  private flows: Flows | null = null;
   private nearReads = 0;
   private nearBytes = 0;
   /** Where the last reads ended: a module's codes and scales may lie in two parts of the file, each read through. */
@@ -112,6 +118,7 @@ export class UrlSource implements ByteSource {
     this.blocks.clear();
     this.ahead?.close();
     this.ahead = null;
+    this.flows?.close();
     this.onClose();
   }
 
@@ -119,11 +126,15 @@ export class UrlSource implements ByteSource {
   private readAhead(begin: number, end: number): ReadAhead | null {
     const near = this.recentEnds.some((other) => Math.abs(begin - other) <= NEAR_BYTES);
     this.nearReads = near ? this.nearReads + 1 : 0;
-    this.nearBytes = near ? this.nearBytes + end - begin : 0;
+    this.nearBytes = (near ? this.nearBytes : 0) + end - begin;
     this.recentEnds.push(end);
     if (this.recentEnds.length > RECENT_READS) this.recentEnds.shift();
-    if (this.size === null || this.nearReads < READS_THAT_TELL || this.nearBytes < BYTES_THAT_TELL) return null;
-    this.ahead ??= new ReadAhead(this.name, this.size, (target, position) => this.remote.fill(target, position, this.stopped.signal));
+    if (this.ahead !== null) return this.ahead;
+    const tells = this.nearReads >= READS_THAT_TELL && this.nearBytes >= BYTES_OF_READS_THAT_TELL;
+    if (this.size === null || !near || !(tells || this.nearBytes >= BYTES_THAT_TELL)) return null;
+    const flows = new Flows(this.remote, this.size, this.stopped.signal);
+    this.flows = flows;
+    this.ahead = new ReadAhead(this.name, this.size, (target, position) => flows.fill(target, position));
     return this.ahead;
   }
 
@@ -144,8 +155,8 @@ export class UrlSource implements ByteSource {
       this.held = new HeldBody(this.remote, body, chunk);
       return;
     }
-    const parts = chunk === null ? [] : [chunk];
-    for await (const part of body) parts.push(part);
+    const parts = chunk === null ? [] : [chunk.slice()];
+    for await (const part of body) parts.push(part.slice());
     this.keep(0, Promise.resolve(join(this.name, parts, 0, BLOCK_BYTES)));
   }
 

@@ -85,6 +85,9 @@ export class LinearCore extends tf.layers.Layer {
     }
     this.inputScaleVariable =
       config.scaleShape === null || config.view !== undefined ? null : onDevice(config.device, () => this.makeScale());
+    // What the variables began with is theirs: kept here, it would stay on the host beside the device's copy.
+    const {words: _words, bias: _bias, inputScale: _inputScale, ...kept} = config;
+    this.config = kept;
     this.built = true;
     this.supportsMasking = true;
   }

@@ -5,9 +5,11 @@ import {join} from 'node:path';
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
 import * as tf from '@tensorflow/tfjs';
-import {openCheckpoint} from '../../src/index.js';
+import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
+import {SpareWords} from '../../kernels/spare_words.js';
+import {type Linear, openCheckpoint} from '../../src/index.js';
 import {piecesOf} from '../../src/io/pieces.js';
-import {loadingModels} from '../grid/loading_models.js';
+import {type LoadingModel, loadingModels} from '../grid/loading_models.js';
 import {jsonBytes} from '../support/files.js';
 import {firstDifference, ramp} from './bytes_support.js';
 
@@ -73,6 +75,77 @@ describe('Loading a layer', () => {
       expect(peak / bytes.length).toBeLessThan(1.3);
     });
   }
+});
+
+describe('Loaded layers on wasm', () => {
+  let folder: string;
+  const [model] = loadingModels(1024, 4) as [LoadingModel];
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tfl-'));
+    await writeFile(join(folder, model.file), model.bytes());
+    await writeFile(join(folder, 'config.json'), JSON.stringify(model.config));
+    await tf.setBackend('wasm');
+  });
+  afterAll(() => rm(folder, {recursive: true}));
+
+  it('leave no copy on the host', async () => {
+    const start = await settled();
+    const checkpoint = await openCheckpoint(folder);
+    const layers = [];
+    for (const module of model.modules) layers.push(await checkpoint.linear(module));
+    await checkpoint.close();
+    const resident = layers.reduce((sum, layer) => sum + layer.byteLength, 0);
+    expect((await settled()) - start).toBeLessThan(0.1 * resident);
+    for (const layer of layers) layer.dispose();
+  });
+
+  it('are as those on cpu, whatever memory was used over', async () => {
+    const checkpoint = await openCheckpoint(folder);
+    const rows = Array.from({length: 1024}, (_, i) => 1023 - i);
+    const loadAll = async () => {
+      const [a, b, c, d] = model.modules as [string, string, string, string];
+      const one = await checkpoint.linear(a);
+      const reversed = await checkpoint.linear(b, {rows});
+      const both = await checkpoint.stacked([c, d]);
+      return [one, reversed, both, await checkpoint.linear(d)] as Linear[];
+    };
+    const loaded = [await loadAll(), await loadAll()];
+    await tf.setBackend('cpu');
+    const expected = await loadAll();
+    for (const layers of loaded) {
+      for (const [i, layer] of layers.entries()) {
+        const [got, wanted] = [layer, expected[i] as Linear].map((l) => (l.weight as QuantizedWeight).words.dataSync() as Int32Array);
+        expect(firstDifference(new Uint8Array(got!.slice().buffer), new Uint8Array(wanted!.slice().buffer)))
+          .withContext(`layer ${i}`)
+          .toBe(-1);
+      }
+    }
+    for (const layer of [...loaded.flat(), ...expected]) layer.dispose();
+    await checkpoint.close();
+    await tf.setBackend('wasm');
+  });
+});
+
+describe('Spare words', () => {
+  it('come back zeroed, at their own length only, and are not held without bound', () => {
+    const spare = new SpareWords();
+    const words = new Int32Array(8).fill(7);
+    spare.give(words);
+    expect(spare.take(7)).not.toBe(words);
+    expect(spare.take(8)).toBe(words);
+    expect(words).toEqual(new Int32Array(8));
+    expect(spare.take(8)).not.toBe(words);
+    // A window on another's memory is not the giver's to give.
+    const window = new Int32Array(16).subarray(8);
+    spare.give(window);
+    expect(spare.take(8)).not.toBe(window);
+    const large = Array.from({length: 3}, (_, i) => new Int32Array(2 ** 22 + i));
+    for (const each of large) spare.give(each);
+    expect(large.map((each) => spare.take(each.length) === each)).toEqual([false, false, true]);
+    spare.give(words);
+    spare.clear();
+    expect(spare.take(8)).not.toBe(words);
+  });
 });
 
 describe('Pieces of a body', () => {

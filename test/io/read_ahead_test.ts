@@ -64,12 +64,24 @@ describe('Reading ahead', () => {
     await ahead.read(2 * BLOCK, 2 * BLOCK + 1);
     expect(at).toEqual([5, 0, 1, 2, 3, 4]);
     await ahead.read(3 * BLOCK, 3 * BLOCK + 1);
-    // Six blocks are held, 5 among them.
+    // 5 is there already.
     expect(at).toEqual([5, 0, 1, 2, 3, 4]);
-    await ahead.read(4 * BLOCK, 4 * BLOCK + 1);
+    for (const index of [4, 5, 6]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    await ahead.read(BLOCK, BLOCK + 1);
+    // Eight blocks are held: 8 came in place of 0, which was not used for longest; 1 is there still.
+    expect(at).toEqual([5, 0, 1, 2, 3, 4, 6, 7, 8]);
     await ahead.read(0, 1);
-    // 6 came in place of 5, which was not used for longest; 0 is there still.
-    expect(at).toEqual([5, 0, 1, 2, 3, 4, 6]);
+    expect(at).toEqual([5, 0, 1, 2, 3, 4, 6, 7, 8, 0]);
+  });
+
+  it('does not begin again where a block left long ago is read once more', async () => {
+    const {ahead, at} = reader();
+    for (const index of [0, 1, 2]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    expect(at).toEqual([0, 1, 2, 3, 4]);
+    await ahead.read(7 * BLOCK, 7 * BLOCK + 1);
+    // Norms of all layers in block 1, the matrices elsewhere.
+    for (const index of [1, 8, 1, 9]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    expect(at).toEqual([0, 1, 2, 3, 4, 7, 8, 9, 10]);
   });
 
   it('tries again after a failure, and ends with its signal', async () => {

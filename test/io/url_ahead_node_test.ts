@@ -1,19 +1,33 @@
 /** A file behind a URL that is read through: blocks are fetched ahead, so that a module costs no round trip of its own. */
 import {UrlSource} from '../../src/io/url_source.js';
-import {firstDifference, ramp} from './bytes_support.js';
-import {serve} from './file_server.js';
+import {firstDifference, ramp, rejection} from './bytes_support.js';
+import {breakOff, type FileServer, rangeOf, serve} from './file_server.js';
+
+const MEBIBYTE = 2 ** 20;
+const STEP = 100_000;
+
+/** Reads [begin, end) in steps and compares. */
+async function readThrough(source: UrlSource, bytes: Uint8Array, begin: number, end: number): Promise<void> {
+  for (let at = begin; at < end; at += STEP) {
+    const stop = Math.min(end, at + STEP);
+    expect(firstDifference(await source.read(at, stop), bytes.subarray(at, stop)))
+      .withContext(`at ${at}`)
+      .toBe(-1);
+  }
+}
 
 describe('A file behind a URL that is read through', () => {
+  const bytes = ramp(24 * MEBIBYTE);
+  let server: FileServer;
+  afterEach(() => server.close());
+
   it('is fetched in few requests, and gives its bytes', async () => {
-    const bytes = ramp(12 * 2 ** 20);
-    const server = await serve({'/m': bytes});
+    server = await serve({'/m': bytes});
     const source = new UrlSource(`${server.origin}/m`, 'm');
-    const step = 100_000;
-    for (let at = 0; at < bytes.length; at += step) {
-      expect(firstDifference(await source.read(at, at + step), bytes.subarray(at, at + step))).toBe(-1);
-    }
-    // 126 reads.
-    expect(server.asked.length).toBeLessThan(40);
+    await readThrough(source, bytes, 0, bytes.length);
+    // 252 reads: a few blocks until they tell, one more, and a body of all that follows.
+    expect(server.asked.length).toBeLessThan(12);
+    expect(server.asked.at(-1)?.range).toMatch(new RegExp(`-${bytes.length - 1}$`));
     const pieces = source.pieces({begin: 8, end: 3_000_008, unit: 1000});
     let position = 8;
     for await (const piece of pieces) {
@@ -22,6 +36,65 @@ describe('A file behind a URL that is read through', () => {
     }
     expect(position).toBe(3_000_008);
     await source.close();
-    await server.close();
+  });
+
+  it('may be read through in two parts at a time, and from another place on', async () => {
+    server = await serve({'/m': bytes});
+    const source = new UrlSource(`${server.origin}/m`, 'm');
+    await readThrough(source, bytes, 0, 3 * MEBIBYTE);
+    const before = server.asked.length;
+    const far = 12 * MEBIBYTE;
+    for (let at = 3 * MEBIBYTE; at < 10 * MEBIBYTE; at += 2 * STEP) {
+      await readThrough(source, bytes, at, at + 2 * STEP);
+      await readThrough(source, bytes, far + at, far + at + STEP);
+    }
+    // The first part goes on; the second takes a block, and a body.
+    expect(server.asked.length - before).toBeLessThan(4);
+    await readThrough(source, bytes, 10 * MEBIBYTE, 15 * MEBIBYTE);
+    expect(server.asked.length - before).toBeLessThan(4);
+    await source.close();
+  });
+
+  it('is taken up where its body breaks off', async () => {
+    let broken = 0;
+    server = await serve({'/m': bytes}, (file, response, {range}) => {
+      const [first, last] = rangeOf(file, range);
+      if (last < file.length - 1 || broken++ > 0) return false;
+      const headers = {'Content-Range': `bytes ${first}-${last}/${file.length}`, 'Content-Length': last - first + 1};
+      breakOff(response, 206, headers, file.subarray(first, first + 5_000_000));
+      return true;
+    });
+    const source = new UrlSource(`${server.origin}/m`, 'm');
+    await readThrough(source, bytes, 0, bytes.length);
+    expect(broken).toBeGreaterThan(1);
+    await source.close();
+  });
+
+  it('is refused where it changed, and once it is closed', async () => {
+    server = await serve({'/m': bytes}, (file, response, {range}) => {
+      const [first, last] = rangeOf(file, range);
+      const headers = {'Content-Range': `bytes ${first}-${last}/${file.length}`, ETag: last === file.length - 1 ? '"two"' : '"one"'};
+      response.writeHead(206, headers).end(file.subarray(first, last + 1));
+      return true;
+    });
+    const source = new UrlSource(`${server.origin}/m`, 'm');
+    expect((await rejection(readThrough(source, bytes, 0, bytes.length))).message).toMatch(/"one".*"two"/);
+    await source.close();
+    expect((await rejection(source.read(6 * MEBIBYTE, 6 * MEBIBYTE + 1))).message).toContain('closed');
+  });
+
+  it('is read the same where the platform reads no streams of bytes', async () => {
+    const {getReader} = ReadableStream.prototype;
+    const modes: (string | undefined)[] = [];
+    spyOn(ReadableStream.prototype, 'getReader').and.callFake(function (this: ReadableStream, options?: {mode?: string}) {
+      modes.push(options?.mode);
+      if (options?.mode === 'byob') throw new TypeError('not a stream of bytes');
+      return getReader.call(this) as never;
+    } as never);
+    server = await serve({'/m': bytes});
+    const source = new UrlSource(`${server.origin}/m`, 'm');
+    await readThrough(source, bytes, 0, 6 * MEBIBYTE);
+    expect(new Set(modes)).toEqual(new Set(['byob', undefined]));
+    await source.close();
   });
 });
