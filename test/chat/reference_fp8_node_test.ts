@@ -64,8 +64,8 @@ describe('SmolLM2-135M-Instruct in fp8', () => {
 
   /*
    * With 8-bit activations one value on the other side of a rounding boundary moves all later roundings: our own cpu and wasm backends, equal to
-   * 1e-7 a layer, differ from each other by 0.2 to 0.6 in a logit here, as much as either from the reference (layers one by one agree with the
-   * tool: test/grid/fp8_test.ts). So the model is held to the effect of the rounding as a whole: no further from the tool's result than
+   * 1e-7 a layer, differ from each other by 0.2 to 0.6 in a logit here, and compressed-tensors 0.20 (torch 2.15) by 0.6 to 0.8 from what 0.19 wrote (layers one by
+   * one agree with the tool: test/grid/fp8_test.ts). So the model is held to the effect of the rounding as a whole: no further from the tool's result than
    * twice what rounding x changes in the tool's own.
    */
   it('with 8-bit activations stays within what their rounding does', async () => {
