@@ -132,7 +132,11 @@ export function prepareRecord(
   const own: StateDict = Object.fromEntries(
     Object.entries(dict).filter(([key]) => key === `${keyPrefix}bias` || !key.startsWith(keyPrefix)),
   );
-  for (const [key, tensor] of Object.entries(dict)) if (own[key] === undefined) tensors.set(key.slice(keyPrefix.length), tensor);
+  for (const [key, tensor] of Object.entries(dict)) {
+    if (own[key] !== undefined) continue;
+    checkTensor(`${layer.name}: ${key}`, tensor);
+    tensors.set(key.slice(keyPrefix.length), tensor);
+  }
   checkKeys(own, layer.hasBias ? [`${keyPrefix}bias`] : [], strict, layer.name);
   const given = layer.hasBias ? (dict[`${keyPrefix}bias`] as tf.Tensor) : null;
   if (given !== null) checkShape(given, [layer.outDim], `${layer.name}: ${keyPrefix}bias`);

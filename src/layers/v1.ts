@@ -85,6 +85,7 @@ export class LinearV1 extends Linear {
    * [outFeatures, inFeatures].
    */
   static create(config: LinearV1CreateConfig): LinearV1 {
+    checkObject('LinearV1.create', config);
     const {quantizationEncoding = null, quantizationConfig = null, inFeatures, outFeatures, name = 'LinearV1.create'} = config;
     const {weights, bias} = splitSource(config.weights, config.bias ?? null);
     const common = {bias, ...(config.name === undefined ? {} : {name: config.name})};
@@ -225,6 +226,7 @@ export class GPTQLinearV1 extends QLinearV1 {
 }
 
 function isSingle(weights: WeightSource): weights is WeightValue {
+  checkObject('LinearV1.create: weights', weights);
   return weights instanceof tf.Tensor || weights instanceof QuantizedWeight || weights instanceof Weight || 'dequantize' in weights;
 }
 

@@ -109,6 +109,19 @@ describe('fp8 activations', () => {
       }
     }
 
+    it('keeps a row from a scale below its floor, and NaN where the scale is 0', async () => {
+      const small = tf.tensor2d([1e-6, -2e-6, 0, 0, 1, 2, 3, 4], [2, 4]);
+      const bounded = ops.fp8Quantize(small, {dtype: 'float8_e4m3fn', origin: 'dynamic', granularity: 'colwise', amaxFloor: 1e-4});
+      expect(Array.from(await bounded.scales.data())).toEqual([1e-4, 4].map((amax) => Math.fround(Math.fround(amax) / 448)));
+      // 1e-6 is 4.48 times the scale, and 4.5 the nearest; -8.96: -9.
+      expect(Array.from(await bounded.codes.data()).slice(0, 4)).toEqual([0x49, 0xd1, 0, 0]);
+      const x = tf.tensor2d([1, -2, Number.NaN], [1, 3]);
+      const zero = ops.fp8Quantize(x, {dtype: 'float8_e4m3fn', origin: 'static', granularity: 'tensor', scale: 0});
+      const [a, b, c] = await zero.codes.data();
+      expect([a, (b as number) & 0x7f, c]).toEqual([0, 0, 0x7f]);
+      tf.dispose([small, bounded.codes, bounded.scales, x, zero.codes, zero.scales]);
+    });
+
     it('rounds y to bfloat16 on request', async () => {
       const named = buildWeight(
         'w',

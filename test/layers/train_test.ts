@@ -97,6 +97,21 @@ describe('training', () => {
     });
   });
 
+  it('passes through a weight that is unpacked in several parts', () => {
+    // Two rows of W are 2^22 floats: as much as is unpacked at a time.
+    const [inDim, outDim] = [2 ** 21, 5];
+    const layer = new Linear({inDim, outDim, quantizationEncoding: 'Q8_0'});
+    const blocks = inDim / 32;
+    const bytes = new Int32Array(outDim * blocks * 34);
+    // Scales of 1 (0x3c00), and codes that tell every row from the others.
+    for (let i = 0; i < bytes.length; i++) bytes[i] = i % 34 < 2 ? (i % 34) * 0x3c : Math.floor(i / (blocks * 34)) + 1;
+    tf.tidy(() => layer.loadStateDict({weight: tf.tensor2d(bytes, [outDim, blocks * 34])}));
+    const dx = tf.tidy(() => tf.grad((x) => layer.forward(x))(tf.zeros([1, inDim]), tf.tensor2d([[1, 10, 100, 1000, 10000]])));
+    expect(dx.dataSync().every((v) => v === 54321)).toBeTrue();
+    dx.dispose();
+    layer.dispose();
+  });
+
   it('is off where trainable is false', () => {
     const layer = new Linear({inDim: 6, outDim: 3, hasBias: true, trainable: false});
     expect(layer.trainableWeights).toEqual([]);

@@ -59,6 +59,8 @@ const CONSTRUCTORS: Calls = [
     /LinearV1.*'biass'. Did you mean 'bias'/,
     () => new LinearV1(any({weight: new Weight({name: 'w', shape: [1, 1], data: new Float32Array(1)}), biass: null})),
   ],
+  [/LinearV1.create: expected an object of options/, () => LinearV1.create(any(undefined))],
+  [/LinearV1.create: weights: expected an object/, () => LinearV1.create(any({inFeatures: 1, outFeatures: 1}))],
   [/MLPV1: expected an object of options/, () => new MLPV1(any(null))],
   [/Weight: expected an object of options/, () => new Weight(any(null))],
   [/weight 'w': expected a shape, and data/, () => new Weight(any({name: 'w', shape: [3], data: [1, 2, 3]}))],
@@ -112,7 +114,9 @@ describe('refused values', () => {
     const weight = tf.ones([3, 4]);
     const [one, two] = [tf.ones([1, 4]), tf.ones([2, 4])];
     layer.setSharding(ShardingStrategy.rowwise(2));
+    const packed = new GPTQLinear({inDim: 32, outDim: 8, quantizationConfig: {bits: 4, groupSize: 32, sym: true}});
     check([
+      [/qweight: expected a tensor of real numbers.*Received: 3/, () => packed.loadStateDict({qweight: any(3), scales: weight})],
       [/setSharding: expected a ShardingStrategy.*undefined/, () => layer.setSharding(any(undefined))],
       [
         /setSharding: expected a ShardingStrategy.*plain data.*ShardingStrategy.from/,
@@ -128,7 +132,7 @@ describe('refused values', () => {
       [/forwardEach: expected a tensor/, () => spread.forwardEach([one, any(3)])],
     ]);
     tf.dispose([weight, one, two]);
-    for (const each of [layer, spread]) each.dispose();
+    for (const each of [layer, spread, packed]) each.dispose();
   });
 
   const weights: Readonly<Record<string, () => Linear>> = {
