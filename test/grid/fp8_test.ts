@@ -122,6 +122,29 @@ describe('fp8 activations', () => {
       tf.dispose([small, bounded.codes, bounded.scales, x, zero.codes, zero.scales]);
     });
 
+    it('leaves nothing on the backend but y', async () => {
+      const named = buildWeight(
+        'w',
+        {n: 3, k: 8, planes: [8], decode: {kind: 'float', type: 'float8_e4m3fn'}, scales: [['float32', 1, 8]]},
+        5,
+      );
+      const w = QuantizedWeight.fromWords(named.layout, named.words);
+      const x = tf.ones([2, 8]);
+      const {backend: held} = tf.engine();
+      const call = (options: {outputDtype?: 'bfloat16'; inputScale?: number}) => {
+        const inputOrigin = options.inputScale === undefined ? 'dynamic' : 'static';
+        ops.fp8ScaledMatMul(x, w, {inputOrigin, inputGranularity: 'tensor', ...options}).dispose();
+      };
+      // Once, for what a backend keeps for later calls.
+      for (const options of [{}, {outputDtype: 'bfloat16', inputScale: 0.5}] as const) call(options);
+      const before = held.numDataIds();
+      for (const options of [{}, {outputDtype: 'bfloat16'}, {inputScale: 0.5}, {outputDtype: 'bfloat16', inputScale: 0.5}] as const)
+        call(options);
+      expect(held.numDataIds()).toBe(before);
+      w.dispose();
+      x.dispose();
+    });
+
     it('rounds y to bfloat16 on request', async () => {
       const named = buildWeight(
         'w',

@@ -40,6 +40,16 @@ describe('fused steps', () => {
       tf.dispose([x, y]);
     });
 
+    for (const activation of ['silu', 'gelu', 'gelu_tanh'] as const) {
+      it(`gives the limits of ${activation} where gradients are recorded`, async () => {
+        const x = tf.tensor2d([-Infinity, -1e9, 1, 1], [1, 4]);
+        const {value, grad} = tf.valueAndGrad((t) => tf.sum(ops.gatedActivation(t, activation)))(x);
+        expect(Math.abs((await value.data())[0] as number)).toBe(0);
+        expect(Array.from(await grad.data(), Math.abs)).toEqual([0, 0, 0, 0]);
+        tf.dispose([x, value, grad]);
+      });
+    }
+
     it('normalises rows', async () => {
       for (const [m, k] of [
         [1, 1],
