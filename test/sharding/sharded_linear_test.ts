@@ -207,6 +207,53 @@ describe('ShardedLinear', () => {
     layer.dispose();
   });
 
+  it('applies an activation that kernels fuse once, after the sum', () => {
+    const x = tf.tensor2d(randomX(4, 6), [4, 6]);
+    for (const activation of ['relu', 'tanh', 'sigmoid', 'swish']) {
+      const layer = new Linear({inDim: 6, outDim: 7, hasBias: true, activation});
+      const expected = layer.forward(x);
+      for (const strategy of [ShardingStrategy.rowwise(3), ShardingStrategy.columnwise(3), ShardingStrategy.replicate(3)]) {
+        const spread = ShardedLinear.of(layer, {devices: ['cpu', 'wasm', 'cpu'], strategy});
+        const y = spread.forward(x);
+        expect(rowErrors(y.dataSync(), expected.dataSync(), 7))
+          .withContext(`${activation}, ${strategy.kind}`)
+          .toBeLessThanOrEqual(2e-6);
+        y.dispose();
+        spread.dispose();
+      }
+      expected.dispose();
+      layer.dispose();
+    }
+    x.dispose();
+  });
+
+  it('adds the parts in the order of the devices', () => {
+    // Rounded to float32, 1 + 1e8 - 1e8 is 0 from the left and 1 from the right.
+    const spread = new ShardedLinear({inDim: 3, outDim: 1, devices: ['cpu', 'wasm', 'cpu'], strategy: ShardingStrategy.columnwise(3)});
+    const state = {weight: tf.tensor2d([1, 1e8, -1e8], [1, 3])};
+    spread.loadStateDict(state);
+    const x = tf.ones([1, 3]);
+    const y = spread.forward(x);
+    expect(numbersOf(y)).toEqual(Float32Array.of(0));
+    tf.dispose([state, x, y]);
+    spread.dispose();
+  });
+
+  it('asks the replica at home alone', () => {
+    const spread = new ShardedLinear({
+      inDim: 2,
+      outDim: 2,
+      devices: ['cpu', 'wasm'],
+      strategy: ShardingStrategy.replicate(2),
+      home: 'wasm',
+    });
+    const runs = [0, 1].map((i) => spyOn(spread.spread.deviceAt(i), 'run').and.callThrough());
+    const x = tf.ones([1, 2]);
+    tf.dispose([spread.forward(x), x]);
+    expect(runs.map((run) => run.calls.count())).toEqual([0, 1]);
+    spread.dispose();
+  });
+
   it('applies its activation to the whole y', () => {
     const layer = new Linear({inDim: 6, outDim: 7, hasBias: true, activation: 'softmax'});
     const x = tf.tensor2d(randomX(2, 6), [2, 6]);
