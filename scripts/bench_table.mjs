@@ -182,7 +182,7 @@ export function sharesText(found, limits) {
       `multiplies and adds ${limits.multiplyGops.toFixed(1)} x 10^9 16-bit integers a second` +
       `${limits.byteMultiplyGops === null ? '' : `, ${limits.byteMultiplyGops.toFixed(1)} x 10^9 bytes (two for a 16-bit x in the kernels named dots)`}.`,
     table(['format', 'M', 'kernel', 'weight GB/s', 'of the bandwidth', 'of the multiply rate'], lines),
-    BOUND_BY.one,
-    BOUND_BY.many,
+    ...(found.some((s) => s.M === 1) ? [BOUND_BY.one] : []),
+    ...(found.some((s) => s.M > 1) ? [BOUND_BY.many] : []),
   ].join('\n');
 }

@@ -28,8 +28,8 @@ export function setup() {
   const reason = staleReason();
   if (reason === null) return;
   console.error(`setup: ${reason}; running npm ci`);
-  // On Windows npm is a script that only a shell starts.
-  const run = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], {
+  // On Windows npm is a script that only a shell starts. .npmrc's json would list every package.
+  const run = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--json=false'], {
     cwd: ROOT,
     stdio: ['ignore', 2, 2],
     shell: process.platform === 'win32',

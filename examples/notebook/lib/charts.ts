@@ -107,7 +107,8 @@ export function bytesAndError(results: readonly Quantised[], width: number): Cha
   const dots = results.map(({label, report, outputError}) => ({
     setting: label,
     mode: report.mode,
-    group: report.groupSize === null ? '' : String(report.groupSize),
+    // Those between lie too close together to be read.
+    group: [8, 32, 128].includes(report.groupSize ?? 0) ? String(report.groupSize) : '',
     bytes: report.bytesAfter,
     // A log axis has no 0.
     error: Math.max(outputError, 1e-9),
