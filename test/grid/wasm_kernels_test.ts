@@ -31,6 +31,8 @@ const CODES: Readonly<Record<string, Structure>> = {
   'int3 g128': {n: 3, k: 384, planes: [2, 1], zero: 4, scales: [[f16, 1, 128]]},
   'int4 g16 zeros': {n: 9, k: 192, planes: [4], zero: [1, 16], scales: [[f16, 1, 16]]},
   'int4 g32': {n: 6, k: 160, planes: [4], zero: 8, scales: [[f16, 1, 32]]},
+  'int4 g64 offset': {n: 7, k: 448, planes: [4], scales: [[f16, 1, 64]], offsets: [[f16, 1, 64]]},
+  'int4 g32, scales of two rows': {n: 5, k: 192, planes: [4], zero: 8, scales: [[f16, 2, 32]]},
   'int5 g32 offset': {n: 5, k: 192, planes: [4, 1], zero: 16, scales: [[f16, 1, 32]], offsets: [[f16, 1, 32]]},
   'int6 g64 zeros': {n: 9, k: 192, planes: [4, 2], zero: [1, 64], scales: [[f16, 1, 64]]},
   'int7 g16': {n: 1, k: 192, planes: [4, 2, 1], zero: 64, scales: [[f16, 1, 16]]},

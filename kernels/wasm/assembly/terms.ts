@@ -1,7 +1,10 @@
 // What each row of W multiplies its blocks by, and what its zeros and offsets add to its result, for integers of x with a step a block.
 import {blockOffsets, blockScales, blockZeros} from './blocks';
-import {OFFSETS, ZERO_KIND, ZERO_VALUE, field} from './layout';
-import {fma, total} from './vectors';
+import {
+  DIVIDE0, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSETS, SCALE0, SCALES, ZERO_KIND,
+  ZERO_VALUE, field, wordsAt,
+} from './layout';
+import {fma, halves, total} from './vectors';
 
 function dotFloats(a: usize, b: usize, count: i32): f32 {
   let sum = f32x4.splat(0), i = 0;
@@ -11,10 +14,59 @@ function dotFloats(a: usize, b: usize, count: i32): f32 {
   return t;
 }
 
+/** A float16 for each block of each row, in order? */
+// @ts-ignore: decorator
+@inline
+function isHalves(l: usize, block: i32): bool {
+  return field(l, LEVEL_TYPE) == 1 && field(l, GRID_COLUMNS) == block && field(l, GRID_ROWS) == 1 && (field(l, GRID_INDEXED) | field(l, GRID_COLUMN_PHASE)) == 0;
+}
+
+/** Row n of such a level. */
+// @ts-ignore: decorator
+@inline
+function halvesAt(w: usize, l: usize, n: i32): usize {
+  return wordsAt(w, l, LEVEL_START) + (<usize>(n * field(l, GRID_WIDTH)) << 1);
+}
+
+/** rowTerms where scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant `value`: most 4-bit weights. */
+function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, value: f32): f32 {
+  const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
+  let terms: f32 = 0, at: usize = 0, p = halvesAt(w, d + SCALE0, n);
+  if (value == 0) {
+    for (; at < end; at += 16, p += 8) v128.store(scales + at, f32x4.mul(halves(p), v128.load(steps + at)));
+  } else {
+    let sum = f32x4.splat(0);
+    for (; at < whole; at += 16, p += 8) {
+      const s = halves(p);
+      sum = fma(sum, s, v128.load(sums + at));
+      v128.store(scales + at, f32x4.mul(s, v128.load(steps + at)));
+    }
+    if (at < end) v128.store(scales + at, halves(p));
+    for (; at < end; at += 4) {
+      const s = load<f32>(scales + at);
+      terms += s * load<f32>(sums + at);
+      store<f32>(scales + at, s * load<f32>(steps + at));
+    }
+    terms = -value * (terms + total(sum));
+  }
+  if (field(d, OFFSETS) == 0) return terms;
+  let sum = f32x4.splat(0);
+  p = halvesAt(w, d + OFFSET0, n);
+  for (at = 0; at < whole; at += 16, p += 8) sum = fma(sum, halves(p), v128.load(sums + at));
+  let t = total(sum);
+  if (at < end) v128.store(extra, halves(p));
+  for (let o = extra; at < end; at += 4, o += 4) t += load<f32>(o) * load<f32>(sums + at);
+  return terms + t;
+}
+
 /** Scales of row n times the steps of x into `scales`; returns what zero and offset add to the row's result. `zero` is added to a constant zero. */
 export function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32): f32 {
+  const kind = field(d, ZERO_KIND), offsets = field(d, OFFSETS);
+  if (kind != 2 && field(d, SCALES) == 1 && !field(d, DIVIDE0) && isHalves(d + SCALE0, block) && (offsets == 0 || (offsets == 1 && isHalves(d + OFFSET0, block)))) {
+    return halvesTerms(w, d, n, blocks, steps, sums, scales, extra, (kind == 1 ? <f32>field(d, ZERO_VALUE) : 0) + zero);
+  }
   blockScales(w, d, n, block, blocks, scales);
-  const kind = field(d, ZERO_KIND), whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
+  const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
   let terms: f32 = 0, sum = f32x4.splat(0), at: usize = 0;
   if (kind == 2) {
     blockZeros(w, d, n, block, blocks, extra);
@@ -43,7 +95,7 @@ export function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, st
     const value = (kind == 1 ? <f32>field(d, ZERO_VALUE) : 0) + zero;
     terms = value == 0 ? 0 : -value * (terms + total(sum));
   }
-  if (field(d, OFFSETS) > 0) {
+  if (offsets > 0) {
     blockOffsets(w, d, n, block, blocks, extra);
     terms += dotFloats(extra, sums, blocks);
   }
