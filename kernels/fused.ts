@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {asFloats, checkTensor} from '../src/arguments.js';
-import {ShapeError} from '../src/errors.js';
+import {ArgumentError, ShapeError} from '../src/errors.js';
 import type {Activation} from './activation.js';
 import {checkActivation} from './contract.js';
 import {activateTensor, recordsGradients} from './gradients.js';
@@ -51,6 +51,9 @@ export function gateTensors(activation: Activation, gate: tf.Tensor, up: tf.Tens
 export function gatedActivation(x: tf.Tensor, activation: Activation, limit: number | null = null): tf.Tensor {
   checkTensor('gatedActivation: x', x);
   checkActivation(activation, 'gatedActivation');
+  if (limit !== null && !(typeof limit === 'number' && limit > 0)) {
+    throw new ArgumentError({where: 'gatedActivation: limit', expected: 'a positive number, or null', received: String(limit)});
+  }
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || width % 2 !== 0)
     throw new ShapeError({where: 'gatedActivation: x', expected: '[..., an even number]', received: `[${x.shape}]`});
@@ -79,6 +82,9 @@ export function gatedActivation(x: tf.Tensor, activation: Activation, limit: num
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor {
   checkTensor('rmsNorm: x', x);
   checkTensor('rmsNorm: weight', weight);
+  if (!(typeof epsilon === 'number' && epsilon >= 0)) {
+    throw new ArgumentError({where: 'rmsNorm: epsilon', expected: 'a number of at least 0', received: String(epsilon)});
+  }
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || weight.rank !== 1 || weight.shape[0] !== width) {
     throw new ShapeError({where: 'rmsNorm', expected: `x [..., K] and weight [K]`, received: `[${x.shape}] and [${weight.shape}]`});

@@ -5,6 +5,7 @@ import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Level, WeightLayout} from '../../kernels/layout.js';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
+import {checkObject} from '../arguments.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {type FileTensor, findFormat, formatNamed, type InputScheme, type Lowered} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
@@ -102,6 +103,7 @@ interface Piece {
 }
 
 function linearsOf(layers: SavedLayers): Entry[] {
+  checkObject('saveSafetensors', layers);
   return Object.entries(layers).flatMap(([prefix, layer]): Entry[] => {
     if (layer instanceof StackedLinear && !layer.stacked) {
       const pieces = layer.names.map((name, i) => ({module: `${prefix}.${name}`, rows: layer.outDims[i] as number}));

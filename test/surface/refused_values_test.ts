@@ -17,6 +17,7 @@ import {
   ShardedLinear,
   ShardingStrategy,
   StackedLinear,
+  saveSafetensors,
   TfjsLinearError,
   Weight,
 } from '../../src/index.js';
@@ -170,6 +171,9 @@ describe('refused values', () => {
     const layer = linear({dtype: 'bfloat16'});
     const x = tf.ones([1, 4]);
     check([
+      [/gatedActivation: limit: expected a positive number/, () => ops.gatedActivation(x, 'relu', -1)],
+      [/rmsNorm: epsilon: expected a number of at least 0/, () => ops.rmsNorm(x, x, any(undefined))],
+      [/saveSafetensors: expected an object.*undefined/, () => saveSafetensors(any(undefined))],
       [
         /inputPrecision: expected 'auto' or 'float32'/,
         () => ops.quantizedMatMul(x, layer.weight as QuantizedWeight, any({inputPrecision: 'fp16'})),
