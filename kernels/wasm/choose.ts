@@ -12,8 +12,8 @@ export type WasmVariant =
   | 'gemv_float32'
   | 'float32';
 
-/** How the engine multiplies bytes (dotKind of assembly/gemv_dots.ts): 1 in one instruction, 0 in several, -1 not at all. */
-export type DotKind = -1 | 0 | 1;
+/** How the engine multiplies bytes (dotKind of assembly/gemv_dots.ts): 1 in one instruction, 2 in Arm's, 0 in several, -1 not at all. */
+export type DotKind = -1 | 0 | 1 | 2;
 
 export interface WasmChoice {
   readonly variant: WasmVariant;
@@ -36,6 +36,12 @@ export const WASM_VARIANTS: readonly WasmVariant[] = [
 
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16] as const;
+
+/**
+ * Where x has two bytes a number and 16-bit products are as fast, as on x86: rows of x up to which rows of W that become bytes sooner still count.
+ * Measured from 2 to 64.
+ */
+const FEW_ROWS = 8;
 
 /**
  * @param rows M
@@ -65,12 +71,14 @@ export function chooseWasm(
   const fused = fusedWidth(layout) && block % 32 === 0;
   const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, reason});
   if (forced === 'gemm_int16') return integers('gemm_int16', 'forced');
-  const fast = dots === 1 || (dots === 0 && columns > 0);
+  const fast = dots > 0 || (dots === 0 && columns > 0);
   const lanes = dots === -1 ? 0 : dotLanes(layout, block);
-  if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && fast))) {
+  // Several instructions a product still cost less than codes that go through 16 bits, where they do not come out of their plane in order.
+  if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && (fast || !fused)))) {
     return {variant: 'gemv_dots_int16', block, lanes, reason: `${forced ?? 'one row'}: bytes of x times codes in fours`};
   }
-  if (lanes !== 0 && layout.inDim % 64 === 0 && (forced === 'gemm_dots_int16' || (forced === null && rows > 1 && fast))) {
+  const dotsForMany = fast && (dots === 2 || columns > 0 || rows <= FEW_ROWS);
+  if (lanes !== 0 && layout.inDim % 64 === 0 && (forced === 'gemm_dots_int16' || (forced === null && rows > 1 && dotsForMany))) {
     return {variant: 'gemm_dots_int16', block, lanes: 4, reason: `${forced ?? 'several rows'}: bytes of x times codes in fours`};
   }
   if (rows > 1 && (forced === null || forced.endsWith('dots_int16') || (forced === 'gemv_int16' && !fused))) {

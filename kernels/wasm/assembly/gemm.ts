@@ -2,12 +2,12 @@
 import {rowIntegers} from './expand';
 import {DECODE, IN_DIM, OFFSETS, TABLE_FACTOR, field} from './layout';
 import {blockOffsets, blockScales} from './blocks';
-import {total} from './vectors';
+import {fma, total} from './vectors';
 
 // @ts-ignore: decorator
 @inline
 function add(f: v128, s: v128, scale: v128): v128 {
-  return f32x4.add(f, f32x4.mul(f32x4.convert_i32x4_s(s), scale));
+  return fma(f, f32x4.convert_i32x4_s(s), scale);
 }
 
 // @ts-ignore: decorator
@@ -64,8 +64,18 @@ export function gemm(
         const e = steps + <usize>m * xStride, out = y + (<usize>(m * yStride + n - begin) << 2);
         let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
         for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
-          let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, e0 = c0, e1 = c0, e2 = c0, e3 = c0;
-          for (let j = 0; j < block; j += 8, q += 16, x += 16) {
+          // The first products are the sums so far: nothing to add them to.
+          const u = v128.load(x), v = v128.load(x + rowBytes);
+          let t = v128.load(q), c0 = i32x4.dot_i16x8_s(t, u), e0 = i32x4.dot_i16x8_s(t, v);
+          t = v128.load(q + rowBytes);
+          let c1 = i32x4.dot_i16x8_s(t, u), e1 = i32x4.dot_i16x8_s(t, v);
+          t = v128.load(q + 2 * rowBytes);
+          let c2 = i32x4.dot_i16x8_s(t, u), e2 = i32x4.dot_i16x8_s(t, v);
+          t = v128.load(q + 3 * rowBytes);
+          let c3 = i32x4.dot_i16x8_s(t, u), e3 = i32x4.dot_i16x8_s(t, v);
+          q += 16;
+          x += 16;
+          for (let j = 8; j < block; j += 8, q += 16, x += 16) {
             const u = v128.load(x), v = v128.load(x + rowBytes);
             let t = v128.load(q);
             c0 = dot(t, u, c0); e0 = dot(t, v, e0);

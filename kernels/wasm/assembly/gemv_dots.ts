@@ -180,14 +180,14 @@ export function gemvDots(
 
 /**
  * How the engine multiplies: bytes outside the defined range tell, 127 * 255 twice saturates where two pairs are summed in 16 bits first.
- * 1: in one instruction (or Arm's, which takes both as signed); 0: in several; -1: it has no relaxed SIMD.
+ * 1: in one instruction; 2: in Arm's, which takes both as signed; 0: in several; -1: it has no relaxed SIMD.
  */
 export function dotKind(low: i32, high: i32): i32 {
   if (ASC_FEATURE_RELAXED_SIMD) {
     // An engine that is wrong within the range has none for us.
     if (i32x4.extract_lane(dot(i8x16.splat(<i8>~low), i8x16.splat(<i8>low), i32x4.splat(high)), 1) != 4 * 127 * -128 + 255) return -1;
     const v = i32x4.extract_lane(dot(i8x16.splat(<i8>low), i8x16.splat(<i8>high), i32x4.splat(0)), 0);
-    return v == 4 * 127 * 255 || v == -4 * 127 ? 1 : 0;
+    return v == 4 * 127 * 255 ? 1 : v == -4 * 127 ? 2 : 0;
   }
   return -1;
 }
