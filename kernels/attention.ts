@@ -3,7 +3,7 @@
  * writes keys and values in place; elsewhere, and where gradients are recorded, it is a composition of tf.js ops (attention_composed.ts).
  */
 import * as tf from '@tensorflow/tfjs';
-import {asFloats, checkTensor} from '../src/arguments.js';
+import {areFloats, asFloats, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {attendComposed} from './attention_composed.js';
 import {hasKernel} from './fused.js';
@@ -34,7 +34,7 @@ export type Rotation =
       readonly matrix: tf.Tensor3D;
     };
 
-/** Positions that room is made for at a time, where keys and values are written in place: then as many again as there are. */
+/** Positions that room is made for beyond those asked for, where keys and values are written in place; later as many again as there are. */
 const ROOM = 64;
 
 /**
@@ -77,7 +77,7 @@ export class PastPositions {
     const {held} = this;
     const capacity = held?.keys.shape[1] ?? 0;
     if (held !== null && wanted <= capacity) return held;
-    const more = Math.max(ROOM, Math.ceil(wanted / ROOM) * ROOM - capacity, capacity);
+    const more = Math.max(Math.ceil(wanted / ROOM + 1) * ROOM - capacity, capacity);
     const grown = (t: tf.Tensor3D | undefined): tf.Tensor3D =>
       t === undefined
         ? tf.zeros([this.keyHeads, more, this.headDim])
@@ -138,15 +138,21 @@ export function attend(qkv: tf.Tensor2D, past: PastPositions, rotation: Rotation
   for (const [name, t] of Object.entries({qkv, ...rotation})) checkTensor(`attend: ${name}`, t);
   checkShapes(qkv, past, rotation);
   const count = qkv.shape[0];
-  const y = tf.tidy(() => {
-    if (!hasKernel(ATTEND) || 'matrix' in rotation) return attendComposed(asFloats(qkv), past, rotation);
-    const {keys, values} = past.reserve(count);
-    const attrs: AttendAttrs = {length: past.length};
-    const inputs = {qkv: asFloats(qkv), keys, values, cos: asFloats(rotation.cos), sin: asFloats(rotation.sin)};
-    return tf.engine().runKernel(ATTEND, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
-  });
+  const y =
+    hasKernel(ATTEND) && 'cos' in rotation ? attendHere(qkv, past, rotation) : tf.tidy(() => attendComposed(asFloats(qkv), past, rotation));
   past.advance(count);
   return y;
+}
+
+/** By the backend's own kernel. */
+function attendHere(qkv: tf.Tensor2D, past: PastPositions, {cos, sin}: Extract<Rotation, {cos: tf.Tensor2D}>): tf.Tensor2D {
+  const run = (): tf.Tensor2D => {
+    const {keys, values} = past.reserve(qkv.shape[0]);
+    const inputs = {qkv: asFloats(qkv), keys, values, cos: asFloats(cos), sin: asFloats(sin)};
+    const attrs: AttendAttrs = {length: past.length};
+    return tf.engine().runKernel(ATTEND, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor2D;
+  };
+  return areFloats([qkv, cos, sin]) ? run() : tf.tidy(run);
 }
 
 function checkShapes(qkv: tf.Tensor2D, {keyHeads, headDim}: PastPositions, rotation: Rotation): void {

@@ -3,7 +3,7 @@
  * elsewhere, and where gradients are recorded, it is a composition of our ops.
  */
 import * as tf from '@tensorflow/tfjs';
-import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
+import {areFloats, asFloats, checkOptions, checkTensor} from '../src/arguments.js';
 import {ShapeError} from '../src/errors.js';
 import type {Activation} from './activation.js';
 import type {QuantizedMatMulAttrs} from './attributes.js';
@@ -68,8 +68,7 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
   if (x.size === 0 || n === 0 || !isNone(options.inputQuantization) || !hasKernel(FUSED_MATMUL)) {
     return surround(x, {norm, gate, residual} as Around, (rows) => quantizedMatMul(rows, weight, product));
   }
-  return tf.tidy(() => {
-    const m = x.size / k;
+  const run = (): tf.Tensor => {
     const attrs: FusedMatMulAttrs = {
       layout: weight.layout,
       rowStart: weight.rowStart,
@@ -79,13 +78,14 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
       epsilon: norm?.epsilon ?? 0,
       gate: gate ?? null,
     };
-    const inputs: tf.NamedTensorMap = {x: asFloats(x.rank === 2 ? x : tf.reshape(x, [m, k])), words: weight.words};
+    const inputs: tf.NamedTensorMap = {x: asFloats(x.rank === 2 ? x : tf.reshape(x, [x.size / k, k])), words: weight.words};
     if (options.bias) inputs.bias = asFloats(options.bias);
     if (norm) inputs.norm = asFloats(norm.weight);
     if (residual) inputs.residual = asFloats(residual);
     const y = tf.engine().runKernel(FUSED_MATMUL, inputs, attrs as unknown as tf.NamedAttrMap) as tf.Tensor;
     return x.rank === 2 ? y : tf.reshape(y, outShape);
-  });
+  };
+  return x.rank === 2 && areFloats([x, options.bias, norm?.weight, residual]) ? run() : tf.tidy(run);
 }
 
 function checkShape(where: string, t: tf.Tensor, shape: readonly number[]): void {

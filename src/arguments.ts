@@ -51,3 +51,8 @@ export function checkTensor(where: string, x: tf.Tensor): void {
 export function asFloats<T extends tf.Tensor>(t: T): T {
   return t.dtype === 'float32' ? t : tf.mul(tf.cast(t, 'float32'), 1);
 }
+
+/** Whether asFloats has nothing to do: a kernel then leaves nothing in between to free, and no tidy is needed, which has its price. */
+export function areFloats(tensors: readonly (tf.Tensor | null | undefined)[]): boolean {
+  return tensors.every((t) => !t || t.dtype === 'float32');
+}

@@ -143,6 +143,7 @@ export class WasmHeap {
   /** How the engine multiplies bytes. */
   readonly dots: DotKind;
   protected readonly memory: WebAssembly.Memory;
+  private view = new Int32Array(0);
   private readonly areas = {scratch: {address: 0, bytes: 0}, spare: {address: 0, bytes: 0}};
   private readonly tables = new Map<string, number>();
 
@@ -202,9 +203,16 @@ export class WasmHeap {
     this.tables.clear();
   }
 
-  /** Copies 32-bit fields into the heap. Views are made anew: growth detaches old ones. */
+  /** Copies 32-bit fields into the heap. */
   write(address: number, fields: Int32Array): void {
-    new Int32Array(this.memory.buffer, address, fields.length).set(fields);
+    this.words.set(fields, address >>> 2);
+  }
+
+  /** The memory in 32-bit words; made anew where it has grown, which detaches old views. */
+  protected get words(): Int32Array {
+    const {buffer} = this.memory;
+    if (this.view.buffer !== buffer) this.view = new Int32Array(buffer);
+    return this.view;
   }
 }
 

@@ -90,7 +90,7 @@ export class ThreadedHeap extends WasmHeap {
     }
   }
 
-  private readonly inDimAt = (descriptor: number): number => new Int32Array(this.memory.buffer, descriptor, IN_DIM + 1)[IN_DIM] as number;
+  private readonly inDimAt = (descriptor: number): number => this.words[(descriptor >>> 2) + IN_DIM] as number;
 
   /** Memory of the threads, one after the other. */
   private area(bytes: number): number {
