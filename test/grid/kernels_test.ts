@@ -1,43 +1,13 @@
 /** Every layout the record can express, on every backend and kernel variant, against plain float64 loops over the oracle's rows. */
 import * as tf from '@tensorflow/tfjs';
-import {activate} from '../../kernels/activation.js';
-import {RowReader} from '../../kernels/cpu/row.js';
-import {partsOf} from '../../kernels/words.js';
 import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
+import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {variantsOf} from '../support/variants.js';
-import {type NamedWeight, randomWeights, randomX, seeded} from './layouts.js';
+import {randomWeights, randomX, seeded} from './layouts.js';
 
 const ACTIVATIONS: readonly (Activation | null)[] = [null, 'silu', 'gelu', 'gelu_tanh', 'relu', 'tanh', 'sigmoid'];
-
-function unpacked({layout, words}: NamedWeight): Float32Array {
-  const reader = new RowReader(layout, partsOf(layout, words));
-  const out = new Float32Array(layout.outDim * layout.inDim);
-  for (let n = 0; n < layout.outDim; n++) reader.read(n, out.subarray(n * layout.inDim, (n + 1) * layout.inDim));
-  return out.map((v) => v + 0);
-}
-
-/**
- * The root of the sum of squared products of each output: what |y| would be without cancellation. Few outputs of few columns can cancel to a
- * hundredth of that by chance, and then no rounding of x reaches the bound; the fixtures' rows (N = 96) are measured by their own norm.
- */
-function magnitudes(x: Float32Array, w: Float32Array, m: number, n: number, k: number): Float64Array {
-  const squares = (a: Float32Array) => a.map((v) => v * v);
-  return product(squares(x), squares(w), m, n, k, null, null).map(Math.sqrt);
-}
-
-function product(x: Float32Array, w: Float32Array, m: number, n: number, k: number, bias: Float32Array | null, act: Activation | null) {
-  const y = new Float64Array(m * n);
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
-      let sum = bias === null ? 0 : (bias[j] as number);
-      for (let c = 0; c < k; c++) sum += (x[i * k + c] as number) * (w[j * k + c] as number);
-      y[i * n + j] = activate(act, sum);
-    }
-  }
-  return y;
-}
 
 describe('kernels', () => {
   const weights = randomWeights();
@@ -86,12 +56,13 @@ describe('kernels', () => {
             const fused = ops.quantizedMatMul(xt, weight, {bias, activation: act});
             const exact = ops.quantizedMatMul(xt, weight, {bias, inputPrecision: 'float32'});
             const {bound} = variants.choose(layout, m, 'auto');
-            const norms = magnitudes(x, expected, m, n, k);
-            expect(rowErrors(await plain.data(), product(x, expected, m, n, k, null, null), n, norms)).toBeLessThan(bound);
+            // Few outputs of few columns can cancel to a hundredth by chance, which no rounding of x survives: not their own norm.
+            const norms = magnitudesOf(x, expected, m, n);
+            expect(rowErrors(await plain.data(), productOf(x, expected, m, n), n, norms)).toBeLessThan(bound);
             // y holds the bias too, in float32.
-            const withBias = norms.map((v, i) => Math.hypot(v, biasValues[i % n] as number));
-            expect(rowErrors(await fused.data(), product(x, expected, m, n, k, biasValues, act), n, withBias)).toBeLessThan(bound);
-            expect(rowErrors(await exact.data(), product(x, expected, m, n, k, biasValues, null), n, withBias)).toBeLessThan(1e-6);
+            const withBias = magnitudesOf(x, expected, m, n, biasValues);
+            expect(rowErrors(await fused.data(), productOf(x, expected, m, n, biasValues, act), n, withBias)).toBeLessThan(bound);
+            expect(rowErrors(await exact.data(), productOf(x, expected, m, n, biasValues), n, withBias)).toBeLessThan(1e-6);
             tf.dispose([xt, plain, fused, exact]);
           }
           bias.dispose();
