@@ -7,18 +7,24 @@ import {fma, total} from './vectors';
 /** 32 codes of 4 bits times 32 integers in paired order. */
 // @ts-ignore: decorator
 @inline
-function dot4(q: v128, p: usize, c: v128, nibbles: v128): v128 {
+function dot4(q: v128, p: usize, nibbles: v128): v128 {
   const lo = v128.and(q, nibbles), hi = v128.and(i16x8.shr_u(q, 4), nibbles);
-  return i32x4.add(c, i32x4.add(
+  return i32x4.add(
     i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(lo), v128.load(p)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(lo), v128.load(p, 16))),
-    i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(hi), v128.load(p, 32)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(hi), v128.load(p, 48)))));
+    i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(hi), v128.load(p, 32)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(hi), v128.load(p, 48))));
 }
 
-/** 16 codes of 8 bits times 16 integers in order. */
 // @ts-ignore: decorator
 @inline
-function dot8(q: v128, p: usize, c: v128): v128 {
-  return i32x4.add(c, i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(q), v128.load(p)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(q), v128.load(p, 16))));
+function half8(q: v128, p: usize): v128 {
+  return i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(q), v128.load(p)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(q), v128.load(p, 16)));
+}
+
+/** 32 codes of 8 bits at o times 32 integers in order. */
+// @ts-ignore: decorator
+@inline
+function dot8(o: usize, p: usize): v128 {
+  return i32x4.add(half8(v128.load(o), p), half8(v128.load(o, 16), p + 32));
 }
 
 // @ts-ignore: decorator
@@ -44,20 +50,33 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
     const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
     let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
     for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
-      let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
+      let c0: v128, c1: v128, c2: v128, c3: v128;
+      // The first products are the sums so far: nothing to add them to.
       if (wide) {
-        for (let j = 0; j < block; j += 32, o += 32, p += 64) {
-          c0 = dot8(v128.load(o, 16), p + 32, dot8(v128.load(o), p, c0));
-          c1 = dot8(v128.load(o + o1, 16), p + 32, dot8(v128.load(o + o1), p, c1));
-          c2 = dot8(v128.load(o + o2, 16), p + 32, dot8(v128.load(o + o2), p, c2));
-          c3 = dot8(v128.load(o + o3, 16), p + 32, dot8(v128.load(o + o3), p, c3));
+        c0 = dot8(o, p);
+        c1 = dot8(o + o1, p);
+        c2 = dot8(o + o2, p);
+        c3 = dot8(o + o3, p);
+        o += 32;
+        p += 64;
+        for (let j = 32; j < block; j += 32, o += 32, p += 64) {
+          c0 = i32x4.add(c0, dot8(o, p));
+          c1 = i32x4.add(c1, dot8(o + o1, p));
+          c2 = i32x4.add(c2, dot8(o + o2, p));
+          c3 = i32x4.add(c3, dot8(o + o3, p));
         }
       } else {
-        for (let j = 0; j < block; j += 32, o += 16, p += 64) {
-          c0 = dot4(v128.load(o), p, c0, nibbles);
-          c1 = dot4(v128.load(o + o1), p, c1, nibbles);
-          c2 = dot4(v128.load(o + o2), p, c2, nibbles);
-          c3 = dot4(v128.load(o + o3), p, c3, nibbles);
+        c0 = dot4(v128.load(o), p, nibbles);
+        c1 = dot4(v128.load(o + o1), p, nibbles);
+        c2 = dot4(v128.load(o + o2), p, nibbles);
+        c3 = dot4(v128.load(o + o3), p, nibbles);
+        o += 16;
+        p += 64;
+        for (let j = 32; j < block; j += 32, o += 16, p += 64) {
+          c0 = i32x4.add(c0, dot4(v128.load(o), p, nibbles));
+          c1 = i32x4.add(c1, dot4(v128.load(o + o1), p, nibbles));
+          c2 = i32x4.add(c2, dot4(v128.load(o + o2), p, nibbles));
+          c3 = i32x4.add(c3, dot4(v128.load(o + o3), p, nibbles));
         }
       }
       f0 = add(f0, c0, s0 + b);
