@@ -10,12 +10,13 @@ import {ArgumentError} from '../errors.js';
 import {runAsync, runSync} from '../sharding/flow.js';
 import {checkMLPStrategy, shardMLP, shardMLPAsync} from '../sharding/shard_mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
-import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
+import {fromSavedConfig, registeredName, toSavedConfig} from './config.js';
 import {GatedActivation} from './gated_activation.js';
 import {windowOf} from './half_window.js';
 import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js';
-import {type LinearClass, MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
+import {MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
+import {allOrNone, classOf} from './mlp_projections.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {checkDim} from './shapes.js';
 import {devicesOf} from './sharded_linear.js';
@@ -91,10 +92,11 @@ export class MLP extends tf.LayersModel {
       return parts === null ? new cls(own, init[child] ?? {}) : parts.make(child, own, init[child] ?? {});
     };
     const half = parts?.half ?? windowOf;
-    const stacked = config.children?.gate_up !== undefined ? make('gate_up', hidden, 2 * inner) : null;
-    const gate = stacked === null ? make('gate_proj', hidden, inner) : half(stacked, 0, `${name}_gate_proj`);
-    const up = stacked === null ? make('up_proj', hidden, inner) : half(stacked, 1, `${name}_up_proj`);
-    const down = make('down_proj', inner, hidden);
+    const [stacked, gate, up, down] = allOrNone((keep) => {
+      const both = config.children?.gate_up === undefined ? null : keep(make('gate_up', hidden, 2 * inner));
+      const one = (child: string, which: 0 | 1) => keep(both === null ? make(child, hidden, inner) : half(both, which, `${name}_${child}`));
+      return [both, one('gate_proj', 0), one('up_proj', 1), keep(make('down_proj', inner, hidden))] as const;
+    });
     const input = tf.input({shape: [hidden], name: `${name}_input`});
     const gated = new GatedActivation(activation, limit);
     const both =
@@ -294,16 +296,6 @@ export class MLP extends tf.LayersModel {
         : [['gate_up', this.gateUp]];
     return [...inside, ['down_proj', this.downProj]];
   }
-}
-
-function classOf(linearCls: LinearClass | string, where: string): LinearClass {
-  if (typeof linearCls === 'string') return registeredClass(linearCls, where) as LinearClass;
-  if (typeof linearCls === 'function') return linearCls;
-  throw new ArgumentError({
-    where: `${where}: linearCls`,
-    expected: 'a class of layers, or its registered name',
-    received: String(linearCls),
-  });
 }
 
 tf.serialization.registerClass(MLP as unknown as tf.serialization.SerializableConstructor<MLP>);

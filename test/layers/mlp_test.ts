@@ -1,7 +1,7 @@
 /** MLP, dense and from a checkpoint. */
 import * as tf from '@tensorflow/tfjs';
 import {activate} from '../../kernels/activation.js';
-import {DType, MLP, mlp, openCheckpoint, UnsupportedError} from '../../src/index.js';
+import {ColumnParallelLinear, DistributedMLP, DType, MLP, mlp, openCheckpoint, UnsupportedError} from '../../src/index.js';
 import {onEachBackend} from '../support/backends.js';
 import {product} from '../support/checkpoints.js';
 import {rowErrors} from '../support/errors.js';
@@ -145,6 +145,20 @@ describe('MLP', () => {
   it('refuses a limit that is none', () => {
     for (const swigluLimit of [0, -1, Number.NaN])
       expect(() => new MLP({hiddenDim: 4, feedForwardLength: 4, swigluLimit})).toThrowError(/swigluLimit: expected a positive number/);
+  });
+
+  it('frees the projections that were made before one that cannot be', () => {
+    const before = tf.memory().numTensors;
+    const config = {hiddenDim: 64, feedForwardLength: 10, hasBias: true};
+    const wrong: [() => unknown, RegExp][] = [
+      [() => new MLP({...config, quantizationEncoding: 'Q4_0'}), /10 is not a multiple of 32/],
+      [() => new DistributedMLP({...config, quantizationEncoding: 'Q4_0', devices: ['cpu', 'cpu']}), /10 is not a multiple of 32/],
+      [() => new MLP({...config, children: {down_proj: {inDim: 10, outDim: 64, clipWeight: -1}}}), /clipWeight/],
+      [() => new MLP({...config, devices: ['cpu', 'nowhere']}), /registered/],
+      [() => new ColumnParallelLinear({inDim: 4, outDim: 6, hasBias: true, devices: ['cpu', 'nowhere']}), /registered/],
+    ];
+    for (const [make, message] of wrong) expect(make).toThrowError(message);
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('refuses what it cannot be, and leaves no tensor', () => {

@@ -112,6 +112,19 @@ describe('ColumnParallelLinear', () => {
     layer.dispose();
   });
 
+  it('cut otherwise than the spread layer it is tied to, reads the rows it asks for', () => {
+    const devices = ['cpu', 'cpu'];
+    const embedding = new ColumnParallelLinear({inDim: 4, outDim: 12, devices});
+    const x = tf.tensor2d(randomX(2, 4), [2, 4]);
+    const expected = embedding.forward(x);
+    const head = new ColumnParallelLinear({inDim: 4, outDim: 12, devices, shares: [3, 1], tiedWeight: embedding});
+    expect(head.places.map((place) => place.rows)).toEqual([[[0, 9]], [[9, 12]]]);
+    const y = head.forward(x);
+    expect(rowErrors(y.dataSync(), expected.dataSync(), 12)).toBeLessThanOrEqual(1e-6);
+    tf.dispose([x, y, expected]);
+    for (const each of [head, embedding]) each.dispose();
+  });
+
   it('follows a dense weight that trains', () => {
     const embedding = new Linear({inDim: 3, outDim: 5});
     const head = new ColumnParallelLinear({inDim: 3, outDim: 5, devices: ['cpu', 'cpu'], tiedWeight: embedding});

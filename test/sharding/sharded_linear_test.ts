@@ -239,6 +239,27 @@ describe('ShardedLinear', () => {
     spread.dispose();
   });
 
+  it('has the bias on a first shard that has no columns', () => {
+    const layer = new Linear({inDim: 6, outDim: 5, hasBias: true, dtype: 'bfloat16'});
+    const state = {weight: tf.tensor2d(randomX(5, 6), [5, 6]), bias: tf.tensor1d([1, 2, 3, 4, 5])};
+    layer.loadStateDict(state);
+    const x = tf.tensor2d(randomX(2, 6), [2, 6]);
+    const expected = layer.forward(x);
+    for (const devices of [
+      ['cpu', 'wasm'],
+      ['wasm', 'cpu'],
+    ]) {
+      const spread = ShardedLinear.of(layer, {devices, strategy: ShardingStrategy.columnwise(2).withShares([0, 1])});
+      expect(spread.places[0]?.columns).toEqual([[0, 0]]);
+      const y = spread.forward(x);
+      expect(rowErrors(y.dataSync(), expected.dataSync(), 5)).toBeLessThanOrEqual(1e-6);
+      y.dispose();
+      spread.dispose();
+    }
+    tf.dispose([state, x, expected]);
+    layer.dispose();
+  });
+
   it('asks the replica at home alone', () => {
     const spread = new ShardedLinear({
       inDim: 2,

@@ -136,6 +136,15 @@ describe('refused values', () => {
     for (const each of [layer, spread, packed]) each.dispose();
   });
 
+  it('of one scale for an input that has one a column', () => {
+    const float8Config = {inputScale: {granularity: 'rowwise', origin: 'static'}, weightScale: {granularity: 'tensor'}} as const;
+    const layer = linear({float8Config});
+    const state = {weight: tf.ones([3, 4]), weight_scale: tf.ones([1]), input_scale: tf.ones([1])};
+    check([[/input_scale: expected \[4\]. Received: \[1\]/, () => layer.loadStateDict(state)]]);
+    tf.dispose(state);
+    layer.dispose();
+  });
+
   const weights: Readonly<Record<string, () => Linear>> = {
     dense: () => linear({}),
     packed: () => linear({dtype: 'bfloat16'}),
