@@ -108,7 +108,7 @@ async function chat(request: {backend: string; source: string; threads: number |
 
 Object.assign(globalThis, {
   tflBench: bench,
-  tflBenchNames: benchNames,
+  tflBenchNames: async () => benchNames(),
   tflBenchChat: chat,
   tflBenchLoading: benchLoading,
   tflWriteLoadingModels: writeLoadingModels,
