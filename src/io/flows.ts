@@ -3,6 +3,8 @@ import type {RemoteFile} from './url_request.js';
 
 /** Bodies under way at a time, over all files: a browser has six connections to a server, and other requests need some. */
 const MOST = 3;
+/** So much is read over sooner than another request is answered. */
+const GAP_BYTES = 2 * 2 ** 20;
 /** A body that nobody reads holds its connection for so long. */
 const IDLE_MS = 5000;
 
@@ -17,8 +19,8 @@ class Flow {
 
   constructor(
     private readonly chunks: AsyncGenerator<Uint8Array, void, undefined>,
-    /** Where the next fill must begin. */
-    public next: number,
+    /** Where it is in the file once the fills asked for are done. */
+    private next: number,
     private readonly end: number,
     private readonly onClose: (flow: Flow) => void,
   ) {
@@ -29,14 +31,20 @@ class Flow {
     return this.waiting === 0;
   }
 
-  /** Fills `target` from `next` on. Later fills wait for earlier ones, and fail with them. → bytes */
-  fill(target: Uint8Array): Promise<number> {
-    this.next += target.length;
+  /** Bytes between where it is and `position`; negative behind it. */
+  gapTo(position: number): number {
+    return position - this.next;
+  }
+
+  /** Fills `target` from file position `begin` on, not behind where it is. Later fills wait for earlier ones, and fail with them. → bytes */
+  fill(target: Uint8Array, begin: number): Promise<number> {
+    const gap = this.gapTo(begin);
+    this.next = begin + target.length;
     this.waiting++;
     clearTimeout(this.idle);
     underWay.delete(this);
     underWay.add(this);
-    const filled = this.last.then(() => this.take(target));
+    const filled = this.last.then(() => this.take(target, gap));
     this.last = filled;
     filled.then(
       () => this.done(),
@@ -63,27 +71,26 @@ class Flow {
     (this.idle as {unref?(): void}).unref?.();
   }
 
-  private async take(target: Uint8Array): Promise<number> {
-    let filled = 0;
-    while (filled < target.length) {
+  /** The bytes after `skipped` ones. */
+  private async take(target: Uint8Array, skipped: number): Promise<number> {
+    let at = -skipped;
+    while (at < target.length) {
       if (this.rest.length === 0) {
         const {value, done} = await this.chunks.next();
         if (done) break;
         this.rest = value;
       }
-      const part = this.rest.subarray(0, target.length - filled);
-      target.set(part, filled);
-      filled += part.length;
+      const part = this.rest.subarray(0, at < 0 ? -at : target.length - at);
+      if (at >= 0) target.set(part, at);
+      at += part.length;
       this.rest = this.rest.subarray(part.length);
     }
-    return filled;
+    return Math.max(0, at);
   }
 }
 
 export class Flows {
   private readonly flows = new Set<Flow>();
-  /** Where fills ended: one that begins there goes on. */
-  private readonly ends = new Set<number>();
 
   constructor(
     private readonly remote: RemoteFile,
@@ -91,17 +98,16 @@ export class Flows {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** As RemoteFile.fill. The first of a run is a request of its own: what comes after it may never be wanted. */
+  /** As RemoteFile.fill. */
   fill(target: Uint8Array, begin: number): Promise<number> {
-    const goesOn = this.ends.delete(begin);
-    this.ends.add(begin + target.length);
-    for (const flow of this.flows) if (flow.next === begin) return flow.fill(target);
-    if (goesOn && hasRoom()) {
-      const flow = new Flow(this.remote.bytes(begin, this.size, this.signal), begin, this.size, (closed) => this.flows.delete(closed));
-      this.flows.add(flow);
-      return flow.fill(target);
+    for (const flow of this.flows) {
+      const gap = flow.gapTo(begin);
+      if (gap >= 0 && gap <= GAP_BYTES) return flow.fill(target, begin);
     }
-    return this.remote.fill(target, begin, this.signal);
+    if (!hasRoom()) return this.remote.fill(target, begin, this.signal);
+    const flow = new Flow(this.remote.bytes(begin, this.size, this.signal), begin, this.size, (closed) => this.flows.delete(closed));
+    this.flows.add(flow);
+    return flow.fill(target, begin);
   }
 
   close(): void {

@@ -12,7 +12,7 @@ const HELD = 8;
 const AHEAD = 2;
 /** Two parts of the file, and one block in each that is just left. */
 const RECENT = 4;
-const LARGEST_BLOCK = 2 * 2 ** 20;
+const LARGEST_BLOCK = 2 ** 20;
 const SMALLEST_BLOCK = 128 * 2 ** 10;
 
 interface Block {
