@@ -5,9 +5,11 @@
 import {codeBits, type Grid, type WeightLayout} from '../layout.js';
 import {planeFetch, type WebglChoice} from './choose.js';
 import {accessFunctions, DEVICE, valueFunctions} from './glsl/access.js';
-import {bits4Function} from './glsl/float_bits.js';
+import {floatNumbers, floatNumbersFunctions} from './glsl/float_numbers.js';
 import {type Folding, FRAGMENT_INDEX, VERSION, wordReaders} from './glsl/header.js';
+import {integerNumbers} from './glsl/integer_numbers.js';
 import {Params} from './glsl/params.js';
+import {tableFunctions, tableNumbers} from './glsl/table_numbers.js';
 import {readInput} from './input.js';
 import type {Shader} from './program.js';
 
@@ -80,7 +82,7 @@ export function blocksShader(layout: WeightLayout, choice: WebglChoice, folding:
     int k = u * ${unit};
     ${times(tile, (i) => `vec4 c${i} = vec4(0.0);${withOffset ? ` vec4 s${i} = vec4(0.0);` : ''}`).join(' ')}
     ${ahead.refresh}
-    ${layout.zero.kind === 'codes' ? QUAD.map((j) => `int z${j} = int(${ahead.zero(j)});`).join(' ') : ''}
+    ${layout.zero.kind === 'codes' ? QUAD.map((j) => `float z${j} = float(int(${ahead.zero(j)}));`).join(' ') : ''}
     ${loop} {
       ${fetches}
       ${steps.join('\n      ')}
@@ -183,26 +185,20 @@ function codes4(layout: WeightLayout, block: number, v: number, row: number): st
 
 /** The vec4 of numbers, less the zero, of columns 4v..4v+3 of a block. */
 function numbers4(layout: WeightLayout, block: number, v: number, row: number): string {
-  const {decode, zero} = layout;
-  const codes = codes4(layout, block, v, row);
-  if (decode.kind === 'table') return `table4(${codes})`;
-  if (decode.kind === 'float') return `uintBitsToFloat(bits4_${decode.type}(${codes}))`;
-  const less =
-    zero.kind === 'codes'
-      ? ` - z${row}`
-      : zero.kind === 'constant'
-        ? ` - ${zero.value}`
-        : centreOf(layout) > 0
-          ? ` - ${centreOf(layout)}`
-          : '';
-  return `vec4(ivec4(${codes})${less})`;
+  const {decode, zero, planes} = layout;
+  const word = (plane: number, bit: number) => wordAt(layout, plane, block, row, bit);
+  if (decode.kind === 'float') return floatNumbers(decode.type, v, (bit) => word(0, bit));
+  if (decode.kind === 'table') return tableNumbers(decode.table, v, word(0, 16 * v), codes4(layout, block, v, row));
+  const center = zero.kind === 'constant' ? zero.value : centreOf(layout);
+  const numbers =
+    Math.max(...planes) <= 8
+      ? integerNumbers(planes, v, center, word)
+      : `vec4(ivec4(${codes4(layout, block, v, row)})${center === 0 ? '' : ` - ${center}`})`;
+  return zero.kind === 'codes' ? `${numbers} - z${row}` : numbers;
 }
 
 function decodeFunctions(layout: WeightLayout, params: Params): string {
   const {decode} = layout;
-  if (decode.kind === 'float') return bits4Function(decode.type);
-  if (decode.kind === 'integer') return '';
-  params.table = decode.table;
-  const entry = (l: string) => `decode_table[c.${l} >> 2][c.${l} & 3u]`;
-  return `vec4 table4(uvec4 c) { return vec4(${[...'xyzw'].map(entry).join(', ')}); }\n`;
+  if (decode.kind === 'float') return floatNumbersFunctions(decode.type);
+  return decode.kind === 'integer' ? '' : tableFunctions(decode.table, params);
 }

@@ -3,9 +3,10 @@
  * word is then 2^(i * width) too large, which x, prepared once a call, is too small. Both are exact.
  * A shift of a vector is one instruction on a GPU; where shaders run on a CPU it is twenty, lane by lane.
  */
+import {liftOf, position} from '../fields.js';
 import {sectionsOf, type WeightLayout} from '../layout.js';
 import {type Chunking, centerOf} from './chunk.js';
-import {fieldsFunction, liftOf, position} from './fields.wgsl.js';
+import {fieldsFunction} from './fields.wgsl.js';
 import {floatNumbers} from './float_numbers.wgsl.js';
 import {planeStartNames} from './grids.wgsl.js';
 import type {Params} from './params.js';

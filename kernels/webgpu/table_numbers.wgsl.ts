@@ -1,9 +1,10 @@
 /** WGSL for 4-bit codes that stand for 16 numbers of a table. */
+import {maskFields} from '../fields.js';
 import type {WeightLayout} from '../layout.js';
-import {fieldsFunction, liftOf, position} from './fields.wgsl.js';
+import {polynomialText, roundedPolynomial} from '../rounded_polynomial.js';
+import {fieldsFunction} from './fields.wgsl.js';
 import {UNWEIGHTED} from './float_numbers.wgsl.js';
 import type {Numbers, Words} from './numbers.wgsl.js';
-import {moved, roundedPolynomial} from './rounded_polynomial.js';
 
 export function tableNumbers(layout: WeightLayout, table: readonly number[]): Numbers {
   const polynomial = roundedPolynomial(table);
@@ -16,16 +17,8 @@ const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
 function rounded(width: number, polynomial: readonly number[]): Numbers {
   const perWord = 8 / width;
   const functions = [...Array(perWord).keys()].map((v) => {
-    const lanes = [0, 1, 2, 3].map((c) => {
-      const unit = 2 ** position(width, 4 * v + c);
-      return moved(polynomial, liftOf(width, 4 * v + c) / unit, unit);
-    });
-    // Of a number that is not near a half, floor(p + 1/2) is the nearest integer; round() takes care of halves, which a CPU does step by step.
-    const coefficients = polynomial.map(
-      (_, k) => `vec4<f32>(${lanes.map((c) => literal((c[k] as number) + (k === 0 ? 0.5 : 0))).join(', ')})`,
-    );
-    const sum = coefficients.reduceRight((text, c) => `(${text} * t + ${c})`);
-    return `${fieldsFunction(width, v)}fn numbers_${v}(w: u32) -> vec4<f32> { let t = fields${width}_${v}(w); return floor${sum}; }\n`;
+    const text = polynomialText(polynomial, maskFields(width, v), 'vec4<f32>');
+    return `${fieldsFunction(width, v)}fn numbers_${v}(w: u32) -> vec4<f32> { let t = fields${width}_${v}(w); return ${text}; }\n`;
   });
   const expression = (i: number, words: Words) => `numbers_${i % perWord}(${words(0, Math.floor(i / perWord))})`;
   return {...UNWEIGHTED, functions: functions.join(''), expression};

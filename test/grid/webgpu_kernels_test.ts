@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {WEBGPU_VARIANTS} from '../../kernels/choose.js';
 import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, grid, type WeightLayout} from '../../kernels/layout.js';
-import {roundedPolynomial} from '../../kernels/webgpu/rounded_polynomial.js';
+import {roundedPolynomial} from '../../kernels/rounded_polynomial.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';

@@ -11,24 +11,19 @@ const EXPONENT = 0x7f800000;
 /** Bits of 2^exponent. */
 const powerBits = (exponent: number) => (exponent + 127) * 2 ** 23;
 
-/** `1 lane or 4` of a type, and the mask of lanes where a signed number is negative: GLSL ES 3.00 mixes floats only. */
-function lanes(count: 1 | 4) {
-  const u = count === 1 ? 'uint' : 'uvec4';
-  const i = count === 1 ? 'int' : 'ivec4';
-  return {u, negative: (text: string) => `${u}(${i}(${text}) >> 31)`};
-}
+/** All bits where a signed number is negative. */
+const negative = (text: string) => `uint(int(${text}) >> 31)`;
 
 /**
  * `NAME(code) -> bits`: code in the low bits, nothing above them. A subnormal m 2^e is read as (1 + m) 2^e less 2^e.
  */
-function floatBits(name: string, format: FloatFormat, count: 1 | 4): string {
+function floatBits(name: string, format: FloatFormat): string {
   const {bits, mantissaBits: m, exponentBits, bias, special} = format;
-  const {u, negative} = lanes(count);
   const top = 2 ** exponentBits - 1;
-  const lines = [`${u} magnitude = code & ${2 ** (bits - 1) - 1}u, r = magnitude << ${23 - m};`];
+  const lines = [`uint magnitude = code & ${2 ** (bits - 1) - 1}u, r = magnitude << ${23 - m};`];
   // bfloat16 has the exponent of float32, subnormals included.
   if (bias !== 127) {
-    lines.push(`${u} small = ${negative(`magnitude - ${2 ** m}u`)};`);
+    lines.push(`uint small = ${negative(`magnitude - ${2 ** m}u`)};`);
     lines.push(`r += ${(127 - bias) * 2 ** 23}u + (small & ${2 ** 23}u);`);
     lines.push(`r = floatBitsToUint(uintBitsToFloat(r) - uintBitsToFloat(small & ${powerBits(1 - bias)}u));`);
     if (special === 'ieee') lines.push(`r |= ${negative(`${top * 2 ** m - 1}u - magnitude`)} & ${EXPONENT}u;`);
@@ -36,7 +31,7 @@ function floatBits(name: string, format: FloatFormat, count: 1 | 4): string {
   }
   lines.push(`r |= (code << ${32 - bits}) & ${2 ** 31}u;`);
   if (special === 'fnuz') lines.push(`r |= ${negative(`(code ^ ${2 ** (bits - 1)}u) - 1u`)} & ${NAN}u;`);
-  return `${u} ${name}(${u} code) {\n  ${lines.join('\n  ')}\n  return r;\n}\n`;
+  return `uint ${name}(uint code) {\n  ${lines.join('\n  ')}\n  return r;\n}\n`;
 }
 
 /** `uint bits_TYPE(uint code)` for a float type of codes or levels. e8m0: 2^(code - 127), 255 is NaN; code 0 is subnormal. */
@@ -51,12 +46,6 @@ export function bitsFunction(type: FloatType | LevelType): string {
     case 'uint8':
       return 'uint bits_uint8(uint code) { return floatBitsToUint(float(int(code))); }\n';
     default:
-      return floatBits(`bits_${type}`, FLOAT_FORMATS[type], 1);
+      return floatBits(`bits_${type}`, FLOAT_FORMATS[type]);
   }
-}
-
-/** `uvec4 bits4_TYPE(uvec4 code)` for a float type of codes. */
-export function bits4Function(type: FloatType): string {
-  if (type === 'float32') return 'uvec4 bits4_float32(uvec4 code) { return code; }\n';
-  return floatBits(`bits4_${type}`, FLOAT_FORMATS[type], 4);
 }

@@ -1,4 +1,5 @@
 /** A table of integers as a short polynomial of the code, rounded: arithmetic in place of choices. */
+import type {FieldMasks} from './fields.js';
 
 /** Of a higher degree, coefficients for codes at the top of a word would be subnormal. */
 const DEGREE = 4;
@@ -60,9 +61,24 @@ function leastSquares(table: readonly number[], weights: readonly number[]): num
 }
 
 /** The same polynomial of (code - from) * unit. */
-export function moved(polynomial: readonly number[], from: number, unit: number): number[] {
+function moved(polynomial: readonly number[], from: number, unit: number): number[] {
   const out = [...polynomial];
   for (let i = 0; i < out.length; i++)
     for (let k = out.length - 2; k >= i; k--) out[k] = (out[k] as number) + from * (out[k + 1] as number);
   return out.map((c, k) => c / unit ** k);
+}
+
+const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
+
+/**
+ * Shader text for the numbers of four 4-bit codes, `t` holding them as masked where they lie. Of a number that is not near a half, floor(p + 1/2) is
+ * the nearest integer; a shader's round() takes care of halves, which a CPU does step by step.
+ * @param float4 what a shading language calls a vector of four floats
+ */
+export function polynomialText(polynomial: readonly number[], {positions, lifts}: FieldMasks, float4: string): string {
+  const lanes = positions.map((p, c) => moved(polynomial, (lifts[c] as number) / 2 ** p, 2 ** p));
+  const coefficients = polynomial.map(
+    (_, k) => `${float4}(${lanes.map((c) => literal((c[k] as number) + (k === 0 ? 0.5 : 0))).join(', ')})`,
+  );
+  return `floor${coefficients.reduceRight((text, c) => `(${text} * t + ${c})`)}`;
 }
