@@ -1,6 +1,7 @@
-// Compiles kernels/wasm/assembly to WebAssembly, twice, and writes both as base64 into kernels/wasm/generated/binary.ts: once more with relaxed
+// Compiles kernels/wasm/assembly to WebAssembly, twice, and writes both as hexadecimal text into kernels/wasm/generated/binary.ts: once more with relaxed
 // SIMD (one instruction for multiply and add), which not every engine accepts. tf.js's memory is shared on an isolated page and unshared elsewhere,
-// and a module's import is one or the other. The two differ in one byte, so each is written once, with where that byte is.
+// and a module's import is one or the other. The two differ in one byte, so each is written once, with where that byte is. Hexadecimal text is longer
+// than base64 and shorter once a server has compressed it, by a fifth: equal bytes are equal text wherever they stand.
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -73,7 +74,7 @@ async function binary(name) {
   const module = Buffer.from(bytes);
   const flagsAt = module.indexOf(MEMORY_IMPORT) + MEMORY_IMPORT.length;
   if (module[flagsAt] !== HAS_MAXIMUM) throw new Error(`${name} build: an unshared memory with a maximum is not what the module imports`);
-  return {base64: module.toString('base64'), flagsAt};
+  return {hex: module.toString('hex'), flagsAt};
 }
 
 function isFresh() {
@@ -86,7 +87,7 @@ function isFresh() {
 
 /** Brings the generated module up to date. → whether there was anything to do. */
 export async function buildAssembly() {
-  const values = Object.fromEntries(Object.keys(BUILDS).map((name) => [name, {base64: '', flagsAt: 0}]));
+  const values = Object.fromEntries(Object.keys(BUILDS).map((name) => [name, {hex: '', flagsAt: 0}]));
   if (fs.existsSync(ENTRY)) {
     if (isFresh()) return false;
     for (const name of Object.keys(BUILDS)) values[name] = await binary(name);
@@ -94,7 +95,7 @@ export async function buildAssembly() {
     return false;
   }
   const lines = Object.entries(values).map(
-    ([name, {base64, flagsAt}]) => `export const ${name} = {\n  memoryFlagsAt: ${flagsAt},\n  base64: '${base64}',\n};\n`,
+    ([name, {hex, flagsAt}]) => `export const ${name} = {\n  memoryFlagsAt: ${flagsAt},\n  hex: '${hex}',\n};\n`,
   );
   fs.mkdirSync(path.dirname(OUTPUT), {recursive: true});
   // Renamed into place: a build beside this one reads the old file or the new one, never a half.

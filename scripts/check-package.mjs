@@ -60,7 +60,7 @@ async function loadBuilds() {
 fs.rmSync(folder, {recursive: true, force: true});
 fs.mkdirSync(folder, {recursive: true});
 run('build', process.execPath, ['scripts/build.mjs']);
-run('npm pack', 'npm', ['pack', '--silent', '--pack-destination', folder]);
+run('npm pack', 'npm', ['pack', '--silent', '--json=false', '--pack-destination', folder]);
 const [tarball] = fs.readdirSync(folder);
 const packed = path.join(folder, tarball);
 console.log(`${(fs.statSync(packed).size / 1024).toFixed(0)} KiB packed`);

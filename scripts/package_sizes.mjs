@@ -4,7 +4,7 @@ import * as esbuild from 'esbuild';
 
 /**
  * KiB. The kernels of all backends, the formats and the layers are in every one: importing the package registers them, since any file may hold any
- * format and a model may be saved with any layer. The rest is dropped where it is not used. A third is the WebAssembly module, in base64.
+ * format and a model may be saved with any layer. The rest is dropped where it is not used. A sixth is the WebAssembly modules, as text.
  */
 const BUDGETS = {
   "import {Linear} from 'tfjs-linear'; use(Linear)": 138,

@@ -234,8 +234,8 @@ export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed:
 export const HAS_MAXIMUM = 1;
 export const IS_SHARED = 2;
 
-function binary({base64, memoryFlagsAt}: {base64: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
-  const bytes = decodeBase64(base64);
+function binary({hex, memoryFlagsAt}: {hex: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
+  const bytes = decodeHex(hex);
   if (shared) bytes[memoryFlagsAt] = HAS_MAXIMUM | IS_SHARED;
   return bytes;
 }
@@ -273,9 +273,8 @@ export function findMemory(backend: WasmBackend): WebAssembly.Memory {
   return found as WebAssembly.Memory;
 }
 
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+function decodeHex(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;
 }
