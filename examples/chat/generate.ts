@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {ArgumentError} from 'tfjs-linear';
 import {type Llama, PREFILL_POSITIONS} from './model.js';
 import {choose, sample} from './sampler.js';
+import {nextTurn} from './turn.js';
 
 export interface GenerateOptions {
   readonly maxTokens: number;
@@ -81,16 +82,4 @@ export async function generate(model: Llama, promptIds: readonly number[], optio
   } finally {
     cache.dispose();
   }
-}
-
-/** Lets signals, timers and the screen have their turn: on backends that answer at once the loop would never yield. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      channel.port1.close();
-      resolve();
-    };
-    channel.port2.postMessage(null);
-  });
 }

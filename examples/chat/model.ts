@@ -54,7 +54,7 @@ export class Llama {
 
   /** Reads token ids after those the cache holds. At most PREFILL_POSITIONS ids a call keep memory bounded. */
   async read(ids: readonly number[], cache: KeyValueCache): Promise<void> {
-    (await this.run(this.hidden(ids, cache))).dispose();
+    (await this.run(this.hidden(ids, cache), ids.length)).dispose();
   }
 
   /** As `read`, and returns the logits of the position after the last: [1, V], which the caller disposes. Needs layers that answer at once. */
@@ -62,9 +62,9 @@ export class Llama {
     return runSteps(this.logits(ids, cache)) as tf.Tensor2D;
   }
 
-  /** As `forward`, for layers on any devices. */
+  /** As `forward`, for layers on any devices; a prompt leaves room for others' turns on the thread. */
   async forwardAsync(ids: readonly number[], cache: KeyValueCache): Promise<tf.Tensor2D> {
-    return (await this.run(this.logits(ids, cache))) as tf.Tensor2D;
+    return (await this.run(this.logits(ids, cache), ids.length)) as tf.Tensor2D;
   }
 
   dispose(): void {
@@ -73,8 +73,9 @@ export class Llama {
     for (const part of [embedding, norm, head]) part?.dispose();
   }
 
-  private async run(steps: Steps): Promise<tf.Tensor> {
-    return this.parts.isAwaited ? runStepsAsync(steps) : runSteps(steps);
+  private async run(steps: Steps, positions: number): Promise<tf.Tensor> {
+    if (this.parts.isAwaited) return runStepsAsync(steps, 'awaited');
+    return positions === 1 ? runSteps(steps) : runStepsAsync(steps, 'at once');
   }
 
   private *logits(ids: readonly number[], cache: KeyValueCache): Steps {

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {type Around, type Linear, type MLP, ops} from 'tfjs-linear';
+import {nextTurn} from './turn.js';
 
 export interface Question {
   /** Asked for residual + layer(norm(x)); with `rows`, for these rows of its weight. */
@@ -42,12 +43,22 @@ export function runSteps(steps: Steps): tf.Tensor {
   });
 }
 
-/** As `runSteps`, awaiting each answer. */
-export async function runStepsAsync(steps: Steps): Promise<tf.Tensor> {
+/** Milliseconds of work after which timers, input and the screen have their turn. */
+const TURN = 40;
+
+/** As `runSteps`, awaiting each answer, or with layers that answer at once making room for others in between: a long prompt freezes no page. */
+export async function runStepsAsync(steps: Steps, layers: 'awaited' | 'at once'): Promise<tf.Tensor> {
   const live = new Live();
+  let turn = performance.now();
   try {
     let step = live.next(steps);
-    while (!step.done) step = live.next(steps, await answerAsync(step.value));
+    while (!step.done) {
+      const question = step.value;
+      step = live.next(steps, layers === 'awaited' ? await answerAsync(question) : tf.tidy(() => answer(question)));
+      if (performance.now() - turn < TURN) continue;
+      await nextTurn();
+      turn = performance.now();
+    }
     return step.value;
   } catch (error) {
     live.free();

@@ -53,7 +53,7 @@ describe('Llama decoder', () => {
       });
     }
 
-    it('moves filled tails of the cache into its body', async () => {
+    it('reads more positions than the cache has room for at first', async () => {
       const tiny = new TinyLlama();
       const ids = idsOf(140);
       const expected = tiny.logits(ids);
@@ -65,6 +65,34 @@ describe('Llama decoder', () => {
         else logits.dispose();
       }
       cache.dispose();
+      model.dispose();
+    });
+
+    // A prompt that takes a second must not freeze a page.
+    it('makes room for other work while it reads a prompt, and gives the same logits', async () => {
+      const tiny = new TinyLlama();
+      const ids = idsOf(9);
+      const model = await load(tiny.files());
+      const cache = model.createCache();
+      const before = tf.memory().numTensors;
+      let others = 0;
+      const port = new MessageChannel();
+      port.port1.onmessage = () => {
+        others++;
+        port.port2.postMessage(null);
+      };
+      port.port2.postMessage(null);
+      let clock = 0;
+      spyOn(performance, 'now').and.callFake(() => {
+        clock += 100;
+        return clock;
+      });
+      const logits = await model.forwardAsync(ids, cache);
+      expect(others).toBeGreaterThan(2);
+      port.port1.close();
+      await expectLogits(logits, tiny.logits(ids)[8] as number[]);
+      cache.dispose();
+      expect(tf.memory().numTensors).toBe(before);
       model.dispose();
     });
 

@@ -1,8 +1,8 @@
 /** Times the chat model (examples/chat): a prompt of 128 tokens, then 64 tokens one by one, beside its matrices' products alone in tf.js float32. */
 import * as tf from '@tensorflow/tfjs';
-import {nextTurn} from '../../examples/chat/generate.js';
 import {loadLlama} from '../../examples/chat/load.js';
 import type {Llama} from '../../examples/chat/model.js';
+import {nextTurn} from '../../examples/chat/turn.js';
 import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {type BenchRow, type Timing, timingOf} from './bench_run.js';
@@ -42,7 +42,7 @@ async function answer(model: Llama, tasks: Tasks): Promise<Answer> {
   let prefillTask: LongestTask = null;
   for (let i = 0; i <= NEW_TOKENS; i++) {
     const start = performance.now();
-    const logits = model.forward(next, cache);
+    const logits = await model.forwardAsync(next, cache);
     const best = tf.argMax(logits, 1);
     vocabulary = logits.shape[1];
     next = Array.from(await best.data());

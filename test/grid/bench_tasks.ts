@@ -1,5 +1,5 @@
 /** How long a page was frozen: the longest task of this thread, as the browser reports tasks of 50 ms and more. */
-import {nextTurn} from '../../examples/chat/generate.js';
+import {nextTurn} from '../../examples/chat/turn.js';
 
 /** Milliseconds of the longest task; 0: none took 50; null: this platform does not tell. */
 export type LongestTask = number | null;
