@@ -53,7 +53,7 @@ class Loader {
     const rope = new RotaryEmbedding(config, await this.ropeDivisors());
     const embedding = await this.linear(names.embedding);
     const blocks: Block[] = [];
-    for (let i = 0; i < config.layerCount; i++) blocks.push(await this.block(i));
+    for (const layer of this.inFileOrder()) blocks[layer] = await this.block(layer);
     const norm = await this.norm(names.norm);
     const head = await this.head(embedding);
     const isAwaited = listDevices().some(({name, isSynchronous}) => this.devices.has(name) && !isSynchronous);
@@ -79,6 +79,13 @@ class Loader {
     }
     this.countLayer(head);
     return head;
+  }
+
+  /** Layers as the file has them (often 0, 1, 10, 11 ...): a URL is then read from its start to its end. */
+  private inFileOrder(): number[] {
+    const places = new Map(this.checkpoint.names().map((name, place) => [name, place]));
+    const placeOf = (layer: number) => places.get(this.names.attentionNorm(layer)) ?? 0;
+    return Array.from({length: this.config.layerCount}, (_, layer) => layer).sort((a, b) => placeOf(a) - placeOf(b));
   }
 
   private async block(layer: number): Promise<Block> {
