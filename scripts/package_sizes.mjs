@@ -8,8 +8,8 @@ import * as esbuild from 'esbuild';
  */
 const BUDGETS = {
   "import {Linear} from 'tfjs-linear'; use(Linear)": 138,
-  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 156,
-  "import * as tfl from 'tfjs-linear'; use(tfl)": 181,
+  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 157,
+  "import * as tfl from 'tfjs-linear'; use(tfl)": 183,
 };
 
 /** Bytes of a module of this text, bundled in `folder`, where tfjs-linear is installed. */

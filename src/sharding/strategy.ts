@@ -4,7 +4,18 @@ import {checkOptions} from '../arguments.js';
 import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {checkShares, joinNeighbours, type Stretch, splitStretch} from './split.js';
 
-const KINDS = [
+export type StrategyKind =
+  | 'rowwise'
+  | 'columnwise'
+  | 'replicate'
+  | 'stackedQkv'
+  | 'headAwareColumnwise'
+  | 'gateUp'
+  | 'axiswise'
+  | 'segmented'
+  | 'tensorParallel';
+
+const KINDS: readonly StrategyKind[] = [
   'rowwise',
   'columnwise',
   'replicate',
@@ -14,9 +25,7 @@ const KINDS = [
   'axiswise',
   'segmented',
   'tensorParallel',
-] as const;
-
-export type StrategyKind = (typeof KINDS)[number];
+];
 
 const KEYS = ['kind', 'numDevices', 'axis', 'numHeads', 'headDim', 'segments', 'unit', 'shares'];
 
