@@ -68,7 +68,8 @@ function moved(polynomial: readonly number[], from: number, unit: number): numbe
   return out.map((c, k) => c / unit ** k);
 }
 
-const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
+/** A float of shader text. */
+export const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
 
 /**
  * Shader text for the numbers of four 4-bit codes, `t` holding them as masked where they lie. Of a number that is not near a half, floor(p + 1/2) is

@@ -61,7 +61,7 @@ export function codeArray(layout: WeightLayout, length: number): CodeArray {
 }
 
 /** A tensor's values as 32-bit words: those of float32 by their bits. tf.js's cast to float32 leaves integers where they are. */
-export function wordsOf(dtype: string, values: ArrayLike<number> & ArrayBufferView): Int32Array {
+export function valueWords(dtype: string, values: ArrayLike<number> & ArrayBufferView): Int32Array {
   const {buffer, byteOffset, length} = dtype === 'float32' && !(values instanceof Float32Array) ? Float32Array.from(values) : values;
   return new Int32Array(buffer, byteOffset, length);
 }

@@ -57,6 +57,18 @@ export function deviceOf(device: DeviceRef | string | null | undefined): DeviceR
   return device instanceof DeviceRef ? device : device === null || device === undefined ? null : new DeviceRef(device);
 }
 
+/** Its backend's name. Throws ArgumentError for what is no name. */
+export function nameOf(device: DeviceRef | string): string {
+  return (device instanceof DeviceRef ? device : new DeviceRef(device)).backendName;
+}
+
+/** Throws ArgumentError unless it is a list of some. */
+export function checkDeviceList(devices: readonly (DeviceRef | string)[] | undefined, where: string): asserts devices {
+  if (Array.isArray(devices) && devices.length > 0) return;
+  const received = Array.isArray(devices) ? 'an empty one' : devices === undefined ? 'none' : String(devices);
+  throw new ArgumentError({where, expected: 'a non-empty list of devices', received});
+}
+
 export function registeredBackends(): string[] {
   return Object.keys(internals().registryFactory);
 }

@@ -136,6 +136,35 @@ export interface WasmExports {
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;
 }
 
+/** Memory of the backend that grows to what is asked for, and is kept. */
+export class Area {
+  private address = 0;
+  private bytes = 0;
+
+  /** @param alignment a power of two, in bytes */
+  constructor(
+    private readonly backend: WasmBackend,
+    private readonly alignment: number,
+  ) {}
+
+  /** An aligned address of so many bytes, with 64 spare ones for loads past the end. What lay there is gone where it grows. */
+  of(bytes: number): number {
+    if (bytes > this.bytes) {
+      this.free();
+      this.bytes = Math.ceil((bytes * 5) / 4);
+      this.address = this.backend.wasm._malloc(this.bytes + this.alignment + 64);
+    }
+    return (this.address + this.alignment - 1) & -this.alignment;
+  }
+
+  free(): void {
+    // A backend that tf.js has removed holds nothing any more.
+    if (this.address !== 0) (this.backend.wasm as WasmBackend['wasm'] | null)?._free(this.address);
+    this.address = 0;
+    this.bytes = 0;
+  }
+}
+
 export class WasmHeap {
   exports: WasmExports;
   /** The engine has relaxed SIMD: float32 products and sums are fused. */
@@ -144,10 +173,13 @@ export class WasmHeap {
   readonly dots: DotKind;
   protected readonly memory: WebAssembly.Memory;
   private view = new Int32Array(0);
-  private readonly areas = {scratch: {address: 0, bytes: 0}, spare: {address: 0, bytes: 0}};
+  private readonly scratchArea: Area;
+  private readonly spareArea: Area;
   private readonly tables = new Map<string, number>();
 
   constructor(protected readonly backend: WasmBackend) {
+    this.scratchArea = new Area(backend, 16);
+    this.spareArea = new Area(backend, 16);
     this.memory = findMemory(backend);
     const {module, relaxed} = compiled(isShared(this.memory));
     this.relaxed = relaxed;
@@ -162,21 +194,12 @@ export class WasmHeap {
 
   /** Bytes that stay valid until the next call of `scratch`; 16-byte aligned, with 64 spare bytes for loads past the end. */
   scratch(bytes: number): number {
-    return this.grown(this.areas.scratch, bytes);
+    return this.scratchArea.of(bytes);
   }
 
   /** As `scratch`, for what has to outlive calls of that: valid until the next call of `spare`. */
   spare(bytes: number): number {
-    return this.grown(this.areas.spare, bytes);
-  }
-
-  private grown(area: {address: number; bytes: number}, bytes: number): number {
-    if (bytes > area.bytes) {
-      if (area.address !== 0) this.backend.wasm._free(area.address);
-      area.bytes = Math.ceil((bytes * 5) / 4);
-      area.address = this.backend.wasm._malloc(area.bytes + 80);
-    }
-    return (area.address + 15) & ~15;
+    return this.spareArea.of(bytes);
   }
 
   /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */
@@ -195,11 +218,10 @@ export class WasmHeap {
 
   /** Gives back what it took of the backend's memory. */
   dispose(): void {
-    // A backend that tf.js has removed holds nothing any more.
+    this.scratchArea.free();
+    this.spareArea.free();
     const {wasm} = this.backend as {wasm: WasmBackend['wasm'] | null};
-    const areas = Object.values(this.areas);
-    for (const address of [...areas.map((area) => area.address), ...this.tables.values()]) if (address !== 0) wasm?._free(address);
-    for (const area of areas) Object.assign(area, {address: 0, bytes: 0});
+    for (const address of this.tables.values()) wasm?._free(address);
     this.tables.clear();
   }
 

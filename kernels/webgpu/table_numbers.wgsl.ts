@@ -1,7 +1,7 @@
 /** WGSL for 4-bit codes that stand for 16 numbers of a table. */
 import {maskFields} from '../fields.js';
 import type {WeightLayout} from '../layout.js';
-import {polynomialText, roundedPolynomial} from '../rounded_polynomial.js';
+import {literal, polynomialText, roundedPolynomial} from '../rounded_polynomial.js';
 import {fieldsFunction} from './fields.wgsl.js';
 import {UNWEIGHTED} from './float_numbers.wgsl.js';
 import type {Numbers, Words} from './numbers.wgsl.js';
@@ -10,8 +10,6 @@ export function tableNumbers(layout: WeightLayout, table: readonly number[]): Nu
   const polynomial = roundedPolynomial(table);
   return polynomial === null ? tree(layout.planes[0] as number, table) : rounded(layout.planes[0] as number, polynomial);
 }
-
-const literal = (v: number) => (Number.isInteger(v) ? `${v}.0` : `${v}`);
 
 /** Masked codes where they lie, into a polynomial: a fifth of the tree's work. */
 function rounded(width: number, polynomial: readonly number[]): Numbers {

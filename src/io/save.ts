@@ -1,9 +1,7 @@
 /** Layers to a safetensors file. */
-import type * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Level, WeightLayout} from '../../kernels/layout.js';
-import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
 import {checkObject} from '../arguments.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
@@ -11,12 +9,12 @@ import {type FileTensor, findFormat, formatNamed, type InputScheme, type Lowered
 import {FORMATS} from '../formats/index.js';
 import {standardLayout} from '../formats/standard.js';
 import {fileTensor} from '../formats/tensors.js';
-import {denseLayout} from '../layers/dense_matmul.js';
 import {DenseWeight} from '../layers/dense_weight.js';
 import {Linear} from '../layers/linear.js';
 import {MLP} from '../layers/mlp.js';
 import type {LayerOrigin, PartOrigin} from '../layers/origin.js';
 import {StackedLinear} from '../layers/stacked_linear.js';
+import {recordOf} from '../sharding/record.js';
 import {ShardedWeight} from '../sharding/sharded_weight.js';
 import {toFloat32} from './plain_floats.js';
 import type {SafetensorsDtype} from './safetensors_types.js';
@@ -136,15 +134,6 @@ async function valuesOfAsync(layer: Linear): Promise<Values> {
   const rest = {bias: bias === null ? null : Float32Array.from(await bias.data()), inputScale: scale};
   if (weight instanceof ShardedWeight) return {...(await weight.toRecordAsync()), ...rest};
   return {...recordOf(weight, await (weight instanceof DenseWeight ? weight.tensor : weight.words).data()), ...rest};
-}
-
-/** A window of rows becomes a record of its own. */
-function recordOf(weight: DenseWeight | QuantizedWeight, data: tf.TypedArray): {layout: WeightLayout; words: Int32Array} {
-  if (weight instanceof DenseWeight)
-    return {layout: denseLayout(weight.outDim, weight.inDim), words: new Int32Array(Float32Array.from(data).buffer)};
-  const {layout, rowStart, rowEnd} = weight;
-  const words = data as Int32Array;
-  return rowStart === 0 && rowEnd === layout.outDim ? {layout, words} : sliceWords(layout, words, [rowStart, rowEnd], [0, layout.inDim]);
 }
 
 function partsOf(entries: readonly (Entry & {values: Values})[]): Part[] {

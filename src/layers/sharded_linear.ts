@@ -1,7 +1,7 @@
 /** ShardedLinear: one Linear whose weight lies on several devices, by any strategy. */
 import * as tf from '@tensorflow/tfjs';
 import {checkObject, checkTensor} from '../arguments.js';
-import {DeviceRef, deviceOf} from '../device.js';
+import {checkDeviceList, DeviceRef, deviceOf} from '../device.js';
 import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {deviceNamed} from '../sharding/device.js';
 import {runAsync, runSync} from '../sharding/flow.js';
@@ -161,9 +161,8 @@ function fromValues(layer: Linear, {record, ...values}: HostValues, options: Spr
 
 /** Devices by name or reference. Throws ArgumentError for an empty list. */
 export function devicesOf(devices: readonly (DeviceRef | string)[] | undefined, where: string): ShardDevice[] {
-  if (Array.isArray(devices) && devices.length > 0) return devices.map(deviceNamed);
-  const received = Array.isArray(devices) ? 'an empty one' : devices === undefined ? 'none' : String(devices);
-  throw new ArgumentError({where: `${where}: devices`, expected: 'a non-empty list of devices', received});
+  checkDeviceList(devices, `${where}: devices`);
+  return devices.map(deviceNamed);
 }
 
 export function homeOf(home: DeviceRef | string | null | undefined): string | null {

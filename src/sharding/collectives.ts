@@ -5,7 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {checkTensor} from '../arguments.js';
-import {DeviceRef, onDevice} from '../device.js';
+import {checkDeviceList, DeviceRef, onDevice} from '../device.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 import {type LocalDevice, localDevice} from './device.js';
 import {type Flow, gatherEach, runAsync, runSync, sendEach} from './flow.js';
@@ -123,9 +123,8 @@ function* together(
 }
 
 function namedDevices(devices: Devices): LocalDevice[] {
-  if (Array.isArray(devices) && devices.length > 0) return devices.map(localDevice);
-  const received = Array.isArray(devices) ? 'an empty one' : String(devices);
-  throw new ArgumentError({where: 'devices', expected: 'a non-empty list of devices', received});
+  checkDeviceList(devices, 'devices');
+  return devices.map(localDevice);
 }
 
 function checkParts(parts: readonly tf.Tensor[], where: string): tf.Tensor {

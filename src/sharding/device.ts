@@ -1,7 +1,7 @@
 /** tf.js backends of this process as devices, and devices by name. */
 import * as tf from '@tensorflow/tfjs';
 import {gatedActivation, gateTensors} from '../../kernels/fused.js';
-import {DeviceRef, onDevice} from '../device.js';
+import {DeviceRef, nameOf, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
 import type {CoreConfig} from '../layers/linear_core.js';
 import {LocalShard} from './local_shard.js';
@@ -97,7 +97,7 @@ export class LocalDevice implements ShardDevice<LocalShard> {
 
 /** The device of a backend name. */
 export function localDevice(device: DeviceRef | string): LocalDevice {
-  return new LocalDevice((device instanceof DeviceRef ? device : new DeviceRef(device)).backendName);
+  return new LocalDevice(nameOf(device));
 }
 
 /** Devices that are no backends of this process. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {sliceWords} from '../../kernels/slice.js';
-import {wordsOf} from '../../kernels/words.js';
+import {valueWords} from '../../kernels/words.js';
 import {type DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
@@ -113,7 +113,7 @@ export class LocalShard extends LinearCore implements PlacedShard {
   }
 
   private recordOf(values: tf.TypedArray): HostRecord {
-    const words = wordsOf(this.stored.dtype, values);
+    const words = valueWords(this.stored.dtype, values);
     const {weight} = this;
     if (weight instanceof QuantizedWeight) {
       if (!this.isView) return {layout: weight.layout, words};

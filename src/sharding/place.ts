@@ -1,7 +1,7 @@
 /** A layer's values on the host, cut and put on the devices. */
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
-import {partsOf} from '../../kernels/words.js';
+import {partsOf, valueWords} from '../../kernels/words.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {CoreConfig} from '../layers/linear_core.js';
 import {cutRecord, type HostRecord} from './record.js';
@@ -58,7 +58,7 @@ function hostRecord({layout, words, outDim, inDim}: CoreConfig): HostRecord {
   if (layout !== null) return {layout, words: emptyWords(layout)};
   const limit = Math.sqrt(6 / (inDim + outDim));
   const values = tf.tidy(() => tf.randomUniform([outDim, inDim], -limit, limit).dataSync());
-  return {layout: denseLayout(outDim, inDim), words: new Int32Array(values.buffer, values.byteOffset, values.length)};
+  return {layout: denseLayout(outDim, inDim), words: valueWords('float32', values)};
 }
 
 /** Zeros, with columns in the file's order: what any cut of the layout can be made of. */

@@ -1,5 +1,7 @@
 /** Cutting a packed record into shards, and putting shards together again: codes, scales, offsets, zeros, order at once. Host side. */
+import type * as tf from '@tensorflow/tfjs';
 import {type Grid, type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {type Range, sliceWords} from '../../kernels/slice.js';
 import {
   allocateWords,
@@ -11,8 +13,11 @@ import {
   partsOf,
   unpackRowCodes,
   unpackZeros,
+  valueWords,
 } from '../../kernels/words.js';
 import {UnsupportedError} from '../errors.js';
+import {denseLayout} from '../layers/dense_matmul.js';
+import type {DenseWeight} from '../layers/dense_weight.js';
 import {indicesOf, lengthOf} from './split.js';
 import type {Cut} from './strategy.js';
 
@@ -20,6 +25,14 @@ import type {Cut} from './strategy.js';
 export interface HostRecord {
   readonly layout: WeightLayout;
   readonly words: Int32Array;
+}
+
+/** The record behind a weight whose words (or floats) are `values`; a window of rows becomes a record of its own. */
+export function recordOf(weight: QuantizedWeight | DenseWeight, values: tf.TypedArray): HostRecord {
+  if (!('layout' in weight)) return {layout: denseLayout(weight.outDim, weight.inDim), words: valueWords('float32', values)};
+  const words = values as Int32Array;
+  const {layout, rowStart, rowEnd} = weight;
+  return rowStart === 0 && rowEnd === layout.outDim ? {layout, words} : sliceWords(layout, words, [rowStart, rowEnd], [0, layout.inDim]);
 }
 
 /** The rows and columns of a cut as a record of its own. Stored column order aside, it reads as that part of `dequantize()`. */

@@ -1,18 +1,15 @@
 /** The shards of a Linear as layers of their own. */
 import type * as tf from '@tensorflow/tfjs';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {sliceWords} from '../../kernels/slice.js';
-import {wordsOf} from '../../kernels/words.js';
 import {type DeviceRef, deviceOf} from '../device.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {fromSavedConfig} from '../layers/config.js';
-import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import type {Linear} from '../layers/linear.js';
 import {type LinearConfig, type LinearInit, linearConfigOf} from '../layers/linear_config.js';
 import type {LinearCore} from '../layers/linear_core.js';
 import {biasOf} from './place.js';
-import {cutRecord, type HostRecord} from './record.js';
+import {cutRecord, type HostRecord, recordOf} from './record.js';
 import {indicesOf, lengthOf} from './split.js';
 import {type Cut, ShardingStrategy} from './strategy.js';
 
@@ -190,12 +187,4 @@ function scaleOf(layer: Linear, values: Float32Array, cut: Cut): {values: Float3
     received: 'columns cut, and a static scale for each block',
     remedy: 'Use ShardedLinear, which rounds x before it is cut.',
   });
-}
-
-/** The record behind a weight whose words (or floats) are on the host. */
-function recordOf(weight: QuantizedWeight | DenseWeight, values: tf.TypedArray): HostRecord {
-  if (!('layout' in weight)) return {layout: denseLayout(weight.outDim, weight.inDim), words: wordsOf('float32', values)};
-  const words = values as Int32Array;
-  const {layout, rowStart, rowEnd} = weight;
-  return rowStart === 0 && rowEnd === layout.outDim ? {layout, words} : sliceWords(layout, words, [rowStart, rowEnd], [0, layout.inDim]);
 }

@@ -1,6 +1,6 @@
 /** ShardManager: which devices there are, how much each gets, who holds what, and what happens when one is gone. */
 import {checkOptions} from '../arguments.js';
-import {DeviceRef} from '../device.js';
+import {type DeviceRef, nameOf} from '../device.js';
 import {ArgumentError, DeviceError} from '../errors.js';
 import {DistributedMLP} from '../layers/distributed_mlp.js';
 import {Linear} from '../layers/linear.js';
@@ -127,7 +127,7 @@ export class ShardManager {
    * Throws DeviceError where no device is left or the values are nowhere; what was moved until then stays moved.
    */
   async evict(device: DeviceRef | string, to?: DeviceRef | string): Promise<void> {
-    const gone = new DeviceRef(device instanceof DeviceRef ? device.backendName : device).backendName;
+    const gone = nameOf(device);
     const left = this.names.filter((name) => name !== gone);
     const target = to === undefined ? null : String(to);
     if (left.length === 0 && target === null) {

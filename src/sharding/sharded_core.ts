@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {activateTensor} from '../../kernels/gradients.js';
 import type {WeightLayout} from '../../kernels/layout.js';
-import {wordsOf} from '../../kernels/words.js';
+import {valueWords} from '../../kernels/words.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import {weightScaleOf} from '../layers/float8.js';
@@ -245,7 +245,7 @@ export class ShardedCore extends LinearCore {
   override setWeightTensor(tensor: tf.Tensor): void {
     const record = {
       layout: this.config.layout ?? denseLayout(this.config.outDim, this.config.inDim),
-      words: wordsOf(tensor.dtype, tensor.dataSync()),
+      words: valueWords(tensor.dtype, tensor.dataSync()),
     };
     this.shards.forEach((shard, i) => {
       const {words} = cutRecord(record, this.cuts[i] as Cut);

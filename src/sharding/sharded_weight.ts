@@ -71,7 +71,8 @@ export class ShardedWeight {
    * lookup on a head that is spread. Throws ArgumentError for an index outside [0, N), DeviceError where a device has to be awaited.
    */
   dequantizeRows(indices: tf.Tensor | readonly number[]): tf.Tensor {
-    const rows = this.rowsOf(indices, (t) => t.dataSync());
+    checkIndices(indices, this.outDim);
+    const rows = this.rowsOf(indices instanceof tf.Tensor ? indices.dataSync() : indices);
     return runSync(() => this.rowsFlow(rows, shapeOf(indices), tf.getBackend()));
   }
 
@@ -79,8 +80,7 @@ export class ShardedWeight {
   async dequantizeRowsAsync(indices: tf.Tensor | readonly number[]): Promise<tf.Tensor> {
     const home = tf.getBackend();
     checkIndices(indices, this.outDim);
-    const values = indices instanceof tf.Tensor ? await indices.data() : null;
-    const rows = this.rowsOf(indices, () => values as tf.TypedArray);
+    const rows = this.rowsOf(indices instanceof tf.Tensor ? await indices.data() : indices);
     return runAsync(() => this.rowsFlow(rows, shapeOf(indices), home));
   }
 
@@ -118,9 +118,9 @@ export class ShardedWeight {
     return {layout, words: joinRecords(layout, this.cuts, records)};
   }
 
-  private rowsOf(indices: tf.Tensor | readonly number[], read: (t: tf.Tensor) => tf.TypedArray): number[] {
-    checkIndices(indices, this.outDim);
-    const rows = indices instanceof tf.Tensor ? Array.from(read(indices), Math.trunc) : [...indices];
+  /** What a tensor holds, in whole numbers as tf.gather takes it. */
+  private rowsOf(values: ArrayLike<number>): number[] {
+    const rows = Array.from(values, Math.trunc);
     checkIndices(rows, this.outDim);
     return rows;
   }

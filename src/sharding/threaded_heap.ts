@@ -1,5 +1,5 @@
 /** A wasm heap whose calls are shared, by rows, between this thread and the workers of a team. */
-import {type WasmBackend, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
+import {Area, type WasmBackend, type WasmExports, WasmHeap} from '../../kernels/wasm/module.js';
 import {type Call, CUTS, type Cut, type ExportName} from '../../kernels/wasm/parallel.js';
 import {codeOf} from './pool.js';
 import type {Team, TeamCall} from './team.js';
@@ -28,7 +28,8 @@ export function kindOf(name: ExportName, address: number, cost: number): number 
 }
 
 export class ThreadedHeap extends WasmHeap {
-  private own = {address: 0, bytes: 0};
+  /** Memory of the threads, one after the other. */
+  private readonly threadsArea: Area;
 
   /**
    * All calls that are large enough are shared, or with `trial` while that is faster. The memory of the backend must be shared. `onLost` is called
@@ -42,6 +43,7 @@ export class ThreadedHeap extends WasmHeap {
     private readonly onLost: () => void,
   ) {
     super(backend);
+    this.threadsArea = new Area(backend, 64);
     const direct = this.exports;
     const shared = Object.entries(CUTS).map(([name, cut]) => {
       const exported = direct[name as ExportName] as (...args: number[]) => void;
@@ -52,8 +54,7 @@ export class ThreadedHeap extends WasmHeap {
 
   override dispose(): void {
     this.team = null;
-    if (this.own.address !== 0) (this.backend.wasm as WasmBackend['wasm'] | null)?._free(this.own.address);
-    this.own = {address: 0, bytes: 0};
+    this.threadsArea.free();
     super.dispose();
   }
 
@@ -80,7 +81,7 @@ export class ThreadedHeap extends WasmHeap {
   private runShared(team: Team, call: Omit<TeamCall, 'scratch' | 'scratchStep'>): void {
     const {cut} = call;
     const scratchStep = (cut.scratchBytes + 63) & ~63;
-    const scratch = cut.scratchAt < 0 ? 0 : this.area((team.threads.length + 1) * scratchStep);
+    const scratch = cut.scratchAt < 0 ? 0 : this.threadsArea.of((team.threads.length + 1) * scratchStep);
     try {
       team.run({...call, scratch, scratchStep});
     } catch (error) {
@@ -91,13 +92,4 @@ export class ThreadedHeap extends WasmHeap {
   }
 
   private readonly inDimAt = (descriptor: number): number => this.words[(descriptor >>> 2) + IN_DIM] as number;
-
-  /** Memory of the threads, one after the other. */
-  private area(bytes: number): number {
-    if (bytes > this.own.bytes) {
-      if (this.own.address !== 0) this.backend.wasm._free(this.own.address);
-      this.own = {bytes, address: this.backend.wasm._malloc(bytes + 128)};
-    }
-    return (this.own.address + 63) & ~63;
-  }
 }

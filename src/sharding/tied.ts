@@ -1,14 +1,12 @@
 /** Shards over a weight that another layer owns: windows where it lies, copies of their rows elsewhere. */
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {wordsOf} from '../../kernels/words.js';
 import {UnsupportedError} from '../errors.js';
-import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import type {CoreConfig} from '../layers/linear_core.js';
 import {LocalDevice} from './device.js';
 import {LocalShard} from './local_shard.js';
 import {biasOf} from './place.js';
-import {cutRecord, type HostRecord} from './record.js';
+import {cutRecord, type HostRecord, recordOf} from './record.js';
 import type {PlacedShard, ShardDevice} from './shard_device.js';
 import {ShardedWeight} from './sharded_weight.js';
 import {lengthOf} from './split.js';
@@ -90,6 +88,5 @@ function viewOf(
 
 function readRecord(weight: QuantizedWeight | DenseWeight | ShardedWeight): HostRecord {
   if (weight instanceof ShardedWeight) return weight.toRecord();
-  if (weight instanceof QuantizedWeight) return {layout: weight.layout, words: weight.words.dataSync() as Int32Array};
-  return {layout: denseLayout(weight.outDim, weight.inDim), words: wordsOf('float32', weight.tensor.dataSync())};
+  return recordOf(weight, (weight instanceof QuantizedWeight ? weight.words : weight.tensor).dataSync());
 }

@@ -6,6 +6,7 @@ import {chooseWebgl} from '../../kernels/webgl/choose.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {positive} from '../support/numbers.js';
+import {rowsOfCodes, TABLES} from '../support/tables.js';
 import {describeWebgl} from '../support/webgl.js';
 import {buildWeight} from './layouts.js';
 
@@ -66,20 +67,10 @@ describeWebgl('codes', () => {
     });
   }
 
-  for (const [kind, table] of [
-    ['near a polynomial', [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]],
-    ['in no order', [3, -90, 17, 5, 127, -128, 0, 64, -1, 99, 42, -7, 8, 120, -55, 31]],
-  ] as const) {
+  for (const [kind, table] of Object.entries(TABLES)) {
     it(`knows every code of a table ${kind}, wherever it stands`, async () => {
       const [n, k] = [16, 32];
-      const {layout} = buildWeight('table', {n, k, planes: [4], decode: {kind: 'table', table}}, 1);
-      const words = allocateWords(layout);
-      packCodes(
-        layout,
-        partsOf(layout, words),
-        Uint8Array.from({length: n * k}, (_, i) => Math.floor(i / k)),
-      );
-      const weight = QuantizedWeight.fromWords(layout, words);
+      const weight = rowsOfCodes(table, k);
       const each = tf.eye(k);
       const y = ops.quantizedMatMul(each, weight);
       expect([...(await y.data())]).toEqual(Array.from({length: k * n}, (_, i) => table[i % n] as number));

@@ -9,6 +9,7 @@ import {type Activation, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
 import {positive} from '../support/numbers.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
+import {rowsOfCodes, TABLES} from '../support/tables.js';
 import {describeWebGPU, withProfile, withVariant} from '../support/webgpu.js';
 import {buildWeight, type NamedWeight, randomWeights, randomX} from './layouts.js';
 
@@ -178,21 +179,14 @@ describeWebGPU('kernels', () => {
   }
 
   for (const [kind, table, arithmetic] of [
-    ['near a polynomial', [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], true],
-    ['in no order', [3, -90, 17, 5, 127, -128, 0, 64, -1, 99, 42, -7, 8, 120, -55, 31], false],
+    ['near a polynomial', TABLES['near a polynomial'], true],
+    ['in no order', TABLES['in no order'], false],
     ['of fractions', [...Array(16).keys()].map((i) => i / 8 - 1), false],
   ] as const) {
     it(`knows every code of a table ${kind}, wherever it stands`, async () => {
       expect(roundedPolynomial(table) !== null).toBe(arithmetic);
       const [n, k] = [16, 16];
-      const {layout} = buildWeight('table', {n, k, planes: [4], decode: {kind: 'table', table}}, 1);
-      const words = allocateWords(layout);
-      packCodes(
-        layout,
-        partsOf(layout, words),
-        Uint32Array.from({length: n * k}, (_, i) => Math.floor(i / k)),
-      );
-      const weight = QuantizedWeight.fromWords(layout, words);
+      const weight = rowsOfCodes(table, k);
       const each = tf.eye(k);
       for (const variant of ['gemv_thread', 'gemv_tree', 'gemm_registers', 'gemm_tiles', 'plain']) {
         const y = await withVariant(variant, async () => ops.quantizedMatMul(each, weight));

@@ -3,8 +3,9 @@
  * shift of a vector is one instruction on a GPU; where shaders run on a CPU it is twenty, lane by lane.
  */
 import {type FieldMasks, maskFields} from '../../fields.js';
+import {literal} from '../../rounded_polynomial.js';
 
-const vector = (values: readonly number[]) => `vec4(${values.map((v) => (Number.isInteger(v) ? `${v}.0` : `${v}`)).join(', ')})`;
+const vector = (values: readonly number[]) => `vec4(${values.map(literal).join(', ')})`;
 
 /** Masked codes as floats: too large by 2^position, and lifted. */
 export const maskedField = ({masks, flip}: FieldMasks, word: string) =>
