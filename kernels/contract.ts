@@ -145,10 +145,10 @@ export function checkPrecision(where: string, precision: InputPrecision | null |
 }
 
 /** Throws ArgumentError unless `activation` is null or one we fuse. */
-export function checkActivation(activation: Activation | null, where: string): void {
+export function checkActivation(activation: Activation | null, where: string, option = 'activation'): void {
   if (activation === null || ACTIVATIONS.includes(activation)) return;
   throw new ArgumentError({
-    where: `${where}: activation`,
+    where: `${where}: ${option}`,
     expected: `one of ${ACTIVATIONS.join(', ')}, or null`,
     received: String(activation),
   });

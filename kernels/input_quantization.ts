@@ -113,7 +113,7 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
     throw bad('scaleUb, amaxFloor, globalScale', 'none with a static scale', 'one');
   for (const option of ['scaleUb', 'amaxFloor', 'divisor', 'globalScale'] as const) {
     const value = q[option];
-    if (value !== undefined && !(value > 0 && value < Infinity)) throw bad(option, 'a positive number', value);
+    if (value !== undefined && !(Number.isFinite(value) && value > 0)) throw bad(option, 'a positive number', value);
   }
   return {
     dtype: q.dtype,

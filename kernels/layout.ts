@@ -121,6 +121,21 @@ export function grid(outDim: number, inDim: number, rows: number, columns: numbe
   };
 }
 
+/** Floats as they are, or under one or two levels of scales; [outDim, inDim]. */
+export function floatLayout(type: FloatType, outDim: number, inDim: number, scales: readonly Level[] = []): WeightLayout {
+  return {
+    outDim,
+    inDim,
+    planes: [type === 'float32' ? 32 : type === 'float16' || type === 'bfloat16' ? 16 : type === 'float4_e2m1fn' ? 4 : 8],
+    decode: {kind: 'float', type},
+    zero: {kind: 'none'},
+    scales,
+    offsets: [],
+    ordered: false,
+    indexed: false,
+  };
+}
+
 /** Bits of one code. */
 export function codeBits(layout: WeightLayout): number {
   return layout.planes.reduce((a, b) => a + b, 0);

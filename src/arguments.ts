@@ -2,17 +2,15 @@
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, didYouMean} from './errors.js';
 
-/** Throws ArgumentError unless a config or options are an object. */
-export function checkObject(where: string, given: object): void {
+/** Throws ArgumentError unless `given` is an object of what `of` says. */
+export function checkObject(where: string, given: object, of = 'options'): void {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return;
-  throw new ArgumentError({where, expected: 'an object of options', received: Array.isArray(given) ? 'an array' : String(given)});
+  throw new ArgumentError({where, expected: `an object of ${of}`, received: Array.isArray(given) ? 'an array' : String(given)});
 }
 
 /** Throws ArgumentError unless `options` is an object with keys among `known`. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new ArgumentError({where, expected: `an object of options: ${known.join(', ')}`, received: String(options)});
-  }
+  checkObject(where, options, `options: ${known.join(', ')}`);
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     throw new ArgumentError({where, expected: `options among ${known.join(', ')}`, received: `'${key}'.${didYouMean(key, known)}`});

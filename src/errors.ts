@@ -222,9 +222,12 @@ export class DeviceLostError extends DeviceError {
  * ```
  */
 export function didYouMean(name: string, names: Iterable<string>): string {
+  if (typeof name !== 'string') return '';
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  // Of three letters or fewer two may not differ: any short name would be near any other.
+  let bestDistance = Math.max(name.length < 4 ? 1 : 2, Math.floor(name.length / 3)) + 1;
   for (const candidate of names) {
+    if (candidate === '') continue;
     const d = editDistance(name, candidate, bestDistance);
     if (d < bestDistance) {
       best = candidate;

@@ -121,7 +121,8 @@ export class Float8InputScaleSpec {
     this.activationScaleUb = activationScaleUb;
     this.blockSize = (typeof blockSize === 'object' ? blockSize?.[1] : blockSize) ?? null;
     checkBlock(granularity, this.blockSize === null ? null : [this.blockSize], 1, where);
-    if (activationScaleUb !== null && !(activationScaleUb > 0 && activationScaleUb < Infinity && origin === 'dynamic')) {
+    const bounds = Number.isFinite(activationScaleUb) && (activationScaleUb as number) > 0 && origin === 'dynamic';
+    if (activationScaleUb !== null && !bounds) {
       throw new ArgumentError({
         where: `${where}: activationScaleUb`,
         expected: 'a positive number with a dynamic origin',
@@ -200,6 +201,9 @@ export class Float8Config {
     const embedding = fields.embeddingOutputDtype ?? null;
     this.embeddingOutputDtype = embedding === null ? null : check(embedding, Object.values(DType), 'Float8Config: embeddingOutputDtype');
     this.quantMethod = fields.quantMethod ?? null;
+    if (this.quantMethod !== null && typeof this.quantMethod !== 'string') {
+      throw new ArgumentError({where: 'Float8Config: quantMethod', expected: 'text, or null', received: String(this.quantMethod)});
+    }
     Object.freeze(this);
   }
 

@@ -66,12 +66,16 @@ export class QuantizationConfig {
 }
 
 function checkMethod(where: string, method: string): void {
-  if (METHODS[method] !== undefined) return;
+  if (Object.hasOwn(METHODS, method)) return;
   const names = Object.keys(METHODS);
   throw new UnsupportedError({
     where: `${where}: quantisation method`,
     expected: `one of ${names.join(', ')}`,
-    received: `'${method}'.${didYouMean(method, names)}`,
+    // Another method is not meant by a name that is merely short.
+    received: `'${method}'.${didYouMean(
+      method,
+      names.filter((name) => name[0] === method?.[0]),
+    )}`,
   });
 }
 

@@ -3,11 +3,12 @@
  * (both spell the three dtypes so). Codes are the floats' own bits; nothing is scaled.
  */
 import {decodeTable} from '../../kernels/float_codes.js';
-import type {FloatType, WeightLayout} from '../../kernels/layout.js';
+import {type FloatType, floatLayout} from '../../kernels/layout.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {copyByteRows} from './byte_rows.js';
 import {type FileTensor, type Format, lowerWhole, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
+import {CACHE_SCALES, cacheScalesOf, raiseCacheScales} from './input_scheme.js';
 
 const TYPES: Readonly<Record<string, FloatType>> = {F32: 'float32', F16: 'float16', BF16: 'bfloat16'};
 
@@ -61,20 +62,6 @@ export function floatsOf(tensor: FileTensor): Float32Array {
   return out;
 }
 
-function layoutOf(outDim: number, inDim: number, type: FloatType): WeightLayout {
-  return {
-    outDim,
-    inDim,
-    planes: [type === 'float32' ? 32 : 16],
-    decode: {kind: 'float', type},
-    zero: {kind: 'none'},
-    scales: [],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
-}
-
 /** F32, F16 and BF16 as they are. `raise` returns the same bytes. NaN and infinite weights are kept: they are the file's numbers. */
 export const dense: Format = {
   name: 'dense',
@@ -87,7 +74,7 @@ export const dense: Format = {
   validate(module) {
     const [outDim] = matrixShape(need(module, 'weight'), `${module.module}.weight`);
     checkBias(module, outDim);
-    refuseOthers(module, dense.name, ['weight', 'bias']);
+    refuseOthers(module, dense.name, ['weight', 'bias', ...CACHE_SCALES]);
   },
 
   pieces(module) {
@@ -106,18 +93,19 @@ export const dense: Format = {
     dense.validate(module);
     const {dtype, shape} = need(module, 'weight');
     const [outDim, inDim] = shape as readonly [number, number];
-    const layout = layoutOf(outDim, inDim, TYPES[dtype] as FloatType);
+    const layout = floatLayout(TYPES[dtype] as FloatType, outDim, inDim);
     const {rowBytes} = dense.pieces!(module)!;
     const words = allocateWords(layout, spare);
     const parts = partsOf(layout, words);
     const bias = module.tensors.get('bias') ?? null;
+    const details = {dtype, ...cacheScalesOf(module)};
     let rows = 0;
     return {
       add(data) {
         copyByteRows(layout, parts, data, rowBytes, 'lower', rows);
         rows += data.length / rowBytes;
       },
-      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: dense.name, details: {dtype}}}),
+      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: dense.name, details}}),
     };
   },
 
@@ -129,6 +117,7 @@ export const dense: Format = {
     copyByteRows(layout, partsOf(layout, words), data, rowBytes, 'raise');
     const tensors = new Map<string, FileTensor>([['weight', {dtype, shape: [outDim, inDim], data}]]);
     if (bias !== null) tensors.set('bias', bias);
+    raiseCacheScales(origin.details, tensors);
     return tensors;
   },
 

@@ -1,7 +1,7 @@
 /** A weight of e2m1 codes, two a byte, low half first, under one or two levels of scales: to the record and back. */
 import {decodeTable} from '../../kernels/float_codes.js';
 import type {Grid, Level, LevelType, WeightLayout} from '../../kernels/layout.js';
-import {grid} from '../../kernels/layout.js';
+import {floatLayout, grid} from '../../kernels/layout.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
 import {copyByteRows} from './byte_rows.js';
 import {type FileTensor, type Module, need} from './format.js';
@@ -25,17 +25,7 @@ export function lowerFloat4(module: Module, {outDim, inDim, name, scale, global}
   refuseBadScales(module, scale.name, scale.type, need(module, scale.name));
   const scales: Level[] = [{grid: scale.grid, type: scale.type, divide: false}];
   if (global !== null) scales.push({grid: grid(outDim, inDim, outDim, inDim), type: 'float32', divide: global.divide});
-  const layout: WeightLayout = {
-    outDim,
-    inDim,
-    planes: [4],
-    decode: {kind: 'float', type: 'float4_e2m1fn'},
-    zero: {kind: 'none'},
-    scales,
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
+  const layout = floatLayout('float4_e2m1fn', outDim, inDim, scales);
   const words = allocateWords(layout);
   const parts = partsOf(layout, words);
   copyByteRows(layout, parts, need(module, name).data, inDim / 2, 'lower');

@@ -1,6 +1,6 @@
 /** A weight of one 8-bit float a code with one level of scales, whatever the scales are called: to the record and back. */
 import {decodeTable} from '../../kernels/float_codes.js';
-import type {FloatType, Grid, LevelType, WeightLayout} from '../../kernels/layout.js';
+import {type FloatType, floatLayout, type Grid, type LevelType, type WeightLayout} from '../../kernels/layout.js';
 import type {SpareWords} from '../../kernels/spare_words.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
 import {copyByteRows, refuseNaNCodes} from './byte_rows.js';
@@ -40,17 +40,8 @@ export function float8Pieces({inDim}: Float8Weight): {tensor: string; rowBytes: 
 export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight, spare?: SpareWords): Float8Lowering {
   for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);
   if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name), scale.divide);
-  const layout: WeightLayout = {
-    outDim,
-    inDim,
-    planes: [8],
-    decode: {kind: 'float', type},
-    zero: {kind: 'none'},
-    scales: scale === null ? [] : [{grid: scale.grid, type: scale.type, divide: scale.divide}],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
+  const scales = scale === null ? [] : [{grid: scale.grid, type: scale.type, divide: scale.divide}];
+  const layout = floatLayout(type, outDim, inDim, scales);
   const words = allocateWords(layout, spare);
   const parts = partsOf(layout, words);
   if (scale !== null) (parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));

@@ -4,14 +4,15 @@
  *   AutoFP8 (the same): weight_scale [] multiplies; static inputs: input_scale []
  *   GPTQModel ('fp8', weight_scale_semantics 'inverse'): weight_scale_inv DIVIDES
  *   FBGEMM ('fbgemm_fp8'): weight_scale F32 [N, 1] multiplies; input_scale_ub F32 [1] bounds a row's absmax
- *   Model Optimizer ('modelopt', quant_algo 'FP8'): weight_scale [] and input_scale []
+ *   transformers (the same): static inputs: activation_scale []
+ *   Model Optimizer ('modelopt', quant_algo 'FP8'): weight_scale [] and input_scale []; k_scale, v_scale [] of a cache
  *   ComfyUI: scale_weight [] multiplies; scale_input []
  */
 import {FileFormatError} from '../errors.js';
 import {beginFloat8, float8Pieces, raiseFloat8, referenceFloat8} from './float8_weight.js';
 import {type Format, type InputScheme, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
 import {type Fp8Header, fp8Header, looksLikeFp8} from './fp8_header.js';
-import {type StoredScalar, scalarOf, scalarTensor} from './input_scheme.js';
+import {cacheScalesOf, raiseCacheScales, type StoredScalar, scalarOf, scalarTensor} from './input_scheme.js';
 import {wholeBytes} from './tensors.js';
 
 const NAME = 'fp8';
@@ -85,6 +86,7 @@ export const fp8: Format = {
       scale: weight.scale === null ? null : {name: weight.scale.name, shape: need(module, weight.scale.name).shape},
       input: inputScale === null || scalar === null ? null : {name: inputScale, scalar},
       upperBound,
+      ...cacheScalesOf(module),
     };
     const inputScheme = inputSchemeOf(module, header, scalar, upperBound);
     const bias = module.tensors.get('bias') ?? null;
@@ -97,6 +99,7 @@ export const fp8: Format = {
     if (input !== null) tensors.set(input.name, scalarTensor(input.scalar));
     if (upperBound !== null) tensors.set('input_scale_ub', scalarTensor(upperBound));
     if (bias !== null) tensors.set('bias', bias);
+    raiseCacheScales(origin.details, tensors);
     return tensors;
   },
 

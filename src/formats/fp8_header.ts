@@ -8,6 +8,7 @@ import {FLOAT8_DTYPES} from './byte_rows.js';
 import {checkBias, matrixShape} from './dense.js';
 import type {Float8Weight} from './float8_weight.js';
 import {type ModuleHeader, need, refuseOthers} from './format.js';
+import {CACHE_SCALES} from './input_scheme.js';
 import {type ScaleUse, scaleGrid} from './scale_grid.js';
 import {levelTypeOf, needDtype} from './tensors.js';
 
@@ -25,8 +26,8 @@ export interface Fp8Header {
 
 /** Names of weight scales: compressed-tensors and AutoFP8, DeepSeek and GPTQModel, ComfyUI. */
 const SCALES = ['weight_scale', 'weight_scale_inv', 'scale_weight'];
-/** Names of static input scales, in the same files. */
-const INPUT_SCALES = ['input_scale', 'scale_input'];
+/** Names of static input scales, in the same files; the last is of transformers. */
+const INPUT_SCALES = ['input_scale', 'scale_input', 'activation_scale'];
 
 /** Number types as configs spell them; the short ones leave fn or fnuz to the dtype. */
 const TYPES: Readonly<Record<string, readonly Float8Type[]>> = {
@@ -41,7 +42,7 @@ const FNUZ: Readonly<Partial<Record<Float8Type, Float8Type>>> = {float8_e4m3fn: 
 export function fp8Header(module: ModuleHeader): Fp8Header {
   const {module: name, quantization} = module;
   const method = quantization === null ? null : checkedMethod(quantization, name);
-  refuseOthers(module, 'fp8', ['weight', 'bias', 'input_scale_ub', ...SCALES, ...INPUT_SCALES]);
+  refuseOthers(module, 'fp8', ['weight', 'bias', 'input_scale_ub', ...SCALES, ...INPUT_SCALES, ...CACHE_SCALES]);
   const tensor = needDtype(module, 'weight', Object.keys(FLOAT8_DTYPES));
   const [outDim, inDim] = matrixShape(tensor, `${name}.weight`);
   const type = typeOf(name, tensor.dtype, quantization);
@@ -59,7 +60,7 @@ export function fp8Header(module: ModuleHeader): Fp8Header {
   const inputScale = oneOf(module, INPUT_SCALES);
   const activations = activationsOf(module, method, quantization, inputScale);
   if (module.tensors.has('input_scale_ub') && activations !== 'fbgemm')
-    refuseOthers(module, `fp8 (${method})`, ['weight', 'bias', ...SCALES, ...INPUT_SCALES]);
+    refuseOthers(module, `fp8 (${method})`, ['weight', 'bias', ...SCALES, ...INPUT_SCALES, ...CACHE_SCALES]);
   return {weight: {outDim, inDim, type, scale}, inputScale, activations, blockColumns: block?.[1] ?? null};
 }
 

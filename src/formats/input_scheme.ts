@@ -35,6 +35,23 @@ export function scalarTensor({dtype, shape, code}: StoredScalar): FileTensor {
   return fileTensor(dtype, shape, array);
 }
 
+/** Scales of a cache of keys and values, which Model Optimizer writes under k_proj and v_proj: no part of the product, but of the file. */
+export const CACHE_SCALES: readonly string[] = ['k_scale', 'v_scale'];
+
+/** Those of a module, for its origin's details; nothing where it has none. */
+export function cacheScalesOf(module: Module): {cacheScales?: Readonly<Record<string, StoredScalar>>} {
+  const found = CACHE_SCALES.flatMap((name) => {
+    const scalar = scalarOf(module, name);
+    return scalar === null ? [] : [[name, scalar] as const];
+  });
+  return found.length === 0 ? {} : {cacheScales: Object.fromEntries(found)};
+}
+
+/** The tensors again. */
+export function raiseCacheScales(details: {readonly cacheScales?: unknown}, tensors: Map<string, FileTensor>): void {
+  for (const [name, scalar] of Object.entries(details.cacheScales ?? {})) tensors.set(name, scalarTensor(scalar as StoredScalar));
+}
+
 /** Largest number of the type, or the divisor of int8 that compressed-tensors uses (half a step beyond 127). */
 export const DIVISORS = {float8_e4m3fn: 448, int8: 127.5, float4_e2m1fn: 6} as const;
 

@@ -25,7 +25,7 @@ import {
   need,
   refuseOthers,
 } from './format.js';
-import {type StoredScalar, scalarOf, scalarTensor, schemeOf} from './input_scheme.js';
+import {CACHE_SCALES, cacheScalesOf, raiseCacheScales, type StoredScalar, scalarOf, scalarTensor, schemeOf} from './input_scheme.js';
 import {scaleGrid} from './scale_grid.js';
 import {needDtype} from './tensors.js';
 
@@ -74,7 +74,14 @@ interface Header {
 
 function headerOf(module: ModuleHeader, dialect: Dialect): Header {
   const {module: name, quantization} = module;
-  refuseOthers(module, dialect.name, [dialect.codes, 'weight_scale', dialect.global, dialect.inputGlobal, 'bias']);
+  refuseOthers(module, dialect.name, [
+    dialect.codes,
+    'weight_scale',
+    dialect.global,
+    dialect.inputGlobal,
+    'bias',
+    ...(dialect === MODELOPT ? CACHE_SCALES : []),
+  ]);
   const scheme = dialect === COMPRESSED ? compressedSchemeOf(module, [dialect.name], 'float', [4]) : null;
   if (dialect === MODELOPT && quantization !== null) checkModelopt(quantization);
   const [outDim, halves] = matrixShape(needDtype(module, dialect.codes, ['U8']), `${name}.${dialect.codes}`);
@@ -145,7 +152,13 @@ function formatOf(dialect: Dialect): Format {
     lower(module): Lowered {
       const {weight, global, scheme} = weightOf(module, dialect);
       const input = scalarOf(module, dialect.inputGlobal);
-      const details = {scaleShape: need(module, 'weight_scale').shape, globalShape: global.shape, input, ...tieOf(scheme)};
+      const details = {
+        scaleShape: need(module, 'weight_scale').shape,
+        globalShape: global.shape,
+        input,
+        ...tieOf(scheme),
+        ...cacheScalesOf(module),
+      };
       return {
         ...lowerFloat4(module, weight),
         bias: module.tensors.get('bias') ?? null,
@@ -162,6 +175,7 @@ function formatOf(dialect: Dialect): Format {
       const value = partsOf(layout, words).scales[1]![0] as number;
       tensors.set(dialect.global, scalarTensor({dtype: 'F32', shape: details.globalShape, value, code: value}));
       if (details.input !== null) tensors.set(dialect.inputGlobal, scalarTensor(details.input));
+      raiseCacheScales(origin.details, tensors);
       return withBias(tensors, lowered);
     },
 

@@ -14,7 +14,7 @@ import {DistributedMLP} from '../layers/distributed_mlp.js';
 import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
-import {classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
+import {checkProjections, classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
@@ -164,6 +164,7 @@ export class Checkpoint {
     if (biases !== 0 && biases !== 3) {
       throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
     }
+    checkProjections(prefix, gate.layout, up.layout, down.layout);
     const stacked = obstacle([gate, up]) ? null : stack([gate, up], this.quantization, this.spare);
     const parts: [string, HostLinear][] =
       stacked === null
@@ -246,11 +247,15 @@ export class Checkpoint {
       tensors.set(name.slice(module.length + 1), {dtype, shape});
     }
     if (tensors.size === 0) {
-      const modules = new Set(this.names().map((n) => n.slice(0, n.lastIndexOf('.'))));
+      const modules = new Set(this.names().map((n) => n.slice(0, Math.max(0, n.lastIndexOf('.')))));
+      const tied = /(^|\.)(lm_head|output)$/.test(module);
       throw new MissingError({
         where: `checkpoint module '${module}'`,
         expected: 'tensors under this prefix',
         received: `none of ${this.names().length} names.${didYouMean(module, modules)}`,
+        ...(tied
+          ? {remedy: "Where the output is tied to the embedding, ask for the embedding's module: model.embed_tokens, token_embd."}
+          : {}),
       });
     }
     return {module, container: this.container, tensors, quantization: this.quantization};

@@ -2,7 +2,7 @@
 import {decodeTable} from '../../kernels/float_codes.js';
 import {UnsupportedError} from '../errors.js';
 
-/** Plain floats and integers as float32, or null where the type is a block format. int64 beyond 2^53 loses bits. */
+/** Plain floats and integers as float32, or null where the type is a block format. Integers beyond 2^24 lose bits. */
 export function toFloat32(dtype: string, data: Uint8Array, where: string): Float32Array | null {
   const {buffer, byteOffset, byteLength} = data;
   switch (dtype) {
@@ -15,6 +15,12 @@ export function toFloat32(dtype: string, data: Uint8Array, where: string): Float
     }
     case 'I32':
       return Float32Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
+    case 'U32':
+      return Float32Array.from(new Uint32Array(buffer, byteOffset, byteLength / 4));
+    case 'I16':
+      return Float32Array.from(new Int16Array(buffer, byteOffset, byteLength / 2));
+    case 'U16':
+      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2));
     case 'I8':
       return Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
     case 'U8':
@@ -24,6 +30,8 @@ export function toFloat32(dtype: string, data: Uint8Array, where: string): Float
       return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
     case 'I64':
       return Float32Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
+    case 'U64':
+      return Float32Array.from(new BigUint64Array(buffer, byteOffset, byteLength / 8), Number);
     default:
       if (/^(F8_|F4|F6)/.test(dtype)) {
         throw new UnsupportedError({

@@ -101,7 +101,7 @@ interface Piece {
 }
 
 function linearsOf(layers: SavedLayers): Entry[] {
-  checkObject('saveSafetensors', layers);
+  checkObject('saveSafetensors', layers, 'layers by prefix');
   return Object.entries(layers).flatMap(([prefix, layer]): Entry[] => {
     if (layer instanceof StackedLinear && !layer.stacked) {
       const pieces = layer.names.map((name, i) => ({module: `${prefix}.${name}`, rows: layer.outDims[i] as number}));

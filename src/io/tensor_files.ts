@@ -7,7 +7,7 @@ import {Progress} from './progress.js';
 import {openIndexed, openSafetensors} from './safetensors_files.js';
 import {type FileSet, openFileSet, type SourceInput, type SourceOptions} from './source.js';
 import type {StoredTensor, TensorInfo, TensorTable} from './tensor_table.js';
-import {parseJson, readText} from './text.js';
+import {parsePythonJson, readText} from './text.js';
 
 export type {TensorInfo} from './tensor_table.js';
 
@@ -135,7 +135,7 @@ class OpenTensorFiles implements TensorFiles {
 
   async json(fileName: string): Promise<unknown | null> {
     const text = await this.text(fileName);
-    return text === null ? null : parseJson(text, `${this.files.label}: ${fileName}`);
+    return text === null ? null : parsePythonJson(text, `${this.files.label}: ${fileName}`);
   }
 
   async text(fileName: string): Promise<string | null> {

@@ -1,22 +1,9 @@
 /** Layouts to allocate before any values are there. */
+import {isLayout} from '../../kernels/check_layout.js';
 import type {WeightLayout} from '../../kernels/layout.js';
-import {UnsupportedError} from '../errors.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
 import {FORMATS} from '../formats/index.js';
-
-/** 16-bit floats as they are. */
-export function dense16Layout(type: 'float16' | 'bfloat16', outDim: number, inDim: number): WeightLayout {
-  return {
-    outDim,
-    inDim,
-    planes: [16],
-    decode: {kind: 'float', type},
-    zero: {kind: 'none'},
-    scales: [],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
-}
+import type {LayerOrigin} from './origin.js';
 
 /** The layout of an encoding such as 'Q4_0' over [outDim, inDim], from the format that lowers it. */
 export function emptyLayout(encoding: string, outDim: number, inDim: number, where: string): WeightLayout {
@@ -25,5 +12,30 @@ export function emptyLayout(encoding: string, outDim: number, inDim: number, whe
     if (layout !== null) return layout;
   }
   const known = FORMATS.flatMap((f) => f.encodings ?? []);
-  throw new UnsupportedError({where: `${where}: quantizationEncoding`, expected: `one of ${known.join(', ')}`, received: encoding});
+  const own = encoding === 'GPTQ' ? {remedy: 'Use GPTQLinear, with a quantizationConfig.'} : {};
+  throw new UnsupportedError({
+    where: `${where}: quantizationEncoding`,
+    expected: `one of ${known.join(', ')}`,
+    received: String(encoding),
+    ...own,
+  });
+}
+
+/** Throws ArgumentError unless it is a layout of an [outDim, inDim] weight. */
+export function checkLayout(layout: WeightLayout, outDim: number, inDim: number, where: string): WeightLayout {
+  const isRecord = isLayout(layout);
+  if (isRecord && layout.outDim === outDim && layout.inDim === inDim) return layout;
+  throw new ArgumentError({
+    where: `${where}: layout`,
+    expected: `the layout of a [${outDim}, ${inDim}] weight, as layer.weight.layout or a layer's config has it`,
+    received: isRecord ? `one of a [${layout.outDim}, ${layout.inDim}] weight` : JSON.stringify(layout).slice(0, 60),
+  });
+}
+
+/** Throws ArgumentError unless it is the origin of a layer, or none. */
+export function checkOrigin(origin: LayerOrigin | null | undefined, where: string): LayerOrigin | null {
+  if (origin === undefined || origin === null) return null;
+  if (Array.isArray(origin.parts) && origin.parts.every((part) => typeof part?.origin?.format === 'string')) return origin;
+  const expected = "where a loaded layer's record came from, as its config has it";
+  throw new ArgumentError({where: `${where}: origin`, expected, received: JSON.stringify(origin).slice(0, 60)});
 }

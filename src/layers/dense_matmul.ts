@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {quantizedMatMul} from '../../kernels/contract.js';
 import {activateTensor, recordsGradients} from '../../kernels/gradients.js';
-import type {WeightLayout} from '../../kernels/layout.js';
+import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {checkTensor} from '../arguments.js';
 import type {DenseWeight} from './dense_weight.js';
@@ -41,18 +41,14 @@ export function denseLayout(outDim: number, inDim: number): WeightLayout {
   const key = `${outDim},${inDim}`;
   let layout = layouts.get(key);
   if (layout === undefined) {
-    layout = {
-      outDim,
-      inDim,
-      planes: [32],
-      decode: {kind: 'float', type: 'float32'},
-      zero: {kind: 'none'},
-      scales: [],
-      offsets: [],
-      ordered: false,
-      indexed: false,
-    };
+    layout = floatLayout('float32', outDim, inDim);
     layouts.set(key, layout);
   }
   return layout;
+}
+
+/** Numbers within [-bound, bound], NaN as -bound. */
+export function clipValues(weight: tf.Tensor2D, bound: number): tf.Tensor2D {
+  // NaN first: tf.js on webgl clips nothing of a texel of four that holds one.
+  return tf.clipByValue(tf.where(tf.isNaN(weight), tf.fill(weight.shape, -bound), weight) as tf.Tensor2D, -bound, bound);
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {levelNumber} from '../../kernels/cpu/row.js';
 import {decodeTable, encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import {grid, type Level, type LevelType, type WeightLayout} from '../../kernels/layout.js';
+import {floatLayout, grid, type Level, type LevelType, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {type Float8Config, Float8ScaleGranularity} from '../config/float8.js';
 import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
@@ -17,17 +17,8 @@ export function float8Layout(config: Float8Config, outDim: number, inDim: number
     [Float8ScaleGranularity.COLWISE]: [outDim, 1],
     [Float8ScaleGranularity.BLOCK]: weightScale.blockSize ?? [1, 1],
   }[weightScale.granularity] as [number, number];
-  return {
-    outDim,
-    inDim,
-    planes: [8],
-    decode: {kind: 'float', type: 'float8_e4m3fn'},
-    zero: {kind: 'none'},
-    scales: [{grid: grid(outDim, inDim, Math.max(1, rows), columns), type: weightScale.dtype as LevelType, divide: false}],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
+  const scale = {grid: grid(outDim, inDim, Math.max(1, rows), columns), type: weightScale.dtype as LevelType, divide: false};
+  return floatLayout('float8_e4m3fn', outDim, inDim, [scale]);
 }
 
 /** Shapes a weight scale may have. */

@@ -3,13 +3,13 @@ import type * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import {checkPrecision} from '../../kernels/contract.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import type {WeightLayout} from '../../kernels/layout.js';
+import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
 import {checkBoolean, checkName, checkOptions} from '../arguments.js';
 import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
 import {type DeviceRef, deviceOf} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
-import {dense16Layout, emptyLayout} from './allocate.js';
+import {checkLayout, checkOrigin, emptyLayout} from './allocate.js';
 import {fromSavedConfig} from './config.js';
 import {float8Layout} from './float8.js';
 import {resolveInput} from './input_scale.js';
@@ -131,7 +131,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
     });
   }
   const float8 = config.float8Config === undefined || config.float8Config === null ? null : asFloat8(config.float8Config);
-  const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim);
+  const {dtype, layout} = resolveLayout(config, float8, name, inDim, outDim, init.view !== undefined);
   const input = resolveInput(config.inputQuantization ?? null, config.inputScaleShape ?? null, float8, inDim, name);
   const device = deviceOf(config.device);
   return {
@@ -152,7 +152,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
       float8,
       activation: outputActivation(config.activation, name),
       encoding: config.quantizationEncoding ?? null,
-      origin: config.origin ?? null,
+      origin: checkOrigin(config.origin, name),
       trainable: config.trainable ?? true,
       ...init,
     },
@@ -169,8 +169,11 @@ function resolveLayout(
   name: string,
   inDim: number,
   outDim: number,
+  isView: boolean,
 ): {dtype: DType; layout: WeightLayout | null} {
-  if (config.layout !== undefined && config.layout !== null) return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
+  if (config.layout !== undefined && config.layout !== null) {
+    return {dtype: config.dtype ?? DType.uint8, layout: checkLayout(config.layout, isView ? config.layout.outDim : outDim, inDim, name)};
+  }
   if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
     return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
   }
@@ -184,5 +187,5 @@ function resolveLayout(
   }
   if (float8 !== null) return {dtype: DType.float8_e4m3fn, layout: float8Layout(float8, outDim, inDim)};
   const dtype = checkDenseDType(config.dtype ?? DType.float32, name);
-  return {dtype, layout: dtype === 'float32' ? null : dense16Layout(dtype, outDim, inDim)};
+  return {dtype, layout: dtype === 'float32' ? null : floatLayout(dtype, outDim, inDim)};
 }

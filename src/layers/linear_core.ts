@@ -13,13 +13,13 @@ import {ArgumentError} from '../errors.js';
 import {roundInput} from '../sharding/round_input.js';
 import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {sameTensor} from '../sharding/transfer.js';
-import {denseMatMul} from './dense_matmul.js';
+import {clipValues, denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
 import {weightScaleOf} from './float8.js';
 import {GivenValues} from './given_values.js';
 import type {LayerOrigin} from './origin.js';
 import type {OutputActivation} from './output_activation.js';
-import {checkInput} from './shapes.js';
+import {checkInput, outputShape} from './shapes.js';
 import {countsAs} from './summary.js';
 
 export interface CoreConfig {
@@ -99,11 +99,16 @@ export class LinearCore extends tf.layers.Layer {
     return this.config.view === undefined ? null : this.biasWindow();
   }
 
+  /** The layer's name, for errors. */
+  get owner(): string {
+    return this.name.replace(/_core$/, '');
+  }
+
   /** Throws ArgumentError once the weight is disposed. */
   checkLive(): void {
     const {weight} = this;
     if (!('isDisposed' in weight && weight.isDisposed)) return;
-    throw new ArgumentError({where: this.name.replace(/_core$/, ''), expected: 'a live layer', received: 'a disposed one'});
+    throw new ArgumentError({where: this.owner, expected: 'a live layer', received: 'a disposed one'});
   }
 
   /** The static scale of x where it is a weight of the layer, else null. Do not dispose. */
@@ -152,7 +157,7 @@ export class LinearCore extends tf.layers.Layer {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return [...(inputShape as tf.Shape).slice(0, -1), this.config.outDim];
+    return outputShape(inputShape, this.config.outDim, this.config.inDim, this.owner);
   }
 
   override countParams(): number {
@@ -176,17 +181,14 @@ export class LinearCore extends tf.layers.Layer {
   /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation; of a packed weight with what surrounds it. */
   product(x: tf.Tensor, activation: Activation | null, around: Around = {}): tf.Tensor {
     this.checkLive();
+    checkInput(x, this.config.outDim, this.config.inDim, this.owner);
     return onDevice(this.config.device, () => {
       const {weight, bias, inputQuantization} = this;
       const {inputPrecision, clipWeight} = this.config;
       if (weight instanceof QuantizedWeight && clipWeight === null) {
         return fusedMatMul(x, weight, {bias, activation, inputPrecision, inputQuantization, ...around});
       }
-      return tf.tidy(() =>
-        clipWeight === null
-          ? denseMatMul(this.rounded(x), this.denseOperand(), bias, activation)
-          : this.clipped(this.rounded(x), activation),
-      );
+      return tf.tidy(() => denseMatMul(this.rounded(x), this.denseOperand(), bias, activation));
     });
   }
 
@@ -194,16 +196,17 @@ export class LinearCore extends tf.layers.Layer {
   private rounded(x: tf.Tensor): tf.Tensor {
     const {inputQuantization} = this;
     if (inputQuantization === null) return x;
-    const {outDim, inDim} = this.config;
-    checkInput(x, outDim, inDim);
+    const {inDim} = this.config;
     return tf.reshape(roundInput(tf.reshape(x, [x.size / inDim, inDim]), inputQuantization), x.shape);
   }
 
-  /** The dense weight, of a view its rows: cut at every call, as the owner's weight may train. */
+  /** The float32 weight, of a view its rows: cut at every call, as the owner's weight may train. Clipped, as in MAX; the stored one stays as loaded. */
   private denseOperand(): DenseWeight {
-    const {view, outDim} = this.config;
-    const weight = this.weight as DenseWeight;
-    return view === undefined ? weight : weight.slice({rows: [view.begin, view.begin + outDim]});
+    const {view, outDim, clipWeight} = this.config;
+    const whole = this.weight instanceof QuantizedWeight ? new DenseWeight(this.weight.dequantize()) : (this.weight as DenseWeight);
+    const rows =
+      view === undefined || this.weight instanceof QuantizedWeight ? whole : whole.slice({rows: [view.begin, view.begin + outDim]});
+    return clipWeight === null ? rows : new DenseWeight(clipValues(rows.tensor, clipWeight));
   }
 
   /** The value under the state key `weight`, a new tensor: float32 [N, K], or the packed words. */
@@ -307,14 +310,5 @@ export class LinearCore extends tf.layers.Layer {
       this.cut = {bias: tf.keep(tf.slice(of.bias, [begin], [this.config.outDim])), from};
     }
     return this.cut.bias;
-  }
-
-  /** Clipping is part of the forward pass, as in MAX: NaN becomes -c. The stored weight stays as loaded. */
-  private clipped(x: tf.Tensor, activation: Activation | null): tf.Tensor {
-    const clip = this.config.clipWeight as number;
-    const weight = this.weight instanceof QuantizedWeight ? this.weight.dequantize() : this.denseOperand().tensor;
-    // NaN first: tf.js on webgl clips nothing of a texel of four that holds one.
-    const clean = tf.clipByValue(tf.where(tf.isNaN(weight), tf.fill(weight.shape, -clip), weight), -clip, clip);
-    return denseMatMul(x, new DenseWeight(clean as tf.Tensor2D), this.bias, activation);
   }
 }

@@ -18,7 +18,7 @@ import {MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {allOrNone, classOf} from './mlp_projections.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
-import {checkDim} from './shapes.js';
+import {checkDim, outputShape} from './shapes.js';
 import {devicesOf} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
 import {checkKeys, type PreparedState, type StateDict, strictOf} from './state.js';
@@ -71,9 +71,9 @@ export class MLP extends tf.LayersModel {
     const hidden = checkDim(config.hiddenDim, 'hiddenDim', name);
     const inner = checkDim(config.feedForwardLength, 'feedForwardLength', name);
     const activation = config.activationFunction ?? 'silu';
-    checkActivation(activation, name);
+    checkActivation(activation, name, 'activationFunction');
     const limit = config.swigluLimit ?? null;
-    if (limit !== null && !(limit > 0)) {
+    if (limit !== null && !(typeof limit === 'number' && limit > 0)) {
       throw new ArgumentError({where: `${name}: swigluLimit`, expected: 'a positive number, or null', received: String(limit)});
     }
     if (config.devices !== undefined) devicesOf(config.devices, name);
@@ -177,7 +177,7 @@ export class MLP extends tf.LayersModel {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return inputShape as tf.Shape;
+    return outputShape(inputShape, this.hiddenDim, this.hiddenDim, this.name);
   }
 
   override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {

@@ -3,9 +3,9 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
-import {asFloats, checkBoolean, checkOptions, checkTensor} from '../arguments.js';
+import {asFloats, checkBoolean, checkObject, checkOptions, checkTensor} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
-import {ArgumentError, didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
+import {didYouMean, MissingError, ShapeError, UnsupportedError, UnusedTensorError} from '../errors.js';
 import {lowerBlockState} from '../formats/state_dict.js';
 import {float8Words} from './float8.js';
 import type {Linear} from './linear.js';
@@ -19,9 +19,7 @@ type StateMap = ReadonlyMap<string, tf.Tensor>;
 
 /** Throws MissingError or UnusedTensorError unless `dict` has all `keys`, and no others where `strict`. */
 export function checkKeys(dict: StateDict, keys: readonly string[], strict: boolean, where: string): void {
-  if (typeof dict !== 'object' || dict === null) {
-    throw new ArgumentError({where, expected: 'an object of tensors by state key', received: String(dict)});
-  }
+  checkObject(where, dict, 'tensors by state key');
   for (const key of keys) {
     if (dict[key] === undefined) {
       throw new MissingError({

@@ -70,7 +70,7 @@ export class LinearV1 extends Linear {
 
   constructor(config: LinearV1Config | LinearConfig) {
     if (new.target === LinearV1) warnDeprecated('LinearV1', 'Linear');
-    checkObject(new.target.name, config);
+    checkObject('LinearV1', config);
     if ('weight' in config) checkOptions(config.name ?? 'LinearV1', config, ['weight', 'bias', 'name', 'encoding', 'quantizationEncoding']);
     const parts = 'weight' in config ? partsOfWeight(config.weight, config.bias ?? null, config.name ?? 'LinearV1') : null;
     super(layerConfig(config, parts));

@@ -1,14 +1,13 @@
 /** Weight: a named weight or bias that stays on the host until a device first asks for it. */
 import * as tf from '@tensorflow/tfjs';
-import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {floatLayout, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {checkObject} from '../arguments.js';
+import {checkName, checkObject} from '../arguments.js';
 import type {QuantizationEncoding} from '../config/encoding.js';
 import {type DeviceRef, deviceOf, onDevice} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 import {lowerBlocks} from '../formats/state_dict.js';
-import {dense16Layout} from './allocate.js';
 import {DenseWeight} from './dense_weight.js';
 import {words16} from './state.js';
 
@@ -57,6 +56,7 @@ export class Weight {
   constructor(config: WeightConfig) {
     checkObject('Weight', config);
     const {name, shape, data, device = null, quantizationEncoding = null} = config;
+    checkName(name ?? '', 'Weight');
     if (!Array.isArray(shape) || !(data instanceof Float32Array || data instanceof Uint8Array || data?.layout !== undefined)) {
       const received = `shape ${String(shape)}, ${data === undefined ? 'no data' : `data: ${(data as object | null)?.constructor?.name}`}`;
       throw new ArgumentError({
@@ -131,6 +131,6 @@ function hostData({name, shape, data, quantizationEncoding = null}: WeightConfig
   if (data.length !== size) throw refuse(`${size} numbers for [${shape}]`, String(data.length));
   const type = checkDenseDType(dtype, `weight '${name}'`);
   if (type === 'float32' || inDim === undefined) return data;
-  const layout = dense16Layout(type, outDim, inDim);
+  const layout = floatLayout(type, outDim, inDim);
   return {layout, words: words16(layout, type, data)};
 }

@@ -47,6 +47,24 @@ export function checkConfig(config: QuantizeConfig): Rounding {
   return {mode, groupSize};
 }
 
+/** Throws ArgumentError for what is no filter, or a pattern that is no regular expression. */
+export function checkFilter(filter: LayerFilter | undefined): void {
+  if (filter === undefined || typeof filter === 'function') return;
+  const patterns = Array.isArray(filter) ? filter : [filter];
+  const bad = patterns.find((pattern) => !(pattern instanceof RegExp || (typeof pattern === 'string' && isPattern(pattern))));
+  if (bad === undefined && patterns.length > 0) return;
+  const received = patterns.length === 0 ? 'an empty list' : String(bad);
+  throw new ArgumentError({where: 'quantizeModel: filters', expected: 'regular expressions, or a function', received});
+}
+
+function isPattern(source: string): boolean {
+  try {
+    return new RegExp(source) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 export function passes(filter: LayerFilter | undefined, layer: tf.layers.Layer, path: string): boolean {
   if (filter === undefined) return true;
   if (typeof filter === 'function') return filter(layer, path);

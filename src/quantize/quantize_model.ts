@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {checkOptions} from '../arguments.js';
 import {ArgumentError} from '../errors.js';
 import type {Linear} from '../layers/linear.js';
-import {checkConfig, QUANTIZE_OPTIONS, type QuantizeConfig, type QuantizeOptions} from './options.js';
+import {checkConfig, checkFilter, QUANTIZE_OPTIONS, type QuantizeConfig, type QuantizeOptions} from './options.js';
 import {type Candidate, planModel} from './plan.js';
 import {type Replacement, rebuild} from './rebuild.js';
 import type {QuantizedLayer, QuantizeReport} from './report.js';
@@ -40,6 +40,9 @@ export async function quantizeModel(
       remedy: 'A graph model has no layers to replace: load the layers format (tf.loadLayersModel).',
     });
   }
+  checkFilter(options.filters);
+  if (model.layers.length === 0)
+    throw new ArgumentError({where: 'quantizeModel: model', expected: 'a model with layers', received: 'an empty one'});
   const {candidates, left} = planModel(model, rounding.mode, options.filters);
   const replacements = new Map<tf.layers.Layer, Replacement>();
   const layers: QuantizedLayer[] = [];

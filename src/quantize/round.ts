@@ -1,7 +1,7 @@
 /** Rounding a float32 weight [N, K] to the nearest numbers that fewer bits have. Host side. */
 import {RowReader} from '../../kernels/cpu/row.js';
 import {encodeFloat, roundHalfEven, toBfloat16} from '../../kernels/float_codes.js';
-import {grid, type LevelType, type WeightLayout} from '../../kernels/layout.js';
+import {floatLayout, grid, type LevelType, type WeightLayout} from '../../kernels/layout.js';
 import {allocateWords, packCodes, partsOf} from '../../kernels/words.js';
 import {ArgumentError} from '../errors.js';
 
@@ -72,17 +72,8 @@ function roundIntegers(values: Float32Array, outDim: number, inDim: number, bits
 
 function roundFloat8(values: Float32Array, outDim: number, inDim: number, where: string): RoundedWeight {
   const scales = largestOfGroups(values, outDim, inDim, inDim, where).map((amax) => scaleFor(amax, FLOAT8_MAX));
-  const layout: WeightLayout = {
-    outDim,
-    inDim,
-    planes: [8],
-    decode: {kind: 'float', type: 'float8_e4m3fn'},
-    zero: {kind: 'none'},
-    scales: [{grid: grid(outDim, inDim, 1, inDim), type: 'float32', divide: false}],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
+  const scale = {grid: grid(outDim, inDim, 1, inDim), type: 'float32', divide: false} as const;
+  const layout = floatLayout('float8_e4m3fn', outDim, inDim, [scale]);
   const encode = (value: number, scale: number) => encodeFloat('float8_e4m3fn', value / scale);
   return pack(
     layout,
@@ -92,17 +83,7 @@ function roundFloat8(values: Float32Array, outDim: number, inDim: number, where:
 }
 
 function roundFloat16(values: Float32Array, outDim: number, inDim: number, type: 'float16' | 'bfloat16', where: string): RoundedWeight {
-  const layout: WeightLayout = {
-    outDim,
-    inDim,
-    planes: [16],
-    decode: {kind: 'float', type},
-    zero: {kind: 'none'},
-    scales: [],
-    offsets: [],
-    ordered: false,
-    indexed: false,
-  };
+  const layout = floatLayout(type, outDim, inDim);
   const codes = Uint16Array.from(values, type === 'bfloat16' ? toBfloat16 : (v) => encodeFloat('float16', v));
   const infinity = type === 'bfloat16' ? 0x7f80 : 0x7c00;
   const bad = codes.findIndex((code, i) => (code & 0x7fff) === infinity && Number.isFinite(values[i]));

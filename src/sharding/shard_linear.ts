@@ -58,22 +58,20 @@ export function readValues(layer: Linear): HostValues {
 }
 
 export async function readValuesAsync(layer: Linear): Promise<HostValues> {
-  const tensors = [stored(layer), layer.bias, layer.inputScale].filter((t) => t !== null);
+  const tensors = [layer.bias, layer.inputScale, stored(layer)].filter((t) => t !== null);
   const values = new Map(await Promise.all(tensors.map(async (t): Promise<[tf.Tensor, tf.TypedArray]> => [t, await t.data()])));
   return valuesOf(layer, (t) => values.get(t) as tf.TypedArray);
 }
 
 function valuesOf(layer: Linear, read: (t: tf.Tensor) => tf.TypedArray): HostValues {
   const floats = (t: tf.Tensor | null) => (t === null ? null : Float32Array.from(read(t)));
-  return {record: recordOf(plainWeight(layer), read(stored(layer))), bias: floats(layer.bias), inputScale: floats(layer.inputScale)};
+  // The bias first: a layer that was disposed says so.
+  return {bias: floats(layer.bias), inputScale: floats(layer.inputScale), record: recordOf(plainWeight(layer), read(stored(layer)))};
 }
 
 function plainWeight(layer: Linear): QuantizedWeight | DenseWeight {
   const {weight} = layer;
-  if (!('cuts' in weight)) {
-    if (!weight.isDisposed) return weight;
-    throw new ArgumentError({where: layer.name, expected: 'a live layer', received: 'a disposed one'});
-  }
+  if (!('cuts' in weight)) return weight;
   throw new UnsupportedError({where: layer.name, expected: 'a layer on one device', received: 'one that is spread already'});
 }
 

@@ -209,7 +209,7 @@ export class ShardedCore extends LinearCore {
 
   private wholeInput(x: tf.Tensor): tf.Tensor2D {
     const {outDim, inDim} = this.config;
-    checkInput(x, outDim, inDim);
+    checkInput(x, outDim, inDim, this.owner);
     const q = this.inputQuantization;
     return onDevice(new DeviceRef(backendNameOf(x)), () => {
       const rows = tf.reshape(x, [x.shape.slice(0, -1).reduce((a, b) => a * b, 1), inDim]) as tf.Tensor2D;

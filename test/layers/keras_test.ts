@@ -1,6 +1,6 @@
 /** Habits of tf.layers: what a layer says of itself, alone and inside models of tf.js's own classes. */
 import * as tf from '@tensorflow/tfjs';
-import {DistributedMLP, MLP} from '../../src/index.js';
+import {DistributedMLP, MLP, ShapeError} from '../../src/index.js';
 import {SAMPLES} from './every_class.js';
 import {around, saveAndLoad} from './layers_support.js';
 
@@ -34,6 +34,17 @@ describe('as in tf.layers', () => {
       expect(model.countParams()).toBe(count + scale + 3 * width + 3);
       expect(summaryOf(model)).toContain(`Total params: ${count + scale + 3 * width + 3}\n`);
       model.dispose();
+    });
+
+    it(`${name}: a symbolic x of another width is refused when the model is built`, async () => {
+      const layer = await make();
+      const width = layer instanceof MLP ? layer.hiddenDim : layer.inDim;
+      expect(() => layer.apply(tf.input({shape: [width + 1]}))).toThrowError(
+        ShapeError,
+        new RegExp(`${layer.name}.*\\[\\?,${width + 1}\\]`),
+      );
+      expect((layer.apply(tf.input({shape: [null, width]})) as tf.SymbolicTensor).shape.length).toBe(3);
+      layer.dispose();
     });
 
     it(`${name}: trainable, and names of weights that stay`, async () => {

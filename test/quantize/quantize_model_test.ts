@@ -207,8 +207,8 @@ describe('quantizeModel', () => {
 
   it('refuses what it cannot do, and leaves nothing behind', async () => {
     const source = tf.sequential({layers: [tf.layers.dense({units: 2, inputShape: [3], name: 'd'})]});
-    const refusal = (config: object, model: unknown = source) =>
-      quantizeModel(model as tf.LayersModel, config as QuantizeConfig).then(
+    const refusal = (config: object, model: unknown = source, filters?: unknown) =>
+      quantizeModel(model as tf.LayersModel, config as QuantizeConfig, filters === undefined ? {} : {filters: filters as never}).then(
         () => 'no error',
         (error: Error) => `${error.name}: ${error.message}`,
       );
@@ -217,6 +217,16 @@ describe('quantizeModel', () => {
     expect(await refusal({mode: 'float8', groupSize: 32})).toMatch(/groupSize: expected none with mode 'float8'/);
     expect(await refusal({mode: 'int4', groupSize: 0})).toMatch(/groupSize: expected a positive integer/);
     expect(await refusal({mode: 'int4'}, {predict: () => 1})).toMatch(/expected a tf.LayersModel.*tf.loadLayersModel/);
+    expect(await refusal({mode: 'int4'}, tf.sequential())).toMatch(/ArgumentError: quantizeModel: model: expected a model with layers/);
+    for (const [filters, received] of [
+      [3, '3'],
+      ['(', '\\('],
+      [['d', null], 'null'],
+      [[], 'an empty list'],
+    ]) {
+      const refused = new RegExp(`ArgumentError: quantizeModel: filters: expected regular expressions.*Received: ${received}\\.`);
+      expect(await refusal({mode: 'int4'}, source, filters)).toMatch(refused);
+    }
     const kernel = tf.tensor2d([
       [1, 2],
       [3, Number.NaN],

@@ -14,6 +14,7 @@ import {
   ops,
   QuantizationConfig,
   QuantizationEncoding,
+  UnsupportedError,
 } from '../../src/index.js';
 
 const {TENSOR, ROWWISE, COLWISE, BLOCK} = Float8ScaleGranularity;
@@ -43,6 +44,8 @@ describe('surface: configuration', () => {
       [{mlpInFloat8: [1, -1]}, /mlpInFloat8.*Received: 1, -1/],
       [{embeddingOutputDtype: 'f32'}, /embeddingOutputDtype: expected one of float32,.*Received: f32/],
       [{inputScale: {granularity: TENSOR, origin: DYNAMIC, activationScaleUb: Number.POSITIVE_INFINITY}}, /activationScaleUb/],
+      [{inputScale: {granularity: TENSOR, origin: DYNAMIC, activationScaleUb: '12'}}, /activationScaleUb: expected a positive number.*12/],
+      [{quantMethod: 4}, /quantMethod: expected text, or null. Received: 4/],
     ];
     for (const [fields, message] of wrong)
       expect(() => new Float8Config({...least, ...fields} as never)).toThrowError(ArgumentError, message);
@@ -174,6 +177,12 @@ describe('surface: configuration', () => {
 
   it('QuantizationConfig', () => {
     expect(() => new QuantizationConfig({quantMethod: 'gptq', bits: 4, groupsize: 128} as never)).toThrowError(/Did you mean 'groupSize'/);
+    for (const quantMethod of ['constructor', '__proto__']) {
+      expect(() => new QuantizationConfig({quantMethod, bits: 4, groupSize: 128})).toThrowError(
+        UnsupportedError,
+        /Received: '[a-z_]+'\. docs/,
+      );
+    }
     expect(Object.isFrozen(new QuantizationConfig({quantMethod: 'gptq', bits: 4, groupSize: 128}))).toBeTrue();
   });
   for (const [name, value] of Object.entries({quantMethod: 'gptq', bits: 3, groupSize: 64, descAct: true, sym: true})) {

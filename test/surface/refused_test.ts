@@ -105,6 +105,7 @@ describe('refused: options', () => {
     const layer = new Linear({inDim: 3, outDim: 2, hasBias: true});
     await refused(ArgumentError, /weight: expected a tensor.*an array/, () => layer.loadStateDict(any({weight: [1], bias: tf.ones([2])})));
     await refused(ArgumentError, /tensors by state key/, () => layer.loadStateDict(any(undefined)));
+    await refused(ArgumentError, /tensors by state key.*an array/, () => layer.loadStateDict(any([])));
     await refused(UnusedTensorError, /extra/, () =>
       layer.loadStateDict({weight: tf.ones([2, 3]), bias: tf.ones([2]), extra: tf.ones([1])}),
     );

@@ -1,9 +1,11 @@
 /** Values that TypeScript would not let through, one by one: each is refused by a typed error that names it, and leaves no tensor. */
 import * as tf from '@tensorflow/tfjs';
+import {floatLayout} from '../../kernels/layout.js';
 import {
   ColumnParallelLinear,
   DeviceRef,
   DistributedMLP,
+  encodingInfo,
   GPTQLinear,
   Linear,
   LinearV1,
@@ -12,7 +14,7 @@ import {
   ops,
   QLinearV1,
   QuantizationConfig,
-  type QuantizedWeight,
+  QuantizedWeight,
   Segment,
   ShardedLinear,
   ShardingStrategy,
@@ -32,6 +34,19 @@ type Calls = readonly (readonly [RegExp, () => unknown])[];
 
 const CONSTRUCTORS: Calls = [
   [/inDim.*Received: nothing/, () => linear({inDim: []})],
+  [/Linear: expected an object of options.*an array/, () => new Linear(any([]))],
+  [/layout: expected the layout of a \[3, 4\] weight.*Received: \{\}/, () => linear({layout: {}})],
+  [/layout.*Received: "x"/, () => linear({layout: 'x'})],
+  [/layout.*Received: one of a \[3, 5\] weight/, () => linear({layout: floatLayout('float16', 3, 5)})],
+  [/layout/, () => linear({layout: {...floatLayout('float16', 3, 4), planes: [7]}})],
+  [/layout/, () => linear({layout: {...floatLayout('float16', 3, 4), scales: [{}]}})],
+  [/layout/, () => linear({layout: {...floatLayout('float16', 3, 4), zero: {kind: 'codes'}}})],
+  [/layout/, () => linear({layout: {...floatLayout('float16', 3, 4), decode: null}})],
+  [/origin: expected where a loaded layer's record came from.*Received: 3/, () => linear({origin: 3})],
+  [/origin/, () => linear({origin: {parts: [{}]}})],
+  [/quantizationEncoding.*Received: GPTQ\. Use GPTQLinear/, () => linear({quantizationEncoding: 'GPTQ'})],
+  [/activationFunction: expected one of silu.*swish/, () => mlp({activationFunction: 'swish'})],
+  [/swigluLimit.*Received: 7/, () => mlp({swigluLimit: '7'})],
   [/quantizationEncoding.*Received: 3/, () => linear({quantizationEncoding: 3})],
   [/DeviceRef: expected a backend's name.*Received: 3/, () => linear({device: 3})],
   [/clipWeight.*Received: 3/, () => linear({clipWeight: '3'})],
@@ -69,6 +84,13 @@ const CONSTRUCTORS: Calls = [
   [/DistributedMLP: expected an object of options/, () => new DistributedMLP(any(undefined))],
   [/ColumnParallelLinear: expected an object of options/, () => new ColumnParallelLinear(any(undefined))],
   [/ShardedLinear: expected an object of options/, () => new ShardedLinear(any(undefined))],
+  [/Weight: name: expected text/, () => new Weight(any({shape: [1], data: new Float32Array(1)}))],
+  [/fromWords: expected a layout.*layout \{\}/, () => QuantizedWeight.fromWords(any({}), new Int32Array(3))],
+  [/fromWords: expected a layout.*layout undefined/, () => QuantizedWeight.fromWords(any(undefined), new Int32Array(3))],
+  [/fromWords.*Received: 1,2/, () => QuantizedWeight.fromWords(floatLayout('float16', 1, 4), any([1, 2]))],
+  [/quantization encoding: expected one of Q4_0.*'undefined'/, () => encodingInfo(any(undefined))],
+  [/quantisation method.*'undefined'/, () => gptq({quantMethod: undefined})],
+  [/saveSafetensors: expected an object of layers by prefix/, () => saveSafetensors(any(undefined))],
   [/devices.*Received: null/, () => new ShardedLinear(any({inDim: 4, outDim: 3, devices: null}))],
   [
     /tiedWeight: expected a Linear.*Received: Number/,
