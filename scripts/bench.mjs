@@ -1,11 +1,13 @@
 // npm run bench -- [case...] [options]: packed weights beside tf.js float32 on the same backend in the same interleaved rounds, the chat model, and loading.
 //   case          linear (one of each kind of weight, 1, 8, 64 and 512 rows of x), growth (how time grows with N, K and M), gemv-q4 (one row of x),
-//                 gemm-q4 (64 rows), q4 (both), a case of test/grid/cases.ts, chat, loading. Default: linear chat loading. --list names them.
+//                 gemm-q4 (64 rows), q4 (both), a case of test/grid/cases.ts, chat, loading, first-use (how long a page is frozen at its first
+//                 product). Default: linear chat loading. --list names them.
 //   --backend     names, by comma. Default: wasm
 //   --browser     in Chromium, on a cross-origin isolated page, in place of Node
 //   --size        N and K. Default: 4096 on wasm and tensorflow, 2048 on webgpu and webgl, 512 on cpu
 //   --threads     numbers of threads of ours, by comma; TensorFlow's too on tensorflow (tf.js's own wasm keeps one). Default: 1
-//   --rounds      rounds of measurement. Default: 7, fewer for long ones
+//   --rounds      rounds of measurement at the machine's full rate. Default: 7, fewer for long ones; up to four times as many are tried for
+//                 40 s where the machine is slow
 //   --variant     force a kernel, where it can run
 //   --peers       other runtimes in the same Chromium, with our rows beside: cases wasm, webgpu, chat; on tensorflow onnxruntime-node. docs/speed.md
 //   --html FILE   a page with plots; adds growth where no case was named
@@ -19,7 +21,7 @@ import {chatModel, loadingModels} from './bench_models.mjs';
 import {benchPage} from './bench_page.mjs';
 import {probeModules} from './bench_probe.mjs';
 import {runPrograms} from './bench_run.mjs';
-import {machineText, shares, sharesText, tables} from './bench_table.mjs';
+import {counted, machineText, shares, sharesText, tables} from './bench_table.mjs';
 import {ROOT} from './browser.mjs';
 import {setup} from './setup.mjs';
 
@@ -66,44 +68,55 @@ async function onnxPeer() {
 }
 
 /** → answers of bench.ts; an error says whose it is */
-async function ask(call, requests, mounts) {
-  const answers = await runPrograms({entry: ENTRY, call, requests, browser: options.browser, mounts});
+async function ask(call, requests, more = {}) {
+  const answers = await runPrograms({entry: ENTRY, call, requests, browser: options.browser, ...more});
   return answers.map((answer, i) => (answer.error === undefined ? answer : {error: `${requests[i].backend}: ${answer.error}`}));
 }
 
 /** Products. → answers of bench.ts */
-async function products(cases) {
-  const probe = await probeModules();
+async function products(probes, cases) {
   const peer = options.peers ? await onnxPeer() : null;
-  const common = {peer, cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null};
+  const common = {peer, cases, size: number('size'), rounds: number('rounds'), variant: options.variant ?? null, probes};
   const requests = runs.map((run, i) => ({
     ...run,
     ...common,
-    probe: i === runs.findIndex(({backend}) => backend === run.backend) ? probe : null,
+    machine: i === runs.findIndex(({backend}) => backend === run.backend),
   }));
   return ask('tflBench', requests);
 }
 
-async function chat() {
+async function chat(probes) {
   const file = await chatModel();
   const source = options.browser ? `/models/${path.basename(file)}` : file;
-  const requests = runs.map((run) => ({...run, source, rounds: number('rounds')}));
-  return ask('tflBenchChat', requests, {'/models/': path.dirname(file)});
+  const requests = runs.map((run) => ({...run, source, rounds: number('rounds'), probes}));
+  return ask('tflBenchChat', requests, {mounts: {'/models/': path.dirname(file)}});
 }
 
-async function loading() {
+const backends = [...new Set(runs.map(({backend}) => backend))];
+
+async function loading(probes) {
   const found = await loadingModels();
   const mounts = Object.fromEntries(found.map(({folder}, i) => [`/models/${i}/`, folder]));
   const models = found.map(({format, folder, files}, i) => ({format, files, source: options.browser ? `/models/${i}` : folder}));
-  const backends = [...new Set(runs.map(({backend}) => backend))];
-  const requests = backends.map((backend) => ({backend, models, rounds: number('rounds')}));
-  return ask('tflBenchLoading', requests, mounts);
+  const requests = backends.map((backend) => ({backend, models, rounds: number('rounds'), probes}));
+  return ask('tflBenchLoading', requests, {mounts});
 }
+
+/** One row of x, as for a token, and a prompt's 64. */
+function firstUse() {
+  const size = number('size') ?? 2048;
+  const requests = backends.flatMap((backend) =>
+    [1, 64].flatMap((rows) => ['cold', 'warmUp', 'float32'].map((start) => ({backend, start, rows, size}))),
+  );
+  return ask('tflBenchFirstUse', requests, {fresh: true});
+}
+
+const OTHERS = {chat, loading, 'first-use': firstUse};
 
 async function main() {
   if (options.list) {
     const [names] = await runPrograms({entry: ENTRY, call: 'tflBenchNames', requests: [{}]});
-    console.log([...names, 'chat', 'loading'].join('\n'));
+    console.log([...names, ...Object.keys(OTHERS)].join('\n'));
     return;
   }
   if (options.peers && !options.backend.split(',').includes('tensorflow')) {
@@ -115,11 +128,12 @@ async function main() {
   const named = positionals.length > 0 ? positionals : ['linear', ...(options.html === undefined ? [] : ['growth']), 'chat', 'loading'];
   const loadBefore = load();
   const answers = [];
-  const cases = named.filter((name) => name !== 'chat' && name !== 'loading');
-  if (cases.length > 0) answers.push(...(await products(cases)));
-  for (const [name, run] of Object.entries({chat, loading})) {
+  const cases = named.filter((name) => OTHERS[name] === undefined);
+  const probes = await probeModules();
+  if (cases.length > 0) answers.push(...(await products(probes, cases)));
+  for (const [name, run] of Object.entries(OTHERS)) {
     // Without the model of one, what was measured before is shown all the same.
-    if (named.includes(name)) answers.push(...(await run().catch((error) => [{error: `${name}: ${error.message}`}])));
+    if (named.includes(name)) answers.push(...(await run(probes).catch((error) => [{error: `${name}: ${error.message}`}])));
   }
   const rows = answers.flatMap((answer) => answer.rows ?? []);
   const skipped = answers.flatMap((answer) => (answer.error === undefined ? answer.skipped : [answer.error]));
@@ -132,7 +146,8 @@ async function main() {
     where: options.browser ? 'Chromium' : 'Node',
     tfjs: version('@tensorflow/tfjs'),
     load: [loadBefore, load()],
-    noise: Math.max(1, ...answers.map((answer) => answer.noise ?? 1)),
+    noise: Math.max(1, ...answers.map((answer) => answer.probe?.noise ?? 1)),
+    counted: counted(rows),
     date: new Date().toISOString(),
     limits,
     shares: shares(rows, limits),

@@ -11,13 +11,14 @@ const WASM_FILES = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 /**
  * entry: a TypeScript file that puts functions on globalThis. call: the name of one; requests: an argument for each run.
  * A request's `threads` are TensorFlow's on that backend. mounts: further folders that a page may ask for, as static.mjs takes them.
+ * fresh: a browser for each request, as it keeps what it compiled for pages.
  * → [answer, or {error}] in the order of the requests.
  */
-export async function runPrograms({entry, call, requests, browser = false, mounts = {}}) {
+export async function runPrograms({entry, call, requests, browser = false, mounts = {}, fresh = false}) {
   await buildAssembly();
   const folder = path.join('build', 'grid', String(process.pid));
   try {
-    return browser ? await inBrowser({entry, call, requests, folder, mounts}) : await inNode({entry, call, requests, folder});
+    return browser ? await inBrowser({entry, call, requests, folder, mounts, fresh}) : await inNode({entry, call, requests, folder});
   } finally {
     fs.rmSync(path.join(ROOT, folder), {recursive: true, force: true});
   }
@@ -67,7 +68,7 @@ function inChild(file, request, env) {
   });
 }
 
-async function inBrowser({entry, call, requests, folder, mounts}) {
+async function inBrowser({entry, call, requests, folder, mounts, fresh}) {
   const outfile = path.join(folder, 'page.js');
   await bundleForBrowser({entry: path.join(ROOT, entry), outfile});
   const server = await serve({
@@ -79,10 +80,14 @@ async function inBrowser({entry, call, requests, folder, mounts}) {
     },
     pages: {'/': '<!doctype html><title>tfjs-linear</title><script src="/built/page.js"></script>', '/favicon.ico': ''},
   });
-  const browser = await launch();
   const answers = [];
+  let browser = await launch();
   try {
-    for (const request of requests) {
+    for (const [i, request] of requests.entries()) {
+      if (fresh && i > 0) {
+        await browser.close();
+        browser = await launch();
+      }
       const page = await browser.newPage();
       page.on('console', (message) => {
         if (message.type() === 'error') console.error(`page: ${message.text()}`);

@@ -10,19 +10,34 @@ export function table(head, lines) {
 }
 
 /** Where numbers were measured, in a line. */
-export const machineText = (m) =>
-  `${m.where}, ${m.cores} x ${m.cpu}, tf.js ${m.tfjs}; medians; load ${m.load.join(' to ')}, noise ${m.noise.toFixed(2)}; ${m.date}`;
+export function machineText({where, cores, cpu, tfjs, counted: {samples: some, taken}, load, noise, date}) {
+  const how =
+    taken === 0 ? [] : [`medians of the ${some} of ${taken} samples taken at the machine's full rate`, `noise ${noise.toFixed(2)}`];
+  return [`${where}, ${cores} x ${cpu}, tf.js ${tfjs}`, ...how, `load ${load.join(' to ')}`, date].join('; ');
+}
+
+/** Samples of ours, baselines and peers: how many count, and how many were taken. */
+export function counted(rows) {
+  const timings = rows.filter((row) => row.baseline).flatMap((row) => [row, ...row.baselines, ...row.peers]);
+  const sum = (key) => timings.reduce((total, timing) => total + timing[key], 0);
+  return {samples: sum('samples'), taken: sum('taken')};
+}
+
+/** Of a row and its baseline. */
+const samples = (r) => [r, r.baseline].map((timing) => `${timing.samples}/${timing.taken}`).join(', ');
 
 /** Of bench_tasks.ts. */
 const task = (value) => (value === null ? '' : value === 0 ? '< 50' : value.toFixed(0));
 
 const isLoading = (row) => row.case === 'loading';
 const isChat = (row) => row.case.startsWith('chat-');
+const isFirstUse = (row) => row.case === 'first-use';
+const isProduct = (row) => !isLoading(row) && !isChat(row) && !isFirstUse(row);
 
 /** Text of all rows, one table for each kind. */
 export function tables(rows) {
   const texts = [];
-  const products = rows.filter((row) => !isLoading(row) && !isChat(row));
+  const products = rows.filter(isProduct);
   if (products.length > 0) {
     const head = [
       'case',
@@ -38,6 +53,7 @@ export function tables(rows) {
       'baseline ms',
       'baseline',
       'ratio',
+      'counted',
       'error',
     ];
     texts.push(
@@ -57,6 +73,7 @@ export function tables(rows) {
           ms(r.baseline.medianMs),
           r.baseline.name,
           r.ratio.toFixed(2),
+          samples(r),
           r.error === null ? '' : r.error.toExponential(0),
         ]),
       ),
@@ -83,6 +100,7 @@ export function tables(rows) {
       'baseline ms',
       'baseline',
       'ratio',
+      'counted',
       'longest task, first / later ms',
     ];
     texts.push(
@@ -99,6 +117,7 @@ export function tables(rows) {
           ms(r.baseline.medianMs),
           r.baseline.name,
           r.ratio.toFixed(2),
+          samples(r),
           r.longestTaskMs === null ? '' : `${task(r.firstLongestTaskMs)} / ${task(r.longestTaskMs)}`,
         ]),
       ),
@@ -106,7 +125,19 @@ export function tables(rows) {
   }
   const loading = rows.filter(isLoading);
   if (loading.length > 0) {
-    const head = ['case', 'where', 'backend', 'model', 'MB', 'ours ms', 'MB/s', 'read and copy ms', 'rate of plain', 'longest task ms'];
+    const head = [
+      'case',
+      'where',
+      'backend',
+      'model',
+      'MB',
+      'ours ms',
+      'MB/s',
+      'read and copy ms',
+      'rate of plain',
+      'counted',
+      'longest task ms',
+    ];
     texts.push(
       table(
         head,
@@ -120,10 +151,36 @@ export function tables(rows) {
           r.megabytesPerSecond.toFixed(0),
           ms(r.baseline.medianMs),
           `${((100 * r.baseline.medianMs) / r.medianMs).toFixed(0)} %`,
+          samples(r),
           task(r.longestTaskMs),
         ]),
       ),
     );
+  }
+  const first = rows.filter(isFirstUse);
+  if (first.length > 0) {
+    const head = [
+      'case',
+      'where',
+      'backend',
+      'format',
+      'M',
+      'N',
+      'K',
+      'before it',
+      'warmUp() ms',
+      'its task',
+      'first ms',
+      'its task',
+      'later ms',
+    ];
+    const lines = first.map((r) => [
+      ...[r.case, r.where, r.backend, r.format, r.M, r.N, r.K],
+      r.start === 'warmUp' ? 'warmUp()' : 'nothing',
+      ...(r.warmUpMs === null ? ['', ''] : [ms(r.warmUpMs), task(r.warmUpLongestTaskMs)]),
+      ...[ms(r.firstMs), task(r.longestTaskMs), ms(r.laterMs)],
+    ]);
+    texts.push(`${table(head, lines)}\ntask: the longest task of the main thread, in ms`);
   }
   return texts.join('\n\n');
 }
@@ -144,10 +201,7 @@ const BOUND_BY = {
 export function shares(rows, limits) {
   if (limits === null) return [];
   return rows
-    .filter(
-      (r) =>
-        r.backend === 'wasm' && r.threads === 1 && !isLoading(r) && !isChat(r) && (r.M === 1 || r.M === 64) && !r.case.startsWith('growth'),
-    )
+    .filter((r) => r.backend === 'wasm' && r.threads === 1 && isProduct(r) && (r.M === 1 || r.M === 64) && !r.case.startsWith('growth'))
     .map((r) => {
       const seconds = r.medianMs / 1000;
       // What stays in a cache between runs is held against the cache's rate.

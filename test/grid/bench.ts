@@ -5,10 +5,12 @@ import {startThreads, stopThreads} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
 import {benchGroups, benchNames} from './bench_cases.js';
-import {benchChat} from './bench_chat.js';
-import {benchLoading} from './bench_loading.js';
-import {type Machine, measureMachine, type Probes} from './bench_machine.js';
-import {type BenchRow, median, runGroup} from './bench_run.js';
+import {benchChat, type ChatRow} from './bench_chat.js';
+import {benchFirstUse} from './bench_first_use.js';
+import {benchLoading, type LoadingRequest} from './bench_loading.js';
+import {type Machine, measureMachine, type Probes, startPace} from './bench_machine.js';
+import {noiseOf, type Pace} from './bench_quiet.js';
+import {type BenchRow, runGroup} from './bench_run.js';
 import {writeLoadingModels} from './loading_models.js';
 
 export interface BenchRequest {
@@ -18,8 +20,9 @@ export interface BenchRequest {
   readonly rounds: number | null;
   readonly threads: number | null;
   readonly variant: string | null;
-  /** The probes of scripts/bench_probe.mjs, or null: the machine is not measured. */
-  readonly probe: Probes | null;
+  readonly probes: Probes;
+  /** Whether the machine's own rates are measured too. */
+  readonly machine: boolean;
   /** Where onnxruntime-node is, to be timed beside; null: it is not. */
   readonly peer: {readonly runtime: string; readonly writer: string} | null;
 }
@@ -31,26 +34,28 @@ async function setThreads(backend: string, threads: number | null): Promise<numb
   return 1;
 }
 
+/** The probe that samples lie between. */
+interface Probe {
+  readonly bestMs: number;
+  /** Of bench_quiet.ts: 1 on a quiet machine. */
+  readonly noise: number;
+  readonly taken: number;
+}
+
+const probeOf = ({bestMs, probes}: Pace): Probe => ({bestMs, noise: noiseOf(probes), taken: probes.length});
+
 export interface BenchAnswer {
   readonly rows: readonly BenchRow[];
   /** What was asked for and did not run, with the reason. */
   readonly skipped: readonly string[];
-  /** Median over minimum of a fixed loop before and after every group: 1 on a quiet machine. */
-  readonly noise: number;
+  /** null: nothing ran. */
+  readonly probe: Probe | null;
   /** What one thread can do here; null where it was not asked for. */
   readonly limits: Machine | null;
 }
 
 /** N = K: what each backend can do in a time worth waiting for. GPUs here may be emulated on a CPU. */
 const SIZES: Readonly<Record<string, number>> = {cpu: 512, wasm: 4096, webgl: 2048, webgpu: 2048, tensorflow: 4096};
-
-function fixedLoop(): number {
-  const start = performance.now();
-  let sum = 0;
-  for (let i = 0; i < 3_000_000; i++) sum = (sum * 1.0000001 + i) % 1000;
-  if (sum < 0) throw new Error('unreachable');
-  return performance.now() - start;
-}
 
 /**
  * tf.js's own threads spin for some time after each of its products and would take the cores from ours: a page that starts threads of ours leaves
@@ -65,51 +70,57 @@ function named<T extends {backend: string; threads: number; baseline: {name: str
 }
 
 export async function bench(request: BenchRequest): Promise<BenchAnswer> {
-  const {backend, cases, threads, probe} = request;
+  const {backend, cases, threads, probes} = request;
   if (threads !== null && backend === 'wasm') setThreadsCount(TFJS_THREADS);
   const failure = await startBackend(backend);
-  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], noise: 1, limits: null};
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], probe: null, limits: null};
   const ownThreads = await setThreads(backend, threads);
   const where = IN_BROWSER ? 'browser' : 'node';
   const peer = request.peer === null || IN_BROWSER ? null : await (await import('./bench_peer_node.js')).onnxProducts(request.peer);
-  const rows: BenchRow[] = [];
+  const made: (() => BenchRow[])[] = [];
   const skipped: string[] = [];
-  const loops = Array.from({length: 5}, fixedLoop);
+  const pace = await startPace(probes.plain);
   for (const group of benchGroups(cases)) {
     try {
       const size = request.size ?? SIZES[backend] ?? 2048;
-      rows.push(...(await runGroup(group, {where, size, rounds: request.rounds, variant: request.variant, threads: ownThreads, peer})));
+      const {rounds, variant} = request;
+      made.push(await runGroup(group, {where, size, rounds, variant, threads: ownThreads, peer, pace}));
     } catch (error) {
       skipped.push(`${backend}, ${group.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
-    loops.push(...Array.from({length: 5}, fixedLoop));
   }
-  const limits = probe === null || backend !== 'wasm' ? null : await measureMachine(probe);
+  const limits = request.machine && backend === 'wasm' ? await measureMachine(probes, pace) : null;
   if (ownThreads > 1 && backend === 'wasm') await stopThreads();
-  return {
-    rows: named(rows),
-    skipped,
-    noise: median(loops) / Math.min(...loops),
-    limits,
-  };
+  const rows = made.flatMap((rowsOf) => rowsOf());
+  return {rows: named(rows), skipped, probe: probeOf(pace), limits};
+}
+
+interface ChatRequest extends Pick<BenchRequest, 'backend' | 'threads' | 'rounds' | 'probes'> {
+  readonly source: string;
 }
 
 /** The chat model on one backend. */
-async function chat(request: {backend: string; source: string; threads: number | null; rounds: number | null}): Promise<object> {
-  const {backend, source, threads, rounds} = request;
+async function chat({backend, source, threads, rounds, probes}: ChatRequest): Promise<Omit<BenchAnswer, 'rows'> & {rows: ChatRow[]}> {
   if (threads !== null && backend === 'wasm') setThreadsCount(TFJS_THREADS);
   const failure = await startBackend(backend);
-  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
+  if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`], probe: null, limits: null};
   const count = await setThreads(backend, threads);
-  const rows = await benchChat(source, count, rounds);
+  const pace = await startPace(probes.plain);
+  const rows = await benchChat(source, count, rounds, pace);
   if (count > 1 && backend === 'wasm') await stopThreads();
-  return {rows: named(rows), skipped: []};
+  return {rows: named(rows), skipped: [], probe: probeOf(pace), limits: null};
+}
+
+async function loading({probes, ...request}: Omit<LoadingRequest, 'pace'> & Pick<BenchRequest, 'probes'>) {
+  const pace = await startPace(probes.plain);
+  return {...(await benchLoading({...request, pace})), probe: probeOf(pace)};
 }
 
 Object.assign(globalThis, {
   tflBench: bench,
   tflBenchNames: async () => benchNames(),
   tflBenchChat: chat,
-  tflBenchLoading: benchLoading,
+  tflBenchLoading: loading,
+  tflBenchFirstUse: benchFirstUse,
   tflWriteLoadingModels: writeLoadingModels,
 });

@@ -1,9 +1,9 @@
 /** Times opening a model, every layer on its device, beside plainly reading and copying the same bytes. */
-import * as tf from '@tensorflow/tfjs';
 import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
 import {startBackend} from '../support/start.js';
-import {type BenchRow, timingOf} from './bench_run.js';
+import {atFullRate, goesOn, type Pace, patience, type Sample, timingOf} from './bench_quiet.js';
+import type {BenchRow} from './bench_run.js';
 import {type LongestTask, longestOf, watchTasks} from './bench_tasks.js';
 
 /** A model in a folder: a path in Node, a URL in a page. */
@@ -18,6 +18,7 @@ export interface LoadingRequest {
   readonly backend: string;
   readonly models: readonly LoadingSource[];
   readonly rounds: number | null;
+  readonly pace: Pace;
 }
 
 /** As BenchRow, with what a load is about. */
@@ -105,50 +106,52 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 }
 
 /** The rows of all models on one backend. */
-export async function benchLoading({backend, models, rounds}: LoadingRequest): Promise<{rows: LoadingRow[]; skipped: string[]}> {
+export async function benchLoading({backend, models, rounds, pace}: LoadingRequest): Promise<{rows: LoadingRow[]; skipped: string[]}> {
   const failure = await startBackend(backend);
   if (failure !== null) return {rows: [], skipped: [`${backend}: ${failure}`]};
-  const rows: LoadingRow[] = [];
+  const made: (() => LoadingRow)[] = [];
   const skipped: string[] = [];
   const tasks = watchTasks();
   for (const model of models) {
     try {
-      const [ours, plain]: [number[], number[]] = [[], []];
+      const [ours, plain]: [Sample[], Sample[]] = [[], []];
       const frozen: LongestTask[] = [];
       const bytes = await readAndCopy(model);
       await load(model);
-      for (let round = 0; round < (rounds ?? 5); round++) {
-        plain.push(await timed(() => readAndCopy(model)));
+      const counted = () => Math.min(...[ours, plain].map((samples) => atFullRate(samples, pace.bestMs).length));
+      const start = performance.now();
+      for (let round = 0; goesOn(patience(rounds ?? 5), round, counted(), performance.now() - start); round++) {
+        plain.push(await pace.sample(() => timed(() => readAndCopy(model))));
         await tasks.longest();
-        ours.push(await timed(() => load(model)));
+        ours.push(await pace.sample(() => timed(() => load(model))));
         frozen.push(await tasks.longest());
       }
-      const baseline = timingOf('read and copy', plain);
-      const {medianMs, minMs, samples} = timingOf('load', ours);
-      rows.push({
-        case: 'loading',
-        where: IN_BROWSER ? 'browser' : 'node',
-        backend: tf.getBackend(),
-        format: model.format,
-        M: null,
-        N: null,
-        K: null,
-        threads: 1,
-        bytes,
-        megabytesPerSecond: bytes / 1000 / medianMs,
-        longestTaskMs: longestOf(frozen),
-        medianMs,
-        minMs,
-        samples,
-        baseline,
-        baselines: [baseline],
-        peers: [],
-        ratio: medianMs / baseline.medianMs,
+      made.push(() => {
+        const baseline = timingOf('read and copy', plain, pace.bestMs);
+        const {name: _, ...timing} = timingOf('load', ours, pace.bestMs);
+        return {
+          case: 'loading',
+          where: IN_BROWSER ? 'browser' : 'node',
+          backend,
+          format: model.format,
+          M: null,
+          N: null,
+          K: null,
+          threads: 1,
+          bytes,
+          megabytesPerSecond: bytes / 1000 / timing.medianMs,
+          longestTaskMs: longestOf(frozen),
+          ...timing,
+          baseline,
+          baselines: [baseline],
+          peers: [],
+          ratio: timing.medianMs / baseline.medianMs,
+        };
       });
     } catch (error) {
       skipped.push(`${backend}, loading ${model.format}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   tasks.stop();
-  return {rows, skipped};
+  return {rows: made.map((row) => row()), skipped};
 }

@@ -1,5 +1,5 @@
 /** What this machine can do in the same WebAssembly that the kernels are made of: the ceilings that their times are compared with. */
-import {median} from './bench_run.js';
+import {atFullRate, goesOn, Pace, type Sample, timingOf} from './bench_quiet.js';
 
 interface Probe {
   readonly memory: WebAssembly.Memory;
@@ -37,40 +37,60 @@ const SEED = 3;
 const WARM_RUNS = 8;
 const PAUSE_MS = 25;
 
-/** Seconds of a run, the median of a few. */
-async function seconds(run: () => unknown, times: number): Promise<number> {
-  for (let i = 0; i < WARM_RUNS; i++) {
-    run();
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+/** Seconds of a run at the machine's full rate: the median of `times`, for which a slow machine is waited for a while. */
+async function seconds(run: () => unknown, times: number, pace: Pace): Promise<number> {
+  for (let i = 0; i < WARM_RUNS; i++) await warm(run);
+  const samples: Sample[] = [];
+  const counted = () => atFullRate(samples, pace.bestMs).length;
+  const start = performance.now();
+  while (goesOn({enough: times, most: 20 * times, limitMs: 4000}, samples.length, counted(), performance.now() - start)) {
+    samples.push(
+      await pace.sample(async () => {
+        const before = performance.now();
+        run();
+        return performance.now() - before;
+      }),
+    );
   }
-  const measured = Array.from({length: times}, () => {
-    const start = performance.now();
-    run();
-    return (performance.now() - start) / 1000;
-  });
-  return median(measured);
+  return timingOf('probe', samples, pace.bestMs).medianMs / 1000;
+}
+
+async function warm(run: () => unknown): Promise<void> {
+  run();
+  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
 const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
-async function byteMultiplies(module: string): Promise<number | null> {
+async function byteMultiplies(module: string, pace: Pace): Promise<number | null> {
   const bytes = bytesOf(module);
   if (!WebAssembly.validate(bytes)) return null;
   const {instance} = await WebAssembly.instantiate(bytes, {});
   const {dots} = instance.exports as unknown as Pick<Probe, 'dots'>;
-  return (STEPS * 128) / (await seconds(() => dots(STEPS, SEED), 3)) / 1e9;
+  return (STEPS * 128) / (await seconds(() => dots(STEPS, SEED), 3, pace)) / 1e9;
 }
 
-export async function measureMachine({plain, bytes}: Probes): Promise<Machine> {
+export async function measureMachine({plain, bytes}: Probes, pace: Pace): Promise<Machine> {
   const {instance} = await WebAssembly.instantiate(bytesOf(plain), {});
   const probe = instance.exports as unknown as Probe;
   probe.memory.grow(Math.ceil((FROM + LARGE) / PAGE));
   // Pages that were never written may all be one page of zeros.
   new Uint8Array(probe.memory.buffer).fill(1);
   return {
-    memoryGBps: LARGE / (await seconds(() => probe.sum(FROM, LARGE), 3)) / 1e9,
-    cachedGBps: SMALL / (await seconds(() => probe.sum(FROM, SMALL), 15)) / 1e9,
-    multiplyGops: (STEPS * 64) / (await seconds(() => probe.dots(STEPS, SEED), 3)) / 1e9,
-    byteMultiplyGops: await byteMultiplies(bytes),
+    memoryGBps: LARGE / (await seconds(() => probe.sum(FROM, LARGE), 3, pace)) / 1e9,
+    cachedGBps: SMALL / (await seconds(() => probe.sum(FROM, SMALL), 15, pace)) / 1e9,
+    multiplyGops: (STEPS * 64) / (await seconds(() => probe.dots(STEPS, SEED), 3, pace)) / 1e9,
+    byteMultiplyGops: await byteMultiplies(bytes, pace),
   };
+}
+
+/** Of the probe that samples of the bench lie between: about a third of a millisecond. */
+const PACE_STEPS = 100_000;
+
+/** The machine's pace by the loop of multiplications. plain: of Probes. */
+export async function startPace(plain: string): Promise<Pace> {
+  const {instance} = await WebAssembly.instantiate(bytesOf(plain), {});
+  const {dots} = instance.exports as unknown as Probe;
+  for (let i = 0; i < WARM_RUNS; i++) await warm(() => dots(STEPS, SEED));
+  return new Pace(() => dots(PACE_STEPS, SEED));
 }

@@ -4,18 +4,12 @@ import {type InputQuantization, ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
 import {variantsOf} from '../support/variants.js';
 import type {BenchCase, BenchGroup} from './bench_cases.js';
+import {atFullRate, goesOn, median, type Pace, type Patience, patience, type Sample, type Timing, timingOf} from './bench_quiet.js';
 import {groupColumns, groupingOf, layoutOf, randomWords, resized} from './bench_weights.js';
 import {caseNamed} from './cases.js';
 import {randomX, seeded} from './layouts.js';
 
-export interface Timing {
-  readonly name: string;
-  readonly medianMs: number;
-  readonly minMs: number;
-  readonly samples: number;
-}
-
-export interface BenchRow {
+export interface BenchRow extends Omit<Timing, 'name'> {
   readonly case: string;
   readonly where: 'node' | 'browser';
   readonly backend: string;
@@ -30,9 +24,6 @@ export interface BenchRow {
   readonly variant: string;
   /** Of the packed weight. */
   readonly weightBytes: number;
-  readonly medianMs: number;
-  readonly minMs: number;
-  readonly samples: number;
   /** The faster of tf.js's two layouts. */
   readonly baseline: Timing;
   /** Both. */
@@ -55,6 +46,7 @@ export interface BenchOptions {
   readonly threads: number;
   /** Products of another runtime, timed in the same rounds; null: none. */
   readonly peer: PeerProducts | null;
+  readonly pace: Pace;
 }
 
 /** Another runtime's products x . W^T of its own random weights: x as it holds it → y on the host. */
@@ -69,7 +61,7 @@ export type PeerProducts = (
 interface Runner {
   readonly name: string;
   readonly run: () => tf.Tensor | Promise<unknown>;
-  readonly times: number[];
+  readonly samples: Sample[];
 }
 
 /** A product and its numbers on the host, as a program that uses them waits for them. */
@@ -83,50 +75,56 @@ async function once({run}: Runner): Promise<number> {
   return end - start;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-}
-
-export const timingOf = (name: string, times: readonly number[]): Timing => ({
-  name,
-  medianMs: median(times),
-  minMs: Math.min(...times),
-  samples: times.length,
-});
-
-const timing = ({name, times}: Runner): Timing => timingOf(name, times);
-
-/** Columns beyond which a slower baseline is left out of later rounds. */
+/** As many times the other's: a baseline that is left out of later rounds. */
 const CLEARLY_SLOWER = 2;
 
-interface Turns {
-  readonly rounds: number;
+interface Turns extends Patience {
   readonly burst: number;
-  /** Before each runner: threads of another runtime spin for a while after their work. */
+  /** Before each probe: threads of ours and of another runtime spin for a while after their work. */
   readonly restMs: number;
+  readonly pace: Pace;
 }
 
-/** Every runner once for warmth, then rounds in a new order each: one run untimed (of short ones), then timed ones. */
-async function interleave(ours: readonly Runner[], baselines: readonly Runner[], {rounds, burst, restMs}: Turns): Promise<void> {
+const medianOf = ({samples}: Runner) => median(samples.map(({ms}) => ms));
+
+/**
+ * Every runner once for warmth, then rounds in a new order each: one run untimed (of short ones), then timed ones, and a probe before and after.
+ * Baselines run in every round; of ours those that have too few samples at the full rate.
+ */
+async function interleave(ours: readonly Runner[], baselines: readonly Runner[], turns: Turns): Promise<void> {
+  const {burst, restMs, pace} = turns;
   for (const runner of [...baselines, ...ours]) await once(runner);
   const random = seeded(ours.length);
+  const probe = async () => {
+    if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+    return pace.probe();
+  };
+  const roundsOf = ({samples}: Runner) => atFullRate(samples, pace.bestMs).length / burst;
   let live = [...baselines, ...ours];
-  for (let round = 0; round < rounds; round++) {
+  const start = performance.now();
+  const fewest = () => Math.min(...live.map(roundsOf));
+  for (let round = 0; goesOn(turns, round, fewest(), performance.now() - start); round++) {
     const order = live.map((runner) => ({runner, key: random()})).sort((a, b) => a.key - b.key);
+    let before = await probe();
     for (const {runner} of order) {
-      if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
       if (burst > 1) await once(runner);
-      for (let i = 0; i < burst; i++) runner.times.push(await once(runner));
+      const times: number[] = [];
+      for (let i = 0; i < burst; i++) times.push(await once(runner));
+      const after = await probe();
+      for (const ms of times) runner.samples.push({ms, probeMs: Math.max(before, after)});
+      before = after;
     }
-    const fastest = Math.min(...baselines.map(({times}) => median(times)));
-    live = live.filter((runner) => !baselines.includes(runner) || median(runner.times) <= CLEARLY_SLOWER * fastest);
+    const fastest = Math.min(...baselines.map(medianOf));
+    live = live.filter((runner) =>
+      baselines.includes(runner)
+        ? medianOf(runner) <= CLEARLY_SLOWER * fastest
+        : round + 1 < turns.enough || roundsOf(runner) < turns.enough,
+    );
   }
 }
 
 /** Largest relative error over the first and last row of x and 16 rows of the weight. */
-async function sampledError(weight: QuantizedWeight, x: Float32Array, y: Float32Array): Promise<number> {
+export async function sampledError(weight: QuantizedWeight, x: Float32Array, y: Float32Array): Promise<number> {
   const [n, k] = weight.shape;
   const rows = Array.from({length: Math.min(16, n)}, (_, i) => Math.floor((i * (n - 1)) / 15));
   const w = await tf.tidy(() => weight.dequantizeRows(rows)).data();
@@ -163,9 +161,12 @@ interface Measured extends Pick<BenchRow, 'format' | 'input' | 'variant' | 'erro
   readonly runner: Runner;
 }
 
-/** All formats of a group at one shape. Throws where ours is wrong: wrong numbers have no speed. */
-export async function runGroup(group: BenchGroup, options: BenchOptions): Promise<BenchRow[]> {
-  const {where} = options;
+/**
+ * All formats of a group at one shape. → makes the rows: which samples count is known when the shortest probe of the run is.
+ * Throws where ours is wrong: wrong numbers have no speed.
+ */
+export async function runGroup(group: BenchGroup, options: BenchOptions): Promise<() => BenchRow[]> {
+  const {where, pace} = options;
   const {rows: m} = group;
   const [n, k] = [group.outDim ?? 1, group.inDim ?? 1].map((part) => Math.round((part * options.size) / 256) * 256) as [number, number];
   const backend = tf.getBackend();
@@ -176,8 +177,8 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
   // The same memory in either shape.
   const layouts = [tf.reshape(dense, [k, n]), tf.reshape(dense, [n, k])];
   const baselines: Runner[] = [
-    {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, layouts[0] as tf.Tensor2D), times: []},
-    {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, layouts[1] as tf.Tensor2D, false, true), times: []},
+    {name: 'tf.matMul [K,N]', run: () => tf.matMul(x, layouts[0] as tf.Tensor2D), samples: []},
+    {name: 'tf.matMul [N,K]', run: () => tf.matMul(x, layouts[1] as tf.Tensor2D, false, true), samples: []},
   ];
   const weights: Measured[] = [];
   variants.force(options.variant);
@@ -190,35 +191,26 @@ export async function runGroup(group: BenchGroup, options: BenchOptions): Promis
       const error = await sampledError(weight, xValues, (await y.data()) as Float32Array);
       y.dispose();
       if (!(error <= bound)) throw new Error(`${group.name}, ${c.name} on ${backend}: error ${error} over ${bound}`);
-      weights.push({...told, weight, weightBytes: weight.byteLength, error, runner: {name: c.name, run, times: []}});
+      weights.push({...told, weight, weightBytes: weight.byteLength, error, runner: {name: c.name, run, samples: []}});
     }
     const burst = m === 1 ? 3 : 1;
-    const rounds = options.rounds ?? (m > 128 ? 3 : 7);
+    const enough = options.rounds ?? (m > 128 ? 3 : 7);
     const others = (await options.peer?.(xValues, m, n, k, options.threads)) ?? [];
-    const peers = others.map((other): Runner => ({...other, times: []}));
-    await interleave([...weights.map(({runner}) => runner), ...peers], baselines, {rounds, burst, restMs: peers.length > 0 ? 20 : 0});
-    const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
-    const baseline = sorted[0] as Timing;
-    const found = peers.map(timing);
-    return weights.map(({weight: _, runner, ...told}) => {
-      const {medianMs, minMs, samples} = timing(runner);
-      const ratio = medianMs / baseline.medianMs;
-      const shape = {M: m, N: n, K: k, threads: options.threads};
-      return {
-        case: group.name,
-        where,
-        backend,
-        ...told,
-        ...shape,
-        medianMs,
-        minMs,
-        samples,
-        baseline,
-        baselines: sorted,
-        peers: found,
-        ratio,
-      };
-    });
+    const peers = others.map((other): Runner => ({...other, samples: []}));
+    const restMs = peers.length > 0 ? 20 : options.threads > 1 ? 5 : 0;
+    await interleave([...weights.map(({runner}) => runner), ...peers], baselines, {...patience(enough), burst, restMs, pace});
+    const shape = {M: m, N: n, K: k, threads: options.threads};
+    return () => {
+      const timing = ({name, samples}: Runner) => timingOf(name, samples, pace.bestMs);
+      const sorted = baselines.map(timing).sort((a, b) => a.medianMs - b.medianMs);
+      const baseline = sorted[0] as Timing;
+      const found = peers.map(timing);
+      return weights.map(({weight: _, runner, ...told}) => {
+        const {name: _name, ...ours} = timing(runner);
+        const ratio = ours.medianMs / baseline.medianMs;
+        return {case: group.name, where, backend, ...told, ...shape, ...ours, baseline, baselines: sorted, peers: found, ratio};
+      });
+    };
   } finally {
     variants.force(null);
     for (const {weight} of weights) weight.dispose();

@@ -1,0 +1,101 @@
+/**
+ * Which samples of the bench count. Neighbours on a shared machine slow all arithmetic for seconds at a time, so every sample is taken between two runs of
+ * a short loop of multiplications: it counts where both took about as long as the shortest of the whole run.
+ */
+
+export interface Sample {
+  readonly ms: number;
+  /** The slower of the two probes around it. */
+  readonly probeMs: number;
+}
+
+export interface Timing {
+  readonly name: string;
+  /** Of the samples that count. */
+  readonly medianMs: number;
+  readonly minMs: number;
+  /** How many count: 0 where none did, and the least disturbed stand for them. */
+  readonly samples: number;
+  /** How many were taken. */
+  readonly taken: number;
+}
+
+/** A probe is at the machine's full rate up to this part over the shortest. */
+const SLACK = 1.1;
+
+/** Samples that stand for the others where none was at the full rate. */
+const LEAST_DISTURBED = 3;
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+/** The samples taken while the machine ran at its full rate. bestMs: the shortest probe of the run. */
+export const atFullRate = (samples: readonly Sample[], bestMs: number): Sample[] =>
+  samples.filter(({probeMs}) => probeMs <= SLACK * bestMs);
+
+/** Throws a RangeError without a sample. */
+export function timingOf(name: string, samples: readonly Sample[], bestMs: number): Timing {
+  if (samples.length === 0) throw new RangeError(`${name}: nothing was timed`);
+  const counted = atFullRate(samples, bestMs);
+  const shown = counted.length > 0 ? counted : [...samples].sort((a, b) => a.probeMs - b.probeMs).slice(0, LEAST_DISTURBED);
+  const times = shown.map(({ms}) => ms);
+  return {name, medianMs: median(times), minMs: Math.min(...times), samples: counted.length, taken: samples.length};
+}
+
+/** How much slower than at its best the machine was in the slowest tenth of the probes: 1 on a quiet one. */
+export function noiseOf(probes: readonly number[]): number {
+  const sorted = [...probes].sort((a, b) => a - b);
+  const [best] = sorted;
+  return best === undefined ? 1 : (sorted[Math.ceil(0.9 * sorted.length) - 1] as number) / best;
+}
+
+/** A loop of multiplications, and how long it took each time. */
+export class Pace {
+  readonly probes: number[] = [];
+  bestMs = Number.POSITIVE_INFINITY;
+
+  /** loop: a fixed amount of work, about a third of a millisecond. */
+  constructor(
+    private readonly loop: () => unknown,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** → ms of the loop: the shortest of three, as one may be interrupted. */
+  probe(): number {
+    let shortest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 3; i++) {
+      const start = this.now();
+      this.loop();
+      shortest = Math.min(shortest, this.now() - start);
+    }
+    this.probes.push(shortest);
+    this.bestMs = Math.min(this.bestMs, shortest);
+    return shortest;
+  }
+
+  /** What `run` gives as its milliseconds, between two probes. */
+  async sample(run: () => Promise<number>): Promise<Sample> {
+    const before = this.probe();
+    const ms = await run();
+    return {ms, probeMs: Math.max(before, this.probe())};
+  }
+}
+
+/** Numbers of rounds: `enough` at the full rate for each runner, for at most `most` rounds and, beyond `enough`, `limitMs`. */
+export interface Patience {
+  readonly enough: number;
+  readonly most: number;
+  readonly limitMs: number;
+}
+
+/** Of a group of the bench: a machine that is slow half of the time is waited for. */
+export const patience = (enough: number): Patience => ({enough, most: 4 * enough, limitMs: 40_000});
+
+/** Whether another round is worth it. counted: rounds at the full rate, of the runner with the fewest. */
+export function goesOn({enough, most, limitMs}: Patience, rounds: number, counted: number, elapsedMs: number): boolean {
+  if (rounds < enough) return true;
+  return counted < enough && rounds < most && elapsedMs < limitMs;
+}
