@@ -6,8 +6,7 @@
 //   --browser     in Chromium, on a cross-origin isolated page, in place of Node
 //   --size        N and K. Default: 4096 on wasm and tensorflow, 2048 on webgpu and webgl, 512 on cpu
 //   --threads     numbers of threads of ours, by comma; TensorFlow's too on tensorflow (tf.js's own wasm keeps one). Default: 1
-//   --rounds      rounds of measurement at the machine's full rate. Default: 7, fewer for long ones; up to four times as many are tried for
-//                 40 s where the machine is slow
+//   --rounds      rounds of measurement at the machine's full rate. Default: 7, fewer for long ones; a slow machine is waited for, 15 s a group
 //   --variant     force a kernel, where it can run
 //   --peers       other runtimes in the same Chromium, with our rows beside: cases wasm, webgpu, chat; on tensorflow onnxruntime-node. docs/speed.md
 //   --html FILE   a page with plots; adds growth where no case was named
@@ -148,6 +147,7 @@ async function main() {
     load: [loadBefore, load()],
     noise: Math.max(1, ...answers.map((answer) => answer.probe?.noise ?? 1)),
     counted: counted(rows),
+    probes: answers.flatMap((answer) => answer.probe ?? []),
     date: new Date().toISOString(),
     limits,
     shares: shares(rows, limits),

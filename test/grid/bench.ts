@@ -80,6 +80,8 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
   const made: (() => BenchRow[])[] = [];
   const skipped: string[] = [];
   const pace = await startPace(probes.plain);
+  // First: it shows the machine's pace too.
+  const limits = request.machine && backend === 'wasm' ? await measureMachine(probes, pace) : null;
   for (const group of benchGroups(cases)) {
     try {
       const size = request.size ?? SIZES[backend] ?? 2048;
@@ -89,7 +91,6 @@ export async function bench(request: BenchRequest): Promise<BenchAnswer> {
       skipped.push(`${backend}, ${group.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  const limits = request.machine && backend === 'wasm' ? await measureMachine(probes, pace) : null;
   if (ownThreads > 1 && backend === 'wasm') await stopThreads();
   const rows = made.flatMap((rowsOf) => rowsOf());
   return {rows: named(rows), skipped, probe: probeOf(pace), limits};

@@ -11,6 +11,8 @@ import {type LongestTask, longestOf, type Tasks, watchTasks} from './bench_tasks
 
 const PROMPT_TOKENS = 128;
 const NEW_TOKENS = 64;
+/** Of the rounds, which are some seconds each. */
+const LIMIT_MS = 40_000;
 
 /** As BenchRow; a decode row is one token. */
 export type ChatRow = Omit<BenchRow, 'N' | 'K' | 'variant' | 'error' | 'input'> & {
@@ -144,7 +146,7 @@ export async function benchChat(source: string, threads: number, rounds: number 
         ),
       );
     const start = performance.now();
-    for (let round = 0; goesOn(patience(rounds ?? 3), round, counted(), performance.now() - start); round++) {
+    for (let round = 0; goesOn(patience(rounds ?? 3, LIMIT_MS), round, counted(), performance.now() - start); round++) {
       const found = await answer(model, tasks, pace);
       answers.push(found);
       prefill.ours.push(found.prefill);

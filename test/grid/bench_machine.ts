@@ -1,5 +1,5 @@
 /** What this machine can do in the same WebAssembly that the kernels are made of: the ceilings that their times are compared with. */
-import {atFullRate, goesOn, Pace, type Sample, timingOf} from './bench_quiet.js';
+import {atFullRate, goesOn, Pace, patience, type Sample, timingOf} from './bench_quiet.js';
 
 interface Probe {
   readonly memory: WebAssembly.Memory;
@@ -37,13 +37,13 @@ const SEED = 3;
 const WARM_RUNS = 8;
 const PAUSE_MS = 25;
 
-/** Seconds of a run at the machine's full rate: the median of `times`, for which a slow machine is waited for a while. */
+/** Seconds of a run at the machine's full rate: the shortest of `times`, for which a slow machine is waited for a while. */
 async function seconds(run: () => unknown, times: number, pace: Pace): Promise<number> {
   for (let i = 0; i < WARM_RUNS; i++) await warm(run);
   const samples: Sample[] = [];
   const counted = () => atFullRate(samples, pace.bestMs).length;
   const start = performance.now();
-  while (goesOn({enough: times, most: 20 * times, limitMs: 4000}, samples.length, counted(), performance.now() - start)) {
+  while (goesOn(patience(times, 4000), samples.length, counted(), performance.now() - start)) {
     samples.push(
       await pace.sample(async () => {
         const before = performance.now();
@@ -52,7 +52,7 @@ async function seconds(run: () => unknown, times: number, pace: Pace): Promise<n
       }),
     );
   }
-  return timingOf('probe', samples, pace.bestMs).medianMs / 1000;
+  return timingOf('probe', samples, pace.bestMs).minMs / 1000;
 }
 
 async function warm(run: () => unknown): Promise<void> {
@@ -87,10 +87,16 @@ export async function measureMachine({plain, bytes}: Probes, pace: Pace): Promis
 /** Of the probe that samples of the bench lie between: about a third of a millisecond. */
 const PACE_STEPS = 100_000;
 
+/** For how long the full rate is looked for, before anything is timed. */
+const LOOK_MS = 3000;
+
 /** The machine's pace by the loop of multiplications. plain: of Probes. */
 export async function startPace(plain: string): Promise<Pace> {
   const {instance} = await WebAssembly.instantiate(bytesOf(plain), {});
   const {dots} = instance.exports as unknown as Probe;
   for (let i = 0; i < WARM_RUNS; i++) await warm(() => dots(STEPS, SEED));
-  return new Pace(() => dots(PACE_STEPS, SEED));
+  const pace = new Pace(() => dots(PACE_STEPS, SEED));
+  const start = performance.now();
+  while (performance.now() - start < LOOK_MS) await warm(() => pace.probe());
+  return pace;
 }

@@ -84,18 +84,15 @@ export class Pace {
   }
 }
 
-/** Numbers of rounds: `enough` at the full rate for each runner, for at most `most` rounds and, beyond `enough`, `limitMs`. */
+/** `enough` rounds at the full rate for each runner; past so many rounds a slow machine is waited for until limitMs. */
 export interface Patience {
   readonly enough: number;
-  readonly most: number;
   readonly limitMs: number;
 }
 
-/** Of a group of the bench: a machine that is slow half of the time is waited for. */
-export const patience = (enough: number): Patience => ({enough, most: 4 * enough, limitMs: 40_000});
+/** Of a group of the bench. */
+export const patience = (enough: number, limitMs = 15_000): Patience => ({enough, limitMs});
 
 /** Whether another round is worth it. counted: rounds at the full rate, of the runner with the fewest. */
-export function goesOn({enough, most, limitMs}: Patience, rounds: number, counted: number, elapsedMs: number): boolean {
-  if (rounds < enough) return true;
-  return counted < enough && rounds < most && elapsedMs < limitMs;
-}
+export const goesOn = ({enough, limitMs}: Patience, rounds: number, counted: number, elapsedMs: number): boolean =>
+  rounds < enough || (counted < enough && elapsedMs < limitMs);
