@@ -15,12 +15,17 @@ export type WasmVariant =
 /** How the engine multiplies bytes (dotKind of assembly/gemv_dots.ts): 1 in one instruction, 2 in Arm's, 0 in several, -1 not at all. */
 export type DotKind = -1 | 0 | 1 | 2;
 
+/** What products of several rows multiply (assembly/panels.ts): 0 pairs, 1 bytes, 2 bytes of both halves of x, 3 bytes with sums in 16 bits. */
+export type Products = 0 | 1 | 2 | 3;
+
 export interface WasmChoice {
   readonly variant: WasmVariant;
   /** Columns of x that share a step (int16) or a sum (gemv_float32); 0 for float32. */
   readonly block: number;
   /** gemv_dots: of the order in which codes come out, see prepareBytes of assembly/gemv_dots.ts; else 0. */
   readonly lanes: 0 | 2 | 4;
+  /** gemm: what is multiplied; else 0. */
+  readonly kind: Products;
   readonly reason: string;
 }
 
@@ -43,6 +48,9 @@ const BLOCKS = [128, 64, 32, 16] as const;
  */
 const FEW_ROWS = 8;
 
+/** Codes whose products with bytes of x, 16 in each lane's sum at most for twice these, eight for these, stay below 2^15: 8 * 128 * 31 does. */
+const SHORT_CODES = 31;
+
 /**
  * @param rows M
  * @param forced a variant to use where it can, instead of the fastest
@@ -61,25 +69,36 @@ export function chooseWasm(
   const exact = (reason: string): WasmChoice => {
     const direct = block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows === 1 || forced === 'gemv_float32');
     return direct
-      ? {variant: 'gemv_float32', block, lanes: 0, reason: `${reason}; float codes of one row are decoded in registers`}
-      : {variant: 'float32', block: 0, lanes: 0, reason};
+      ? {variant: 'gemv_float32', block, lanes: 0, kind: 0, reason: `${reason}; float codes of one row are decoded in registers`}
+      : {variant: 'float32', block: 0, lanes: 0, kind: 0, reason};
   };
   if (precision === 'float32') return exact('float32 activations were asked for');
   if (forced === 'float32' || forced === 'gemv_float32') return exact('forced');
   if (block === null || !fitsIntegers(layout)) return exact('codes or groups do not fit 16-bit integer products');
   if (forced === null && columns === 0 && !mayRoundX(layout)) return exact('a small layer');
   const fused = fusedWidth(layout) && block % 32 === 0;
-  const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, reason});
+  const integers = (variant: WasmVariant, reason: string): WasmChoice => ({variant, block, lanes: 0, kind: 0, reason});
   if (forced === 'gemm_int16') return integers('gemm_int16', 'forced');
   const fast = dots > 0 || (dots === 0 && columns > 0);
   const lanes = dots === -1 ? 0 : dotLanes(layout, block);
   // Several instructions a product still cost less than codes that go through 16 bits, where they do not come out of their plane in order.
   if (lanes !== 0 && (forced === 'gemv_dots_int16' || (forced === null && rows === 1 && (fast || !fused)))) {
-    return {variant: 'gemv_dots_int16', block, lanes, reason: `${forced ?? 'one row'}: bytes of x times codes in fours`};
+    return {variant: 'gemv_dots_int16', block, lanes, kind: 0, reason: `${forced ?? 'one row'}: bytes of x times codes in fours`};
   }
-  const dotsForMany = fast && (dots === 2 || columns > 0 || rows <= FEW_ROWS);
-  if (lanes !== 0 && layout.inDim % 64 === 0 && (forced === 'gemm_dots_int16' || (forced === null && rows > 1 && dotsForMany))) {
-    return {variant: 'gemm_dots_int16', block, lanes: 4, reason: `${forced ?? 'several rows'}: bytes of x times codes in fours`};
+  const highest = dots === -1 ? null : highestCode(layout);
+  // Two bytes of x meet each code in two steps, and so do pairs of 16 bits.
+  const short = dots === 0 && columns > 0 && rows > 2 && highest !== null && highest <= SHORT_CODES;
+  const dotsForMany = short || (dots > 0 && (dots === 2 || columns > 0 || rows <= FEW_ROWS));
+  if (highest !== null && (forced === 'gemm_dots_int16' || (forced === null && rows > 1 && dotsForMany))) {
+    const kind = short ? 3 : columns > 0 ? 1 : 2;
+    const most = short ? Math.min(block, highest <= SHORT_CODES / 2 ? 32 : 16) : block;
+    return {
+      variant: 'gemm_dots_int16',
+      block: most,
+      lanes: 0,
+      kind,
+      reason: `${forced ?? 'several rows'}: bytes of x times codes in fours`,
+    };
   }
   if (rows > 1 && (forced === null || forced.endsWith('dots_int16') || (forced === 'gemv_int16' && !fused))) {
     return integers('gemm_int16', 'several rows share the widened weight');
@@ -89,13 +108,21 @@ export function chooseWasm(
   return integers('gemv_bytes_int16', `${reason}: codes go through bytes`);
 }
 
+/** The highest code, or what the numbers of a table span; null where that has more than 7 bits. */
+function highestCode(layout: WeightLayout): number | null {
+  const {decode} = layout;
+  const table = decode.kind === 'integer' ? null : integerTable(decode)?.table;
+  if (table === undefined) return null;
+  const highest = table === null ? 2 ** codeBits(layout) - 1 : Math.max(...table) - Math.min(...table);
+  return highest <= 127 ? highest : null;
+}
+
 /** 0: codes of more than 7 bits, tables that span more, or rows that are no whole number of runs. */
 function dotLanes(layout: WeightLayout, block: number): 0 | 2 | 4 {
-  const {decode, planes, inDim} = layout;
-  const table = decode.kind === 'integer' ? null : integerTable(decode)?.table;
-  const narrow = table === null ? codeBits(layout) <= 7 : table !== undefined && Math.max(...table) - Math.min(...table) <= 127;
-  if (narrow && planes.length === 1 && planes[0] === 4 && block % 32 === 0) return 2;
-  return narrow && inDim % 64 === 0 ? 4 : 0;
+  const {planes, inDim} = layout;
+  if (highestCode(layout) === null) return 0;
+  if (planes.length === 1 && planes[0] === 4 && block % 32 === 0) return 2;
+  return inDim % 64 === 0 ? 4 : 0;
 }
 
 function fusedWidth(layout: WeightLayout): boolean {

@@ -7,7 +7,7 @@ import {sectionsOf, type WeightLayout} from '../layout.js';
 import {chooseWasm, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
 import {descriptorOf, exponentShiftOfX} from './descriptor.js';
 import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
-import {workBytes} from './parallel.js';
+import {floatBytes, workBytes} from './parallel.js';
 
 /** Rows of x prepared at a time: bounds scratch to about 1 MiB a thousand columns. */
 const SLAB = 128;
@@ -88,59 +88,101 @@ function tried(job: Job, choice: WasmChoice, codes: Codes | null): boolean {
 }
 
 /** false: x holds what 16-bit integers cannot, or not in blocks of this size. */
-function integers(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | null): boolean {
-  const {heap, layout, rows, order} = job;
+function integers(job: Job, choice: WasmChoice, codes: Codes | null): boolean {
+  return choice.variant.startsWith('gemm') ? inQuads(job, choice, codes) : rowByRow(job, choice, codes);
+}
+
+/** Row m of x as integers in blocks at `to`, with a step and a sum for each. false: as above. */
+function prepared(
+  job: Job,
+  codes: Codes | null,
+  m: number,
+  block: number,
+  paired: number,
+  to: number,
+  steps: number,
+  sums: number,
+  spare: number,
+) {
+  const {heap, order, layout} = job;
+  const k = layout.inDim;
+  const row = job.x + m * k * 4;
+  if (codes === null) return heap.exports.prepareRow(row, order, k, block, paired, to, steps, sums, spare) === 0;
+  const scales = heap.address(codes.scales) + 4 * m * codes.perRow;
+  heap.exports.prepareCodes(row, scales, codes.columns, order, k, block, paired, to, steps, sums);
+  return true;
+}
+
+/** Several rows of x, which share each panel of W. */
+function inQuads(job: Job, {block, kind}: WasmChoice, codes: Codes | null): boolean {
+  const {heap, layout, rows} = job;
   const {exports} = heap;
   const k = layout.inDim;
   const blocks = k / block;
-  const stride = blocks + 4;
-  const slab = Math.min(rows, SLAB);
+  const together = kind === 2 ? 2 : 4;
+  const quads = Math.ceil(Math.min(rows, SLAB) / together);
+  const quadBytes = kind === 0 ? 8 * k : 4 * k;
+  const levelBytes = 16 * blocks;
   const fields = descriptorOf(heap, layout);
   const fieldBytes = fields.length * 4 + 16;
-  const xBytes = slab * k * 2;
-  const levelBytes = slab * stride * 4;
-  const two = codes === null ? 1 : 0;
-  // A gathered row as float32, or the bytes of all rows that gemmDots takes.
-  const spareBytes = Math.max(4 * k, variant === 'gemm_dots_int16' ? slab * k * (1 + two) : 0);
-  const base = heap.scratch(fieldBytes + xBytes + 2 * levelBytes + workBytes(k) + spareBytes);
+  const base = heap.scratch(fieldBytes + quads * (quadBytes + 2 * levelBytes) + workBytes(k) + 8 * k + 2 * levelBytes + 4 * k);
   const a = base + fieldBytes;
-  const steps = a + xBytes;
-  const sums = steps + levelBytes;
-  const work = sums + levelBytes;
-  const spare = work + workBytes(k);
+  const steps = a + quads * quadBytes;
+  const sums = steps + quads * levelBytes;
+  const work = sums + quads * levelBytes;
+  // A quad before it is packed, and a gathered row as float32.
+  const plain = work + workBytes(k);
+  const plainSteps = plain + 8 * k;
+  const plainSums = plainSteps + levelBytes;
+  const spare = plainSums + levelBytes;
   heap.write(base, fields);
-  const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
   const n = job.end - job.begin;
-  for (let first = 0; first < rows; first += slab) {
-    const count = Math.min(slab, rows - first);
-    for (let m = 0; m < count; m++) {
-      const row = job.x + (first + m) * k * 4;
-      const to = a + m * k * 2;
-      const at = 4 * m * stride;
-      if (codes !== null) {
-        const scales = heap.address(codes.scales) + 4 * (first + m) * codes.perRow;
-        exports.prepareCodes(row, scales, codes.columns, order, k, block, paired, to, steps + at, sums + at);
-      } else if (exports.prepareRow(row, order, k, block, paired, to, steps + at, sums + at, spare)) return false;
+  for (let first = 0; first < rows; first += SLAB) {
+    const count = Math.min(SLAB, rows - first);
+    for (let m = 0, q = 0; m < count; m += together, q++) {
+      const here = Math.min(together, count - m);
+      for (let r = 0; r < here; r++) {
+        const at = 4 * r * blocks;
+        if (!prepared(job, codes, first + m + r, block, 0, plain + 2 * r * k, plainSteps + at, plainSums + at, spare)) return false;
+      }
+      const [to, toSteps, toSums] = [a + q * quadBytes, steps + q * levelBytes, sums + q * levelBytes];
+      exports.packRows(plain, plainSteps, plainSums, k, blocks, here, kind, to, toSteps, toSums);
     }
     const y = job.y + first * n * 4;
-    if (variant === 'gemm_int16') {
-      exports.gemm(job.words, base, a, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work);
-      continue;
-    }
-    if (variant === 'gemm_dots_int16') {
-      for (let m = 0; m < count; m++) exports.prepareBytes(a + m * k * 2, k, lanes, two, spare + m * k * (1 + two));
-      exports.gemmDots(job.words, base, spare, steps, sums, stride, count, block, blocks, job.begin, job.end, y, n, work, two);
-      continue;
-    }
-    for (let m = 0; m < count; m++) {
-      const [from, at, to] = [a + m * k * 2, 4 * m * stride, y + m * n * 4];
-      if (variant === 'gemv_dots_int16') {
-        exports.prepareBytes(from, k, lanes, two, spare);
-        exports.gemvDots(job.words, base, spare, steps + at, sums + at, block, blocks, job.begin, job.end, to, work, lanes, two);
-      } else {
-        const gemv = variant === 'gemv_int16' ? exports.gemv : exports.gemvBytes;
-        gemv(job.words, base, from, steps + at, sums + at, block, blocks, job.begin, job.end, to, work);
-      }
+    exports.gemm(job.words, base, a, steps, sums, count, block, blocks, job.begin, job.end, y, n, work, kind);
+  }
+  return true;
+}
+
+/** One row of x; more are taken one by one. */
+function rowByRow(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | null): boolean {
+  const {heap, layout, rows} = job;
+  const {exports} = heap;
+  const k = layout.inDim;
+  const blocks = k / block;
+  const fields = descriptorOf(heap, layout);
+  const fieldBytes = fields.length * 4 + 16;
+  const levelBytes = 4 * (blocks + 4);
+  const base = heap.scratch(fieldBytes + 2 * k + 2 * levelBytes + workBytes(k) + 4 * k);
+  const a = base + fieldBytes;
+  const steps = a + 2 * k;
+  const sums = steps + levelBytes;
+  const work = sums + levelBytes;
+  // A gathered row as float32, or bytes.
+  const spare = work + workBytes(k);
+  heap.write(base, fields);
+  const two = codes === null ? 1 : 0;
+  const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
+  const n = job.end - job.begin;
+  for (let m = 0; m < rows; m++) {
+    if (!prepared(job, codes, m, block, paired, a, steps, sums, spare)) return false;
+    const y = job.y + m * n * 4;
+    if (variant === 'gemv_dots_int16') {
+      exports.prepareBytes(a, k, lanes, two, spare);
+      exports.gemvDots(job.words, base, spare, steps, sums, block, blocks, job.begin, job.end, y, work, lanes, two);
+    } else {
+      const gemv = variant === 'gemv_int16' ? exports.gemv : exports.gemvBytes;
+      gemv(job.words, base, a, steps, sums, block, blocks, job.begin, job.end, y, work);
     }
   }
   return true;
@@ -170,19 +212,19 @@ function floats(job: Job): void {
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
   const fieldBytes = fields.length * 4 + 16;
-  const slab = Math.min(rows, SLAB);
-  const base = heap.scratch(fieldBytes + workBytes(k) + (job.order === 0 ? 0 : slab * k * 4));
+  const pairBytes = 8 * k;
+  const base = heap.scratch(fieldBytes + floatBytes(k) + Math.ceil(Math.min(rows, SLAB) / 2) * pairBytes);
   const work = base + fieldBytes;
-  const gathered = work + workBytes(k);
+  const packed = work + floatBytes(k);
   heap.write(base, fields);
   const n = job.end - job.begin;
-  for (let first = 0; first < rows; first += slab) {
-    const count = Math.min(slab, rows - first);
-    let x = job.x + first * k * 4;
-    if (job.order !== 0) {
-      for (let m = 0; m < count; m++) heap.exports.gatherRow(x + m * k * 4, job.order, k, gathered + m * k * 4);
-      x = gathered;
+  for (let first = 0; first < rows; first += SLAB) {
+    const count = Math.min(SLAB, rows - first);
+    const x = job.x + first * k * 4;
+    const asItIs = count === 1 && job.order === 0;
+    for (let m = 0; m < count && !asItIs; m += 2) {
+      heap.exports.packFloats(x + m * k * 4, job.order, k, Math.min(2, count - m), Math.min(2, count), packed + (m / 2) * pairBytes);
     }
-    heap.exports.gemmFloats(job.words, base, x, count, job.begin, job.end, job.y + first * n * 4, n, work);
+    heap.exports.gemmFloats(job.words, base, asItIs ? x : packed, count, job.begin, job.end, job.y + first * n * 4, n, work);
   }
 }

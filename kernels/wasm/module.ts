@@ -35,24 +35,6 @@ type OneRow = (
   scratch: number,
 ) => void;
 
-/** Rows begin..end of W times several rows of x. */
-type ManyRows = (
-  w: number,
-  d: number,
-  a: number,
-  steps: number,
-  sums: number,
-  stride: number,
-  rows: number,
-  block: number,
-  blocks: number,
-  begin: number,
-  end: number,
-  y: number,
-  yStride: number,
-  scratch: number,
-) => void;
-
 /** Addresses and counts are 32-bit integers; see assembly/*.ts for what each is. */
 export interface WasmExports {
   unpackRows(
@@ -66,7 +48,7 @@ export interface WasmExports {
     bytes: number,
     floats: number,
   ): number;
-  gatherRow(x: number, order: number, inDim: number, out: number): void;
+  packFloats(x: number, order: number, inDim: number, count: number, rows: number, out: number): void;
   prepareRow(
     x: number,
     order: number,
@@ -95,8 +77,34 @@ export interface WasmExports {
   ): void;
   gemvDots(...args: [...Parameters<OneRow>, lanes: number, two: number]): void;
   gemvBytes: OneRow;
-  gemmDots(...args: [...Parameters<ManyRows>, two: number]): void;
-  gemm: ManyRows;
+  packRows(
+    a: number,
+    steps: number,
+    sums: number,
+    inDim: number,
+    blocks: number,
+    count: number,
+    kind: number,
+    out: number,
+    outSteps: number,
+    outSums: number,
+  ): void;
+  gemm(
+    w: number,
+    d: number,
+    a: number,
+    steps: number,
+    sums: number,
+    rows: number,
+    block: number,
+    blocks: number,
+    begin: number,
+    end: number,
+    y: number,
+    yStride: number,
+    scratch: number,
+    kind: number,
+  ): void;
   gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
   prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;
   gemvFloats(w: number, d: number, x: number, block: number, blocks: number, begin: number, end: number, y: number, scratch: number): void;

@@ -29,15 +29,15 @@ const at = ({args}: Call, i: number): number => args[i] as number;
 const DESCRIPTOR = 1;
 
 /** Products with a weight, by rows of the weight: each is a column of y. `rows`: the argument that is the number of rows of x; null: one. */
-function product(begin: number, y: number, scratch: number, rows: number | null) {
+function product(begin: number, y: number, scratch: number, rows: number | null, bytes = workBytes) {
   return (call: Call): Cut => {
     const inDim = call.inDimAt(at(call, DESCRIPTOR));
     return {
       rows: {begin, end: begin + 1},
-      together: 8,
+      together: 16,
       moves: [{at: y, step: 4}],
       scratchAt: scratch,
-      scratchBytes: workBytes(inDim),
+      scratchBytes: bytes(inDim),
       cost: inDim * (rows === null ? 1 : at(call, rows)),
     };
   };
@@ -75,9 +75,8 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
   gemv: product(7, 9, 10, null),
   gemvBytes: product(7, 9, 10, null),
   gemvDots: product(7, 9, 10, null),
-  gemm: product(9, 11, 13, 6),
-  gemmDots: product(9, 11, 13, 6),
-  gemmFloats: product(4, 6, 8, 3),
+  gemm: product(8, 10, 12, 5),
+  gemmFloats: product(4, 6, 8, 3, floatBytes),
   gemvFloats: product(5, 7, 8, null),
   attend: attention,
   gated: elementwise(1, 2, 50, [
@@ -91,10 +90,14 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
   finish: elementwise(2, 3, 32, [{at: 0, widths: 1}]),
 };
 
-/** What any of the products needs for itself: four rows as float32, one row of codes, eight runs of scales in blocks of 16. */
+/** What products of float32 rows need: a panel of 16 rows of W, float64 results of 128 rows, four rows and one row of codes. */
+export function floatBytes(inDim: number): number {
+  return 16_384 + 64 * inDim + 16 * inDim + ((inDim + 31) & ~31) + 64;
+}
+
+/** What any of the other products needs for itself: a part of a panel and results of 128 rows, eight rows of codes, 19 runs of scales in blocks of 16. */
 export function workBytes(inDim: number): number {
-  const codes = (inDim + 31) & ~31;
-  return 16 * inDim + codes + 8 * 4 * (inDim / 16 + 8) + 256;
+  return 20_480 + 8 * ((inDim + 31) & ~31) + 19 * 4 * (inDim / 16 + 4) + 256;
 }
 
 /** What attention over so many positions needs: the scores of two rows. */

@@ -14,13 +14,13 @@ export type {ExportName};
 /** Exports that a command can name. */
 const EXPORTS: Readonly<Record<keyof WasmExports, true>> = {
   unpackRows: true,
-  gatherRow: true,
+  packFloats: true,
   prepareRow: true,
   prepareCodes: true,
   prepareBytes: true,
+  packRows: true,
   dotKind: true,
   gemvDots: true,
-  gemmDots: true,
   gemv: true,
   gemvBytes: true,
   gemm: true,

@@ -1,0 +1,113 @@
+// Y = X . W^T with x as it is, every layout: 16 rows of W are expanded to a panel of float32, which pairs of x meet.
+import {rowFloats} from './expand';
+import {IN_DIM, field} from './layout';
+import {PANEL, transpose} from './panels';
+import {RUN, fma, total} from './vectors';
+
+/**
+ * `count` rows of x (float32 [count, K]) in stored order, `rows` (1 or 2) side by side: a column of both and then the next. A row that is not there is
+ * the first one again. order: 0 or uint32 [K].
+ */
+export function packFloats(x: usize, order: usize, inDim: i32, count: i32, rows: i32, out: usize): void {
+  const step = <usize>rows << 2, rowBytes = <usize>inDim << 2;
+  for (let r = 0; r < rows; r++) {
+    const row = x + <usize>min(r, count - 1) * rowBytes;
+    let o = out + (<usize>r << 2);
+    for (let k: usize = 0; k < <usize>inDim; k++, o += step) {
+      store<f32>(o, load<f32>(row + (<usize>(order == 0 ? <u32>k : load<u32>(order + (k << 2))) << 2)));
+    }
+  }
+}
+
+/** One row of W times one row of x. */
+function dotRow(w: usize, x: usize, inDim: i32): f32 {
+  let sum: f64 = 0, k = 0;
+  while (k + 8 <= inDim) {
+    const end = min(inDim & ~7, k + RUN);
+    let f0 = f32x4.splat(0), f1 = f0;
+    for (; k < end; k += 8) {
+      const at = <usize>k << 2;
+      f0 = fma(f0, v128.load(w + at), v128.load(x + at));
+      f1 = fma(f1, v128.load(w + at, 16), v128.load(x + at, 16));
+    }
+    sum += total(f32x4.add(f0, f1));
+  }
+  for (; k < inDim; k++) sum += <f64>load<f32>(w + (<usize>k << 2)) * <f64>load<f32>(x + (<usize>k << 2));
+  return <f32>sum;
+}
+
+/** Four rows of float32 into a quarter of a panel, whose columns are 64 bytes apart. */
+function packQuarter(p0: usize, p1: usize, p2: usize, p3: usize, inDim: i32, out: usize): void {
+  let k: usize = 0;
+  for (const stop = <usize>(inDim & ~3) << 2; k < stop; k += 16, out += 256) {
+    transpose(v128.load(p0 + k), v128.load(p1 + k), v128.load(p2 + k), v128.load(p3 + k), out, 64);
+  }
+  for (const stop = <usize>inDim << 2; k < stop; k += 4, out += 64) {
+    store<f32>(out, load<f32>(p0 + k));
+    store<f32>(out, load<f32>(p1 + k), 4);
+    store<f32>(out, load<f32>(p2 + k), 8);
+    store<f32>(out, load<f32>(p3 + k), 12);
+  }
+}
+
+/** Four float64 sums at t += a float32 each. */
+// @ts-ignore: decorator
+@inline
+function widened(t: usize, f: v128): void {
+  v128.store(t, f64x2.add(v128.load(t), f64x2.promote_low_f32x4(f)));
+  v128.store(t, f64x2.add(v128.load(t, 16), f64x2.promote_low_f32x4(i64x2.shuffle(f, f, 1, 0))), 16);
+}
+
+/** `columns` of a panel p and a pair x: t float64 [2, 16] += their products. One column an iteration, see tile.ts. */
+function tile(p: usize, x: usize, columns: usize, t: usize): void {
+  const stop = p + (columns << 6);
+  while (p < stop) {
+    let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (const end = min(stop, p + (<usize>RUN << 6)); p < end; p += 64, x += 8) {
+      const u = v128.load32_splat(x), v = v128.load32_splat(x, 4);
+      let q = v128.load(p);
+      a0 = fma(a0, u, q); b0 = fma(b0, v, q);
+      q = v128.load(p, 16);
+      a1 = fma(a1, u, q); b1 = fma(b1, v, q);
+      q = v128.load(p, 32);
+      a2 = fma(a2, u, q); b2 = fma(b2, v, q);
+      q = v128.load(p, 48);
+      a3 = fma(a3, u, q); b3 = fma(b3, v, q);
+    }
+    widened(t, a0); widened(t + 32, a1); widened(t + 64, a2); widened(t + 96, a3);
+    widened(t + 128, b0); widened(t + 160, b1); widened(t + 192, b2); widened(t + 224, b3);
+  }
+}
+
+/**
+ * Rows begin..end of W times `rows` (at most 128) rows of x, in pairs as packFloats makes them, or one. y [rows, yStride], row `begin` of W in column 0.
+ * scratch: 16 KiB, K columns of 16 float32, 4 rows of K float32 and K rounded up to 32 bytes.
+ */
+export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, end: i32, y: usize, yStride: i32, scratch: usize): void {
+  const inDim = field(d, IN_DIM), rowBytes = <usize>inDim << 2;
+  const panel = scratch + 16384, floats = panel + (rowBytes << 4), bytes = floats + 4 * rowBytes, together = PANEL >> 6;
+  if (rows == 1) {
+    for (let n = begin; n < end; n++, y += 4) {
+      rowFloats(w, d, n, floats, bytes);
+      store<f32>(y, dotRow(floats, x, inDim));
+    }
+    return;
+  }
+  for (let n = begin; n < end; n += 16) {
+    const count = min(16, end - n);
+    for (let first = 0; first < count; first += 4) {
+      const last = <usize>min(3, count - 1 - first);
+      for (let r = 0; r <= <i32>last; r++) rowFloats(w, d, n + first + r, floats + <usize>r * rowBytes, bytes);
+      packQuarter(floats, floats + min(1, last) * rowBytes, floats + min(2, last) * rowBytes, floats + last * rowBytes, inDim, panel + (<usize>first << 2));
+    }
+    memory.fill(scratch, 0, <usize>((rows + 1) & ~1) << 7);
+    for (let k: usize = 0; k < <usize>inDim; k += together) {
+      const columns = min(together, <usize>inDim - k);
+      for (let m = 0, t = scratch, pair = x + (k << 3); m < rows; m += 2, t += 256, pair += rowBytes << 1) tile(panel + (k << 6), pair, columns, t);
+    }
+    for (let m = 0; m < rows; m++) {
+      const out = y + (<usize>(m * yStride + n - begin) << 2), t = scratch + (<usize>m << 7);
+      for (let r: usize = 0; r < <usize>count; r++) store<f32>(out + (r << 2), <f32>load<f64>(t + (r << 3)));
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// Four rows of x times eight of W: eight vectors of sums stay in registers, six loads feed eight products, and a block's sums are scaled four at a time.
+import {FOURS, PAIRS, SHORT, SPLIT} from './panels';
+import {fma} from './vectors';
+
+/** Adds the products of x and of W to sums of 32 bits, or of 16 (SHORT). */
+// @ts-ignore: decorator
+@inline
+function dot(kind: i32, x: v128, q: v128, c: v128): v128 {
+  if (kind == PAIRS) return i32x4.add(c, i32x4.dot_i16x8_s(x, q));
+  if (!ASC_FEATURE_RELAXED_SIMD) return c;
+  return kind == SHORT ? i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(x, q)) : i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, c);
+}
+
+/** t += scale * sums. */
+// @ts-ignore: decorator
+@inline
+function add(kind: i32, t: v128, c: v128, scale: v128): v128 {
+  return fma(t, f32x4.convert_i32x4_s(kind == SHORT ? i32x4.extadd_pairwise_i16x8_s(c) : c), scale);
+}
+
+/** Sums of a row's high bytes and of its low ones. */
+// @ts-ignore: decorator
+@inline
+function joined(high: v128, low: v128): v128 {
+  return i32x4.add(i32x4.shl(high, 8), low);
+}
+
+/**
+ * `blocks` blocks of a panel p and a quad x: t float32 [4, 8] += their products, of SPLIT [2, 8]. scales s float32 [blocks, 8], steps h float32 [blocks, 4].
+ * A block is `depth` bytes of the panel. four: all rows of the quad, or two. One step an iteration: engines mix several, and run out of registers.
+ */
+// @ts-ignore: decorator
+@inline
+function tile(kind: i32, four: bool, split: bool, p: usize, x: usize, s: usize, h: usize, t: usize, depth: usize, blocks: i32): void {
+  for (const stop = s + (<usize>blocks << 5); s < stop; s += 32, h += 16) {
+    let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, e0 = a0, e1 = a0;
+    for (const end = p + depth; p < end; p += 32, x += 16) {
+      const q0 = v128.load(p), q1 = v128.load(p, 16);
+      let u = v128.load32_splat(x);
+      a0 = dot(kind, u, q0, a0); a1 = dot(kind, u, q1, a1);
+      u = v128.load32_splat(x, 4);
+      b0 = dot(kind, u, q0, b0); b1 = dot(kind, u, q1, b1);
+      if (four) {
+        u = v128.load32_splat(x, 8);
+        c0 = dot(kind, u, q0, c0); c1 = dot(kind, u, q1, c1);
+        u = v128.load32_splat(x, 12);
+        e0 = dot(kind, u, q0, e0); e1 = dot(kind, u, q1, e1);
+      }
+    }
+    if (split) {
+      a0 = joined(a0, b0); a1 = joined(a1, b1);
+      b0 = joined(c0, e0); b1 = joined(c1, e1);
+    }
+    const s0 = v128.load(s), s1 = v128.load(s, 16);
+    let step = v128.load32_splat(h);
+    v128.store(t, add(kind, v128.load(t), a0, f32x4.mul(s0, step)));
+    v128.store(t, add(kind, v128.load(t, 16), a1, f32x4.mul(s1, step)), 16);
+    step = v128.load32_splat(h, 4);
+    v128.store(t, add(kind, v128.load(t, 32), b0, f32x4.mul(s0, step)), 32);
+    v128.store(t, add(kind, v128.load(t, 48), b1, f32x4.mul(s1, step)), 48);
+    if (four && !split) {
+      step = v128.load32_splat(h, 8);
+      v128.store(t, add(kind, v128.load(t, 64), c0, f32x4.mul(s0, step)), 64);
+      v128.store(t, add(kind, v128.load(t, 80), c1, f32x4.mul(s1, step)), 80);
+      step = v128.load32_splat(h, 12);
+      v128.store(t, add(kind, v128.load(t, 96), e0, f32x4.mul(s0, step)), 96);
+      v128.store(t, add(kind, v128.load(t, 112), e1, f32x4.mul(s1, step)), 112);
+    }
+  }
+}
+
+/** A tile of up to four rows of x, of SPLIT up to two. */
+export function multiply(kind: i32, rows: i32, p: usize, x: usize, s: usize, h: usize, t: usize, block: i32, blocks: i32): void {
+  const pairs = <usize>block << 4, fours = pairs >> 1;
+  if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) {
+    if (rows > 2) tile(PAIRS, true, false, p, x, s, h, t, pairs, blocks);
+    else tile(PAIRS, false, false, p, x, s, h, t, pairs, blocks);
+  } else if (kind == SHORT) tile(SHORT, true, false, p, x, s, h, t, fours, blocks);
+  else tile(FOURS, true, kind == SPLIT, p, x, s, h, t, fours, blocks);
+}
+
+/** t float32 [8] += extra [blocks, 8] times the sums of a row of x, which are 16 bytes apart. */
+export function addTerms(extra: usize, sums: usize, t: usize, blocks: i32): void {
+  let a0 = v128.load(t), a1 = v128.load(t, 16), b0 = f32x4.splat(0), b1 = b0;
+  const stop = extra + (<usize>blocks << 5);
+  for (const even = extra + (<usize>(blocks & ~1) << 5); extra < even; extra += 64, sums += 32) {
+    const u = v128.load32_splat(sums), v = v128.load32_splat(sums, 16);
+    a0 = fma(a0, u, v128.load(extra));
+    a1 = fma(a1, u, v128.load(extra, 16));
+    b0 = fma(b0, v, v128.load(extra, 32));
+    b1 = fma(b1, v, v128.load(extra, 48));
+  }
+  if (extra < stop) {
+    const u = v128.load32_splat(sums);
+    a0 = fma(a0, u, v128.load(extra));
+    a1 = fma(a1, u, v128.load(extra, 16));
+  }
+  v128.store(t, f32x4.add(a0, b0));
+  v128.store(t, f32x4.add(a1, b1), 16);
+}
