@@ -125,8 +125,9 @@ function dotLanes(layout: WeightLayout, block: number): 0 | 2 | 4 {
   return inDim % 64 === 0 ? 4 : 0;
 }
 
-function fusedWidth(layout: WeightLayout): boolean {
-  return layout.decode.kind === 'integer' && layout.planes.length === 1 && (layout.planes[0] === 4 || layout.planes[0] === 8);
+/** One plane of 4 or 8 bits; tables have 4. */
+function fusedWidth({planes}: WeightLayout): boolean {
+  return planes.length === 1 && (planes[0] === 4 || planes[0] === 8);
 }
 
 function fitsIntegers(layout: WeightLayout): boolean {

@@ -98,7 +98,7 @@ function prepared(
   codes: Codes | null,
   m: number,
   block: number,
-  paired: number,
+  inLanes: number,
   to: number,
   steps: number,
   sums: number,
@@ -107,9 +107,9 @@ function prepared(
   const {heap, order, layout} = job;
   const k = layout.inDim;
   const row = job.x + m * k * 4;
-  if (codes === null) return heap.exports.prepareRow(row, order, k, block, paired, to, steps, sums, spare) === 0;
+  if (codes === null) return heap.exports.prepareRow(row, order, k, block, inLanes, to, steps, sums, spare) === 0;
   const scales = heap.address(codes.scales) + 4 * m * codes.perRow;
-  heap.exports.prepareCodes(row, scales, codes.columns, order, k, block, paired, to, steps, sums);
+  heap.exports.prepareCodes(row, scales, codes.columns, order, k, block, inLanes, to, steps, sums);
   return true;
 }
 
@@ -172,14 +172,16 @@ function rowByRow(job: Job, {variant, block, lanes}: WasmChoice, codes: Codes | 
   const spare = work + workBytes(k);
   heap.write(base, fields);
   const two = codes === null ? 1 : 0;
-  const paired = variant === 'gemv_int16' && layout.planes[0] === 4 ? 1 : 0;
+  // Codes in 16 bits: the order in which x meets them.
+  const inLanes = variant === 'gemv_int16' ? 16 / (layout.planes[0] as number) : 0;
+  const how = two | (heap.dots === 0 ? 2 : 0);
   const n = job.end - job.begin;
   for (let m = 0; m < rows; m++) {
-    if (!prepared(job, codes, m, block, paired, a, steps, sums, spare)) return false;
+    if (!prepared(job, codes, m, block, inLanes, a, steps, sums, spare)) return false;
     const y = job.y + m * n * 4;
     if (variant === 'gemv_dots_int16') {
       exports.prepareBytes(a, k, lanes, two, spare);
-      exports.gemvDots(job.words, base, spare, steps, sums, block, blocks, job.begin, job.end, y, work, lanes, two);
+      exports.gemvDots(job.words, base, spare, steps, sums, block, blocks, job.begin, job.end, y, work, lanes, how);
     } else {
       const gemv = variant === 'gemv_int16' ? exports.gemv : exports.gemvBytes;
       gemv(job.words, base, a, steps, sums, block, blocks, job.begin, job.end, y, work);

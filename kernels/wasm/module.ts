@@ -54,7 +54,7 @@ export interface WasmExports {
     order: number,
     inDim: number,
     block: number,
-    paired: number,
+    lanes: number,
     a: number,
     steps: number,
     sums: number,
@@ -70,12 +70,12 @@ export interface WasmExports {
     order: number,
     inDim: number,
     block: number,
-    paired: number,
+    lanes: number,
     a: number,
     steps: number,
     sums: number,
   ): void;
-  gemvDots(...args: [...Parameters<OneRow>, lanes: number, two: number]): void;
+  gemvDots(...args: [...Parameters<OneRow>, lanes: number, how: number]): void;
   gemvBytes: OneRow;
   packRows(
     a: number,

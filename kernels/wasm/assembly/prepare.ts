@@ -7,14 +7,14 @@ const LARGEST: f32 = 32639;
 
 /**
  * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32639 of block b, sums[b] = steps[b] * sum of its integers.
- * order: 0, or the address of uint32 [K]: column j is x[order[j]]. paired: inside each 32, even columns first, then odd, which is how
- * 4-bit codes come out of a byte. Returns 1 where x holds what 16 bits cannot: NaN, infinity, a block below 1e-30, or outliers that make
+ * order: 0, or the address of uint32 [K]: column j is x[order[j]]. lanes: how codes come out of 16 bits, 4: inside each 32 columns
+ * 0 4 8 .., then 1 5 9 .., 2 6 10 .., 3 7 11 ..; 2: inside each 16 even columns, then odd ones; else in order. Returns 1 where x holds what 16 bits cannot: NaN, infinity, a block below 1e-30, or outliers that make
  * the steps of these blocks too coarse.
  *
  * A number is off by step / sqrt(12) in the mean, so with weights of any sign y is off by sqrt(block * sum of amax^2 / 12) / (32639 |x|) of itself.
  * More than blocks of 32 can come to, 5e-5, is too coarse.
  */
-export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paired: i32, a: usize, steps: usize, sums: usize, gathered: usize): i32 {
+export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, lanes: i32, a: usize, steps: usize, sums: usize, gathered: usize): i32 {
   let source = x;
   if (order != 0) {
     for (let k = 0; k < inDim; k++) store<f32>(gathered + (<usize>k << 2), load<f32>(x + (<usize>load<u32>(order + (<usize>k << 2)) << 2)));
@@ -44,11 +44,17 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
       sum = i32x4.add(sum, i32x4.add(i32x4.add(q0, q1), i32x4.add(q2, q3)));
       const lo = i16x8.narrow_i32x4_s(q0, q1), hi = i16x8.narrow_i32x4_s(q2, q3);
       const at = a + (<usize>(k + j) << 1);
-      if (paired) {
-        // Half a run of 32: eight even columns to the first half's side, eight odd ones 32 bytes on.
-        const half = a + (<usize>((k + j) & ~31) << 1) + (<usize>((k + j) & 16));
-        v128.store(half, i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14));
-        v128.store(half, i16x8.shuffle(lo, hi, 1, 3, 5, 7, 9, 11, 13, 15), 32);
+      if (lanes == 4) {
+        // Half a run of 32: four columns of each of its four parts.
+        const half = a + (<usize>((k + j) & ~31) << 1) + (<usize>((k + j) & 16) >> 1);
+        const even = i16x8.shuffle(lo, hi, 0, 4, 8, 12, 2, 6, 10, 14), odd = i16x8.shuffle(lo, hi, 1, 5, 9, 13, 3, 7, 11, 15);
+        v128.store64_lane(half, even, 0);
+        v128.store64_lane(half, odd, 0, 16);
+        v128.store64_lane(half, even, 1, 32);
+        v128.store64_lane(half, odd, 1, 48);
+      } else if (lanes == 2) {
+        v128.store(at, i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14));
+        v128.store(at, i16x8.shuffle(lo, hi, 1, 3, 5, 7, 9, 11, 13, 15), 16);
       } else {
         v128.store(at, lo);
         v128.store(at, hi, 16);
@@ -68,13 +74,13 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, paire
  * scales. block divides columns, or columns is K or more. With order, one scale must serve the row.
  */
 export function prepareCodes(
-  codes: usize, scales: usize, columns: i32, order: usize, inDim: i32, block: i32, paired: i32, a: usize, steps: usize, sums: usize,
+  codes: usize, scales: usize, columns: i32, order: usize, inDim: i32, block: i32, lanes: i32, a: usize, steps: usize, sums: usize,
 ): void {
   for (let k = 0, b: usize = 0; k < inDim; k += block, b += 4) {
     let sum = 0;
     for (let j = k; j < k + block; j++) {
       const q = load<i32>(codes + (<usize>(order == 0 ? <u32>j : load<u32>(order + (<usize>j << 2))) << 2));
-      const at = paired ? (j & ~31) | ((j & 1) << 4) | ((j & 31) >> 1) : j;
+      const at = lanes == 4 ? (j & ~31) | ((j & 3) << 3) | ((j & 31) >> 2) : lanes == 2 ? (j & ~15) | ((j & 1) << 3) | ((j & 15) >> 1) : j;
       store<i16>(a + (<usize>at << 1), <i16>q);
       sum += q;
     }

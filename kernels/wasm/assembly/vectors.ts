@@ -18,6 +18,13 @@ export function fma(f: v128, a: v128, b: v128): v128 {
   return f32x4.add(f, f32x4.mul(a, b));
 }
 
+/** Bytes of a table at indices of at most 15. */
+// @ts-ignore: decorator
+@inline
+export function looked(table: v128, index: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(table, index) : i8x16.swizzle(table, index);
+}
+
 /** Both halves of four float32 sums, added in float64. */
 // @ts-ignore: decorator
 @inline
@@ -53,6 +60,6 @@ export function signed(magnitude: v128, sign: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function halves(p: usize): v128 {
-  const h = i32x4.shl(v128.load16x4_u(p), 13), f = i32x4.add(v128.and(h, i32x4.splat(0x0fffe000)), i32x4.splat(0x38000000));
-  return signed(ordinary(f, f32x4.splat(reinterpret<f32>(0x38800000))), i32x4.shl(h, 3));
+  const h = i32x4.shl(v128.load16x4_s(p), 13), f = i32x4.add(v128.and(h, i32x4.splat(0x0fffe000)), i32x4.splat(0x38000000));
+  return signed(ordinary(f, f32x4.splat(reinterpret<f32>(0x38800000))), h);
 }
