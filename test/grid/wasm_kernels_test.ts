@@ -1,6 +1,8 @@
 /** Layouts that the wasm kernels treat each in a way of its own, with rows left over: float codes in registers, scales and planes of every kind, 8-bit x. */
 import * as tf from '@tensorflow/tfjs';
 import type {FloatType} from '../../kernels/layout.js';
+import type {DotKind} from '../../kernels/wasm/choose.js';
+import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
@@ -23,6 +25,10 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
 
 const f16 = 'float16' as const;
 
+/** Sixteen integers, unevenly spaced, that span what is given. */
+const table = (span: number) =>
+  ({kind: 'table', table: Array.from({length: 16}, (_, i) => Math.round((span * i * (i + 9)) / 360) - ((span + 1) >> 1))}) as const;
+
 /** K a multiple of 64: what bytes of x are multiplied with where the engine can. */
 const CODES: Readonly<Record<string, Structure>> = {
   'int1 g32': {n: 7, k: 192, planes: [1], zero: 1, scales: [[f16, 1, 32]]},
@@ -37,6 +43,10 @@ const CODES: Readonly<Record<string, Structure>> = {
   'int6 g64 zeros': {n: 9, k: 192, planes: [4, 2], zero: [1, 64], scales: [[f16, 1, 64]]},
   'int7 g16': {n: 1, k: 192, planes: [4, 2, 1], zero: 64, scales: [[f16, 1, 16]]},
   'int8 g32 zeros': {n: 6, k: 96, planes: [8], zero: [1, 32], scales: [['bfloat16', 1, 32]]},
+  'table of bytes g32': {n: 7, k: 192, planes: [4], decode: table(255), scales: [[f16, 1, 32]]},
+  'table that spans 127 g32': {n: 5, k: 192, planes: [4], decode: table(127), scales: [[f16, 1, 32]]},
+  'table that spans 63 g16': {n: 9, k: 192, planes: [4], decode: table(63), scales: [[f16, 1, 16]]},
+  'e2m1 g32': {n: 6, k: 160, planes: [4], decode: float('float4_e2m1fn'), scales: [['float8_e8m0fnu', 1, 32]]},
   'e2m1 g16, divide': {
     n: 5,
     k: 128,
@@ -116,12 +126,33 @@ describe('kernels on wasm alone', () => {
     }
   });
 
+  // How engines multiply bytes differs, and a machine has one: sums of 32 bits, then of 16.
+  for (const dots of [1, 0] as const) {
+    for (const name of ['auto', 'gemv_dots_int16']) {
+      it(`multiplies every kind of code where bytes are multiplied in ${dots === 1 ? 'one instruction' : 'several'}, ${name}`, async () => {
+        const heap = heapOf(tf.backend()) as {dots: DotKind};
+        const own = heap.dots;
+        if (own === -1) return pending('this engine has no relaxed SIMD');
+        variants.force(name === 'auto' ? null : name);
+        heap.dots = dots;
+        try {
+          for (const [i, [codes, structure]] of Object.entries(CODES).entries()) {
+            const named = buildWeight(codes, structure, 900 + i);
+            await check(named, 1);
+          }
+        } finally {
+          heap.dots = own;
+        }
+      });
+    }
+  }
+
   it('multiplies e4m3 codes whose first columns say nothing of the subnormals behind them, and rows of subnormals alone', async () => {
     const {layout, words} = buildWeight('w', {n: 7, k: 544, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 9);
     const {codes} = partsOf(layout, words);
     const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 7 * 544);
-    // Rows of a pair are four apart: 0 and 4, 1 and 5 have none in front, 2 and 6 in one of them, 3 nothing else.
-    for (const n of [0, 1, 4, 5, 6]) for (let k = 0; k < 256; k++) bytes[544 * n + k] = ((bytes[544 * n + k] as number) & 0xbf) | 0x20;
+    // Rows of a quad are two apart: 0, 2, 4 and 6 have none in front, of 1, 3, 5 one has nothing else and one some.
+    for (const n of [0, 1, 2, 4, 6]) for (let k = 0; k < 256; k++) bytes[544 * n + k] = ((bytes[544 * n + k] as number) & 0xbf) | 0x20;
     for (let k = 0; k < 544; k++) bytes[544 * 3 + k] = (bytes[544 * 3 + k] as number) & 0x87;
     await check({name: 'w', layout, words}, 1);
   });
