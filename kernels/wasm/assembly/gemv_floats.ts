@@ -1,4 +1,4 @@
-// y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two rows of W at a time.
+// y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two or four rows of W at a time.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {hasSubnormals, subnormalRow} from './gemv_subnormals';
@@ -55,10 +55,7 @@ function specialRow(w: usize, d: usize, n: i32, x: usize, block: i32, scales: us
   return <f32>(sum * (1.0 / 1152921504606846976.0));
 }
 
-/**
- * Rows n and n1, whose results go to y and y1. kind 1 float32, 2 float16 (numbers times 2^-112), 3 bfloat16, 7 e4m3 (2^-120).
- * scratch: 2 runs of blocks + 4 float32.
- */
+/** Rows n and n1, whose results go to y and y1. kind 1 float32, 2 float16 (numbers times 2^-112), 3 bfloat16. scratch: 2 runs of blocks + 4 float32. */
 // @ts-ignore: decorator
 @inline
 function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize, y1: usize): void {
@@ -67,7 +64,7 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
     blockScales(w, d, n, block, blocks, scratch);
     blockScales(w, d, n1, block, blocks, scratch + run);
   }
-  const small = v128.load(d + SMALL_FLOATS), high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS), sixteen = v128.load(d + SIXTEENS);
+  const high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS);
   let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a, tops = i16x8.splat(0), tops1 = tops;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
   for (let s = scratch; s < end; ) {
@@ -96,7 +93,7 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
           tops = i16x8.max_u(tops, i16x8.add(v, v));
           tops1 = i16x8.max_u(tops1, i16x8.add(v1, v1));
         }
-      } else if (kind == 3) {
+      } else {
         for (let j = 0; j < block; j += 8, o += 16, p += 32) {
           const v = v128.load(o), v1 = v128.load(o + apart);
           let t = v128.load(p);
@@ -106,24 +103,6 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
           g = fma(g, v128.and(v, high), t);
           g1 = fma(g1, v128.and(v1, high), t);
         }
-      } else {
-        // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
-        for (let j = 0; j < block; j += 16, o += 16, p += 64) {
-          const v = v128.load(o), even = evenBytes(v, small, sixteen), odd = oddBytes(v, small);
-          const v1 = v128.load(o + apart), even1 = evenBytes(v1, small, sixteen), odd1 = oddBytes(v1, small);
-          let t = v128.load(p);
-          f = fma(f, low(even), t);
-          f1 = fma(f1, low(even1), t);
-          t = v128.load(p, 16);
-          g = fma(g, v128.and(even, high), t);
-          g1 = fma(g1, v128.and(even1, high), t);
-          t = v128.load(p, 32);
-          f = fma(f, low(odd), t);
-          f1 = fma(f1, low(odd1), t);
-          t = v128.load(p, 48);
-          g = fma(g, v128.and(odd, high), t);
-          g1 = fma(g1, v128.and(odd1, high), t);
-        }
       }
       sum = fma(sum, f32x4.add(f, g), v128.load32_splat(s));
       sum1 = fma(sum1, f32x4.add(f1, g1), v128.load32_splat(s + run));
@@ -131,7 +110,7 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
     a = widen(a, sum);
     b = widen(b, sum1);
   }
-  const factor: f64 = kind == 2 || kind == 7 ? <f64>load<f32>(d + TABLE_FACTOR) : 1;
+  const factor: f64 = kind == 2 ? <f64>load<f32>(d + TABLE_FACTOR) : 1;
   store<f32>(y, <f32>(total64(a) * factor));
   store<f32>(y1, <f32>(total64(b) * factor));
   if (kind == 2) {
@@ -142,26 +121,91 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
   }
 }
 
+/** Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. */
+function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
+  const n1 = min(n + apart, last), n2 = min(n + 2 * apart, last), n3 = min(n + 3 * apart, last), out = y - (<usize>n << 2);
+  if (hasSubnormals(w, d, n, n1, n2, n3)) {
+    store<f32>(y, subnormalRow(w, d, n, x, block, blocks, scratch));
+    store<f32>(out + (<usize>n1 << 2), subnormalRow(w, d, n1, x, block, blocks, scratch));
+    store<f32>(out + (<usize>n2 << 2), subnormalRow(w, d, n2, x, block, blocks, scratch));
+    store<f32>(out + (<usize>n3 << 2), subnormalRow(w, d, n3, x, block, blocks, scratch));
+    return;
+  }
+  const run = <usize>(blocks + 4) << 2;
+  if (field(d, SCALES) > 0) {
+    blockScales(w, d, n, block, blocks, scratch);
+    blockScales(w, d, n1, block, blocks, scratch + run);
+    blockScales(w, d, n2, block, blocks, scratch + 2 * run);
+    blockScales(w, d, n3, block, blocks, scratch + 3 * run);
+  }
+  const small = v128.load(d + SMALL_FLOATS), high = v128.load(d + HIGH_HALVES), sixteen = v128.load(d + SIXTEENS);
+  let o = rowAt(w, d, n), p = x, a0 = f64x2.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
+  const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
+  for (let s = scratch; s < end; ) {
+    const stop = min(end, s + runBytes);
+    let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+    for (; s < stop; s += 4) {
+      let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
+      // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
+      for (const next = o + <usize>block; o < next; o += 16, p += 64) {
+        const t = v128.load(p), t1 = v128.load(p, 16), t2 = v128.load(p, 32), t3 = v128.load(p, 48);
+        let v: v128, even: v128, odd: v128;
+        v = v128.load(o);
+        even = evenBytes(v, small, sixteen);
+        odd = oddBytes(v, small);
+        f0 = fma(fma(fma(fma(f0, low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
+        v = v128.load(o + o1);
+        even = evenBytes(v, small, sixteen);
+        odd = oddBytes(v, small);
+        f1 = fma(fma(fma(fma(f1, low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
+        v = v128.load(o + o2);
+        even = evenBytes(v, small, sixteen);
+        odd = oddBytes(v, small);
+        f2 = fma(fma(fma(fma(f2, low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
+        v = v128.load(o + o3);
+        even = evenBytes(v, small, sixteen);
+        odd = oddBytes(v, small);
+        f3 = fma(fma(fma(fma(f3, low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
+      }
+      s0 = fma(s0, f0, v128.load32_splat(s));
+      s1 = fma(s1, f1, v128.load32_splat(s + run));
+      s2 = fma(s2, f2, v128.load32_splat(s + 2 * run));
+      s3 = fma(s3, f3, v128.load32_splat(s + 3 * run));
+    }
+    a0 = widen(a0, s0);
+    a1 = widen(a1, s1);
+    a2 = widen(a2, s2);
+    a3 = widen(a3, s3);
+  }
+  const factor = <f64>load<f32>(d + TABLE_FACTOR);
+  store<f32>(y, <f32>(total64(a0) * factor));
+  store<f32>(out + (<usize>n1 << 2), <f32>(total64(a1) * factor));
+  store<f32>(out + (<usize>n2 << 2), <f32>(total64(a2) * factor));
+  store<f32>(out + (<usize>n3 << 2), <f32>(total64(a3) * factor));
+}
+
 /**
  * Rows begin..end of W times one prepared row of x; block a multiple of 16 that divides K and every group. y[0] is row `begin`.
- * scratch: 2 runs of blocks + 4 float32.
+ * scratch: 4 runs of blocks + 4 float32.
  */
 export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
   const kind = field(d, DECODE);
   if (field(d, SCALES) == 0) {
-    const bytes = <usize>(2 * (blocks + 4)) << 2;
+    const bytes = <usize>(4 * (blocks + 4)) << 2;
     for (let at: usize = 0; at < bytes; at += 4) store<f32>(scratch + at, 1);
   }
-  // Rows half of W apart: each half is read from end to end, which is what a processor fetches ahead. Of an odd number the last is done twice.
+  // Rows a part of W apart: each part is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
+  if (kind == 7) {
+    const quarter = (end - begin + 3) >> 2;
+    for (let n = begin; n < begin + quarter; n++) quad(w, d, n, quarter, end - 1, x, block, blocks, scratch, y + (<usize>(n - begin) << 2));
+    return;
+  }
   const half = (end - begin + 1) >> 1;
   for (let n = begin; n < begin + half; n++) {
     const n1 = min(n + half, end - 1), at = y + (<usize>(n - begin) << 2), at1 = y + (<usize>(n1 - begin) << 2);
     if (kind == 1) pair(1, w, d, n, n1, x, block, blocks, scratch, at, at1);
     else if (kind == 2) pair(2, w, d, n, n1, x, block, blocks, scratch, at, at1);
-    else if (kind == 3) pair(3, w, d, n, n1, x, block, blocks, scratch, at, at1);
-    else if (hasSubnormals(w, d, n) || hasSubnormals(w, d, n1)) {
-      store<f32>(at, subnormalRow(w, d, n, x, block, blocks, scratch));
-      store<f32>(at1, subnormalRow(w, d, n1, x, block, blocks, scratch));
-    } else pair(7, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    else pair(3, w, d, n, n1, x, block, blocks, scratch, at, at1);
   }
 }

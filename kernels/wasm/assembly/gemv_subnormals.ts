@@ -5,12 +5,22 @@ import {rowAt} from './codes';
 import {HIGH_HALVES, IN_DIM, LOW_NIBBLES, SCALES, TABLE_FACTOR, field} from './layout';
 import {RUN, fma, total64, widen} from './vectors';
 
-/** Whether row n has any, by a look at its first columns. */
-export function hasSubnormals(w: usize, d: usize, n: i32): bool {
+// @ts-ignore: decorator
+@inline
+function marked(found: v128, o: usize, most: v128, one: v128, seven: v128): v128 {
+  return v128.or(found, i8x16.lt_u(i8x16.sub(v128.and(v128.load(o), most), one), seven));
+}
+
+/** Whether any of four rows has some, by a look at their first columns. */
+export function hasSubnormals(w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32): bool {
   const most = i8x16.splat(127), one = i8x16.splat(1), seven = i8x16.splat(7);
   let found = i8x16.splat(0), o = rowAt(w, d, n);
+  const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
   for (const end = o + <usize>min(256, field(d, IN_DIM)); o < end; o += 16) {
-    found = v128.or(found, i8x16.lt_u(i8x16.sub(v128.and(v128.load(o), most), one), seven));
+    found = marked(found, o, most, one, seven);
+    found = marked(found, o + o1, most, one, seven);
+    found = marked(found, o + o2, most, one, seven);
+    found = marked(found, o + o3, most, one, seven);
   }
   return v128.any_true(found);
 }
@@ -29,18 +39,19 @@ export function subnormalRow(w: usize, d: usize, n: i32, x: usize, block: i32, b
     const until = min(end, scales + runBytes);
     let sum = f32x4.splat(0);
     for (; scales < until; scales += 4) {
-      let f = f32x4.splat(0), g = f;
+      // In the order of `quad`: a row comes out the same whether or not others beside it are why it is here.
+      let f = f32x4.splat(0);
       for (const stop = o + <usize>block; o < stop; o += 16, p += 64) {
         const v = v128.load(o), c = v128.and(v, most), i = i8x16.min_u(c, eight);
         const r = i8x16.add(c, ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(places, i) : i8x16.swizzle(places, i));
         const even = v128.or(i16x8.shl(v128.and(r, byte), 4), v128.and(i16x8.shl(v, 8), top));
         const odd = v128.or(v128.and(i16x8.shr_u(r, 4), middle), v128.and(v, top));
         f = fma(f, i32x4.shl(even, 16), v128.load(p));
-        g = fma(g, v128.and(even, high), v128.load(p, 16));
+        f = fma(f, v128.and(even, high), v128.load(p, 16));
         f = fma(f, i32x4.shl(odd, 16), v128.load(p, 32));
-        g = fma(g, v128.and(odd, high), v128.load(p, 48));
+        f = fma(f, v128.and(odd, high), v128.load(p, 48));
       }
-      sum = fma(sum, f32x4.add(f, g), v128.load32_splat(scales));
+      sum = fma(sum, f, v128.load32_splat(scales));
     }
     total = widen(total, sum);
   }
