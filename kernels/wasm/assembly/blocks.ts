@@ -3,7 +3,7 @@ import {
   BITS0, BITS1, BITS2, DIVIDE0, DIVIDE1, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1,
   OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, ZERO_START1, ZERO_START2, field, wordsAt,
 } from './layout';
-import {entryRow, number, offsetAt, scaleAt, zeroAt, zeroField} from './levels';
+import {entryRow, number, offsetAt, scaleAt, zeroAt} from './levels';
 import {halves, ordinary, signed} from './vectors';
 
 /** A whole number of blocks an entry, in order from column 0? */
@@ -49,6 +49,18 @@ function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): 
     // The largest code is NaN.
     const most = i32x4.splat(127), nan = i32x4.splat(0x7fc00000), bias = i32x4.splat(0x3c000000), edge = f32x4.splat(0.015625);
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {
+      if (out + 32 <= end) {
+        // Eight codes that are positive, neither subnormal nor NaN: the upper halves of float32.
+        const v = v128.load8x8_u(p);
+        if (!v128.any_true(i16x8.gt_u(i16x8.sub(v, i16x8.splat(8)), i16x8.splat(118)))) {
+          const f = i16x8.add(i16x8.shl(v, 4), i16x8.splat(0x3c00)), nothing = i16x8.splat(0);
+          v128.store(out, i16x8.shuffle(nothing, f, 0, 8, 1, 9, 2, 10, 3, 11));
+          v128.store(out, i16x8.shuffle(nothing, f, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+          p += 4;
+          out += 16;
+          continue;
+        }
+      }
       const v = bytes4(p), low = v128.and(v, most);
       const f = signed(ordinary(i32x4.add(i32x4.shl(low, 20), bias), edge), i32x4.shl(v, 24));
       v128.store(out, v128.or(f, v128.and(i32x4.eq(low, most), nan)));
@@ -78,9 +90,17 @@ function oneLevel(w: usize, d: usize, l: usize, n: i32, block: i32, blocks: i32,
   return true;
 }
 
+/** Eight 16-bit integers times v, as float32. */
+// @ts-ignore: decorator
+@inline
+function scaled8(out: usize, v: v128, integers: v128): void {
+  v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(integers))));
+  v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(integers))), 16);
+}
+
 /**
- * Two levels, the inner one bytes: an entry of the outer one serves `repeat` blocks. The outer entries lie at the end of `out` until the products
- * that need them take their place.
+ * Two levels, the inner one bytes: an entry of the outer one serves `repeat` blocks, a multiple of eight. The outer entries lie at the end of `out`
+ * until the products that need them take their place.
  */
 function small(w: usize, d: usize, outer: usize, inner: usize, n: i32, repeat: i32, blocks: i32, out: usize): void {
   const count = blocks / repeat, end = out + (<usize>blocks << 2), signed = field(inner, LEVEL_TYPE) == 5;
@@ -88,11 +108,8 @@ function small(w: usize, d: usize, outer: usize, inner: usize, n: i32, repeat: i
   entries(w, d, outer, firstEntry(outer, n), count, o);
   for (; out < end; o += 4) {
     const v = v128.load32_splat(o), stop = out + (<usize>repeat << 2);
-    if (signed) {
-      for (; out < stop; out += 16, p += 4) {
-        v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))))));
-      }
-    } else for (; out < stop; out += 16, p += 4) v128.store(out, f32x4.mul(v, f32x4.convert_i32x4_s(bytes4(p))));
+    if (signed) for (; out < stop; out += 32, p += 8) scaled8(out, v, v128.load8x8_s(p));
+    else for (; out < stop; out += 32, p += 8) scaled8(out, v, v128.load8x8_u(p));
   }
 }
 
@@ -101,7 +118,7 @@ function twoLevels(w: usize, d: usize, outer: usize, inner: usize, how: i32, n: 
   if (field(inner, GRID_COLUMNS) != block || !plain(inner, block) || !plain(outer, block)) return false;
   const width = field(outer, GRID_WIDTH), repeat = width == 1 ? blocks : field(outer, GRID_COLUMNS) / block;
   if (repeat % 4 != 0 && width != 1) return false;
-  if (how == 0 && field(inner, LEVEL_TYPE) >= 5 && repeat % 4 == 0 && blocks % repeat == 0) {
+  if (how == 0 && field(inner, LEVEL_TYPE) >= 5 && repeat % 8 == 0 && blocks % repeat == 0) {
     small(w, d, outer, inner, n, repeat, blocks, out);
     return true;
   }
@@ -142,20 +159,7 @@ export function blockOffsets(w: usize, d: usize, n: i32, block: i32, blocks: i32
 
 /** Zero code of each block of row n, as float32. out: blocks + 4 float32. */
 export function blockZeros(w: usize, d: usize, n: i32, block: i32, blocks: i32, out: usize): void {
-  const g = d + ZERO_GRID, bits = field(d, BITS0);
-  if (field(d, PLANES) == 1 && bits == 4 && plain(g, block) && field(g, GRID_COLUMNS) == block) {
-    const start = wordsAt(w, d, ZERO_START0), first = firstEntry(g, n);
-    // Four codes of 16 bits, each moved to the top of its lane by a product and back down by one shift.
-    const up = i32x4(4096, 256, 16, 1);
-    for (let b = 0; b < blocks; b += 4) {
-      const bit = (first + b) << 2;
-      const p = start + <usize>((bit >> 4) << 1);
-      const codes = load<u32>(p) >> (bit & 15);
-      const lanes = v128.and(i32x4.splat(codes & 0xffff), i32x4(0xf, 0xf0, 0xf00, 0xf000));
-      v128.store(out + (<usize>b << 2), f32x4.convert_i32x4_s(i32x4.shr_u(i32x4.mul(lanes, up), 12)));
-    }
-    return;
-  }
+  const g = d + ZERO_GRID;
   if (!plain(g, block) || field(g, GRID_COLUMNS) != block) {
     for (let b = 0; b < blocks; b++) store<f32>(out + (<usize>b << 2), <f32>zeroAt(w, d, n, b * block));
     return;
@@ -168,10 +172,16 @@ export function blockZeros(w: usize, d: usize, n: i32, block: i32, blocks: i32, 
   }
 }
 
-/** Entries of one plane of zeros, times 2^shift, into out; those of a later plane are added. */
+/** Entries of one plane of zeros, times 2^shift, into out; those of a later plane are added. Runs past the end as `entries` does. */
 function zeroPlane(start: usize, width: i32, shift: i32, first: i32, blocks: i32, out: usize): void {
-  for (let e = first; e < first + blocks; e++, out += 4) {
-    const v = <f32>(zeroField(start, width, e) << shift);
-    store<f32>(out, shift == 0 ? v : load<f32>(out) + v);
+  // Four fields of a word stay where they are and are worth less there: a product with a power of two is exact.
+  const whole = width == 8, most = (1 << width) - 1, unit = <f32>(1 << shift), part: f32 = whole ? 1 : 1 / <f32>(1 << width);
+  const fields = i32x4.replace_lane(i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(most), 1, most << width), 2, most << 2 * width), 3, most << 3 * width);
+  const units = f32x4.replace_lane(
+    f32x4.replace_lane(f32x4.replace_lane(f32x4.splat(unit), 1, unit * part), 2, unit * part * part), 3, unit * part * part * part);
+  for (const end = first + blocks; first < end; first += 4, out += 16) {
+    const bit = first * width, p = start + <usize>(bit >> 3);
+    const v = f32x4.mul(f32x4.convert_i32x4_s(whole ? bytes4(p) : v128.and(i32x4.splat(load<u32>(p) >> (bit & 7)), fields)), units);
+    v128.store(out, shift == 0 ? v : f32x4.add(v128.load(out), v));
   }
 }
