@@ -32,8 +32,8 @@ export class RotaryEmbedding {
         sin[p * half + i] = Math.sin(angle) * size;
       });
     }
-    // GPUs compose the turn of tf.js ops: of one position one product with a matrix, as each op costs a dispatch.
-    if (count === 1 && /^webg(l|pu)/.test(tf.getBackend())) return {matrix: matrixOf(cos, sin)};
+    // webgl composes the turn of tf.js ops: of one position one product with a matrix, as each op costs a dispatch.
+    if (count === 1 && tf.getBackend() === 'webgl') return {matrix: matrixOf(cos, sin)};
     return {cos: tf.tensor2d(cos, [count, half]), sin: tf.tensor2d(sin, [count, half])};
   }
 }

@@ -6,26 +6,9 @@ import {asWebGPU, orDispose, profileOf} from './backend.js';
 import {GATED_WORKGROUP, gatedShader, rmsShader} from './fused.wgsl.js';
 import {fold} from './grid.js';
 import {healthOf} from './health.js';
-import {Params} from './params.js';
-import {bufferOf, record, type Shader} from './record.js';
+import {bufferOf, record} from './record.js';
 import {checkBinding} from './resident.js';
-
-interface Plan {
-  readonly shader: Shader;
-  readonly params: Params;
-}
-
-const plans = new Map<string, Plan>();
-
-function planFor(label: string, inputs: number, make: (params: Params) => string): Plan {
-  let plan = plans.get(label);
-  if (plan === undefined) {
-    const params = new Params();
-    plan = {params, shader: {label, code: make(params), inputs}};
-    plans.set(label, plan);
-  }
-  return plan;
-}
+import {cachedShader} from './shader_cache.js';
 
 export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => {
   const backend = asWebGPU(given);
@@ -35,7 +18,7 @@ export const gatedActivation: KernelFunc = ({inputs, backend: given, attrs}) => 
   const width = both / 2;
   checkBinding(backend, 'GatedActivation: x', rows * both * 4);
   const {activation} = attrs as unknown as GatedActivationAttrs;
-  const {shader, params} = planFor(`gated ${activation}`, 1, (params) => gatedShader(params, activation));
+  const {shader, params} = cachedShader(`gated ${activation}`, {inputs: 1}, (p) => gatedShader(p, activation));
   const out = backend.makeTensorInfo([rows, width], 'float32');
   return orDispose(backend, out, () => {
     const size = rows * width;
@@ -56,7 +39,7 @@ export const rmsNorm: KernelFunc = ({inputs, backend: given, attrs}) => {
   const {limits, software} = profileOf(backend);
   checkBinding(backend, 'RmsNorm: x', rows * columns * 4);
   const side = software || columns <= SHORT_ROW ? 8 : 16;
-  const {shader, params} = planFor(`rms norm ${side}`, 2, (p) => rmsShader(p, side));
+  const {shader, params} = cachedShader(`rms norm ${side}`, {inputs: 2}, (p) => rmsShader(p, side));
   const out = backend.makeTensorInfo([rows, columns], 'float32');
   return orDispose(backend, out, () => {
     const uniforms = params.bytes({rows, columns, epsilon: float32Bits((attrs as unknown as RmsNormAttrs).epsilon)});

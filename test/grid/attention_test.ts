@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {attendComposed} from '../../kernels/attention_composed.js';
 import {ArgumentError, ops, PastPositions, type Rotation, ShapeError} from '../../src/index.js';
-import {onEachBackend} from '../support/backends.js';
+import {BACKENDS_AND_WEBGPU, onEachBackend} from '../support/backends.js';
 import {rowErrors} from '../support/errors.js';
 import {randomX} from './layouts.js';
 
@@ -197,5 +197,5 @@ describe('attend', () => {
       });
       expect([past.length, tf.memory().numTensors]).toEqual([0, numTensors]);
     });
-  });
+  }, BACKENDS_AND_WEBGPU);
 });
