@@ -1,5 +1,5 @@
 /**
- * Attention of new positions over those before them and each other, as one op. A backend may register a kernel of its own (Attend: wasm does), which
+ * Attention of new positions over those before them and each other, as one op. A backend may register a kernel of its own (Attend: wasm and webgpu do), which
  * writes keys and values in place; elsewhere, and where gradients are recorded, it is a composition of tf.js ops (attention_composed.ts).
  */
 import * as tf from '@tensorflow/tfjs';

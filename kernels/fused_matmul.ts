@@ -1,5 +1,5 @@
 /**
- * A product and what surrounds it in a residual block, as one op. A backend may register a kernel of its own (FusedQuantizedMatMul: wasm does);
+ * A product and what surrounds it in a residual block, as one op. A backend may register a kernel of its own (FusedQuantizedMatMul: wasm and webgpu do);
  * elsewhere, and where gradients are recorded, it is a composition of our ops.
  */
 import * as tf from '@tensorflow/tfjs';

@@ -12,8 +12,8 @@ import {cachedShader, type SizedShader} from './shader_cache.js';
 
 /** New positions up to which each has workgroups of its own: the lanes of a tile would be idle. */
 const FEW = 8;
-/** Positions that a workgroup takes where there are more than it could keep: enough to be worth a second dispatch. */
-const RUN = MOST_POSITIONS / 2;
+/** Positions that a workgroup takes where there are more than it could keep. */
+const runFor = (software: boolean) => (software ? MOST_POSITIONS : 256);
 const TILE = 32;
 const COMBINE_THREADS = 64;
 
@@ -24,9 +24,9 @@ function shaderFor(dim: number, count: number, {limits, software}: DeviceProfile
   const most = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
   const memory = limits.maxComputeWorkgroupStorageSize;
   if (count <= FEW) {
-    let threads = software ? 32 : 128;
+    let threads = software ? 32 : 256;
     while (threads < size) threads *= 2;
-    if (threads <= most && 4 * (dim + MOST_POSITIONS + threads * (1 + widthOf(dim))) <= memory) {
+    if (threads <= most && 4 * (dim + MOST_POSITIONS + 16 + threads * (1 + widthOf(dim))) <= memory) {
       return {threads, ...cachedShader(`attend few ${dim} ${threads}`, counts, (p) => fewShader(p, dim, threads))};
     }
   } else {
@@ -56,14 +56,14 @@ export const attend: KernelFunc = ({inputs, backend: given, attrs}) => {
   checkBinding(backend, 'Attend: qkv', count * width * 4);
   const {shader, params, threads} = shaderFor(dim, count, profile);
   const few = count <= FEW;
-  const splits = few && length + count > MOST_POSITIONS ? Math.ceil((length + count) / RUN) : 1;
+  const splits = few && length + count > MOST_POSITIONS ? Math.ceil((length + count) / runFor(profile.software)) : 1;
   const rows = count * heads;
   const groups = few ? rows * splits : keyHeads * Math.ceil(rows / keyHeads / threads);
   const grid = fold(groups, profile.limits.maxComputeWorkgroupsPerDimension);
   const out = backend.makeTensorInfo([count, heads * dim], 'float32');
   return orDispose(backend, out, () => {
     const target = splits === 1 ? out : backend.makeTensorInfo([rows * splits, dim + widthOf(dim)], 'float32');
-    const run = splits === 1 ? MOST_POSITIONS : RUN;
+    const run = splits === 1 ? MOST_POSITIONS : runFor(profile.software);
     const uniforms = params.bytes({length, count, heads, key_heads: keyHeads, capacity, splits, run});
     const tensors = [target, keys, values, qkv, cos, sin];
     const bindings = tensors.map((t) => ({buffer: bufferOf(backend, t)}));

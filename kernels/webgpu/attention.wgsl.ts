@@ -60,10 +60,21 @@ fn append(t: u32, head: u32, i: u32, k: V, v: V) { keys[held(t, head, i)] = k; v
 export function fewShader(params: Params, dim: number, threads: number): string {
   const size = dim / widthOf(dim);
   const slices = Math.floor(threads / size);
+  const side = threads < 128 ? 8 : 16;
+  const total = (name: string, op: (a: string, b: string) => string) => `part[lane] = ${name};
+  workgroupBarrier();
+  if (lane < ${side}u) {
+    for (var i = lane + ${side}u; i < ${threads}u; i += ${side}u) { ${name} = ${op(name, 'part[i]')}; }
+    firsts[lane] = ${name};
+  }
+  workgroupBarrier();
+  ${name} = firsts[0];
+  for (var i = 1u; i < ${side}u; i++) { ${name} = ${op(name, 'firsts[i]')}; }`;
   return `${declare(dim, params)}
 var<workgroup> q: array<V, ${size}>;
 var<workgroup> weights: array<f32, ${MOST_POSITIONS}>;
 var<workgroup> part: array<f32, ${threads}>;
+var<workgroup> firsts: array<f32, ${side}>;
 var<workgroup> sums: array<V, ${threads}>;
 @compute @workgroup_size(${threads})
 ${MAIN}
@@ -94,24 +105,20 @@ ${MAIN}
     weights[t - first] = score;
     top = max(top, score);
   }
-  part[lane] = top;
-  workgroupBarrier();
-  for (var i = 0u; i < ${threads}u; i++) { top = max(top, part[i]); }
-  workgroupBarrier();
+  ${total('top', (a, b) => `max(${a}, ${b})`)}
   var sum = 0.0;
   for (var t = first + lane; t < end; t += ${threads}u) {
     let weight = exp(weights[t - first] - top);
     weights[t - first] = weight;
     sum += weight;
   }
-  part[lane] = sum;
-  workgroupBarrier();
-  sum = 0.0;
-  for (var i = 0u; i < ${threads}u; i++) { sum += part[i]; }
+  ${total('sum', (a, b) => `${a} + ${b}`)}
   let i = lane % ${size}u;
   var own = V();
   if (lane < ${slices * size}u) {
-    for (var t = first + lane / ${size}u; t < end; t += ${slices}u) { own += weights[t - first] * value_at(t, head, i); }
+    var t = first + lane / ${size}u;
+    for (; t < cached; t += ${slices}u) { own += weights[t - first] * values[held(t, head, i)]; }
+    for (; t < end; t += ${slices}u) { own += weights[t - first] * value_at(t, head, i); }
   }
   sums[lane] = own;
   workgroupBarrier();

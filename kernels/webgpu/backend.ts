@@ -21,7 +21,6 @@ export interface WebGPUBackendLike extends KernelBackend {
   computePassEncoder: GPUComputePassEncoder | null;
   commandQueueOwnedIds: WeakSet<object>;
   dispatchCountInPass: number;
-  uniformPendingDisposal: GPUBuffer[];
   activeTimers?: unknown[] | null;
   supportTimestampQuery?: boolean;
   querySet?: GPUQuerySet | null;

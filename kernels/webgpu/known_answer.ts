@@ -109,7 +109,7 @@ function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void
   const out = make(kernel === 'unpack' ? [OUT, IN] : [ROWS, OUT], 'float32');
   if (kernel === 'unpack') recordUnpack(backend, layout, wordsInfo, out, 0, OUT);
   else {
-    const plan = planFor(layout, kernel, profileOf(backend), ROWS, false, null);
+    const plan = planFor(layout, kernel, profileOf(backend), ROWS, {});
     const product = {layout, x: make([ROWS, IN], 'float32', x.slice()), words: wordsInfo, bias: undefined, rowStart: 0, rowEnd: OUT};
     recordProduct(backend, plan, product, out);
   }

@@ -1,8 +1,9 @@
 /** The walk along K of rows.wgsl.ts: products of R rows of W with X rows of x into the numbers aX_R. */
 import type {WeightLayout} from '../layout.js';
 import type {Chunking} from './chunk.js';
+import {powerOfTwo} from './float_bits.wgsl.js';
 import {NAN_FLAGS} from './float_numbers.wgsl.js';
-import {type Flagged, loadWords, type Numbers, planeLocals, type Words} from './numbers.wgsl.js';
+import {loadWords, type Numbers, planeLocals, type Words} from './numbers.wgsl.js';
 import type {Params} from './params.js';
 import {stepsOf} from './step.wgsl.js';
 
@@ -21,6 +22,14 @@ export interface LoopShape {
   readonly lanes: number;
 }
 
+/** What is done to x as it is read. */
+export interface Reading {
+  /** It is made lighter, by what codes are too heavy. */
+  readonly lighten: boolean;
+  /** It is multiplied by the weights of a norm, and its squares are added up in qX. */
+  readonly norm: boolean;
+}
+
 const range = (n: number) => [...Array(n).keys()];
 
 /** The walk: what to declare before it, row by row of W, and its loops. */
@@ -30,12 +39,12 @@ export interface Walk {
   readonly loops: string;
 }
 
-export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape): Walk {
+export function walk(layout: WeightLayout, chunking: Chunking, numbers: Numbers, params: Params, shape: LoopShape, reading: Reading): Walk {
   // An offset in a weight of its own cancels before it is summed, as it does in the file's own decoder.
   const scaledFirst = layout.offsets.length > 0 || (shape.lanes === 1 && shape.xRows >= SCALED_FIRST);
   const steps = stepsOf(layout, numbers, params, true);
   const {flagged} = numbers;
-  const walker = new Walker(chunking, steps, shape, scaledFirst ? 'value' : 'number', flagged);
+  const walker = new Walker(chunking, steps, shape, scaledFirst ? 'value' : 'number', numbers, reading);
   const loops = shape.lanes > 1 ? walker.strided() : scaledFirst ? walker.scaledFirst() : walker.scaledLast();
   const chunks = `let chunks = ${params.add('chunks', chunking.count)};`;
   const row = (r: number, n: string) => `${steps.row(r, n)}${flagged === null ? '' : ` var nan${r} = 0u;`}`;
@@ -54,7 +63,8 @@ class Walker {
     private readonly shape: LoopShape,
     /** What is multiplied with x: scaled weights, or numbers whose sums are scaled. */
     private readonly kind: 'value' | 'number',
-    private readonly flagged: Flagged | null,
+    private readonly numbers: Numbers,
+    private readonly reading: Reading,
   ) {
     this.perChunk = chunking.columns / chunking.step;
     this.longest = longestRunOf(chunking);
@@ -129,7 +139,7 @@ ${this.addUp()}
   }
 
   private declareB(): string {
-    return this.eachPair((x, r) => `var b${x}_${r} = 0.0;`);
+    return `${this.eachPair((x, r) => `var b${x}_${r} = 0.0;`)}${this.reading.norm ? this.eachX((x) => ` var p${x} = 0.0;`) : ''}`;
   }
 
   private columnOf(s: number): string {
@@ -158,18 +168,29 @@ ${this.addUp()}
     const lines: string[] = [];
     for (let i = s * perStep; i < (s + 1) * perStep; i++) {
       const decoded = this.eachR((r) => `let d${r} = ${this.steps[this.kind](r, i, words[r] as Words)};`);
-      const at = (x: number) => `x[x${x} + c * ${this.chunking.columns / 4}u + ${i}u]`;
-      if (this.flagged !== null) lines.push(this.eachR((r) => `nan${r} |= ${this.flagged?.flags(i, words[r] as Words)};`));
-      lines.push(`{ ${decoded} ${this.eachX((x) => `{ let v = ${at(x)}; ${this.eachR((r) => `b${x}_${r} += dot(d${r}, v);`)} }`)} }`);
+      const {flagged} = this.numbers;
+      if (flagged !== null) lines.push(this.eachR((r) => `nan${r} |= ${flagged.flags(i, words[r] as Words)};`));
+      lines.push(`{ ${decoded} ${this.eachX((x) => `{ ${this.read(x, i)} ${this.eachR((r) => `b${x}_${r} += dot(d${r}, v);`)} }`)} }`);
     }
     return lines.join('\n');
   }
 
+  /** v: columns 4i .. 4i + 3 of chunk c of row x. */
+  private read(x: number, i: number): string {
+    const {columns} = this.chunking;
+    const {lighten, norm} = this.reading;
+    const at = `c * ${columns / 4}u + ${i}u`;
+    const lighter = range(4).map((c) => powerOfTwo(-this.numbers.weight(4 * i + c)));
+    const factor = `${norm ? ` * norm[${at}]` : ''}${lighten && this.numbers.period > 0 ? ` * vec4<f32>(${lighter.join(', ')})` : ''}`;
+    return `let given = x[x${x} + ${at}]; let v = given${factor};${norm ? ` p${x} += dot(given, given);` : ''}`;
+  }
+
   /** a += b, scaled where b is not. */
   private addUp(): string {
-    return this.eachPair((x, r) =>
+    const sums = this.eachPair((x, r) =>
       this.kind === 'value' ? `a${x}_${r} += b${x}_${r};` : `a${x}_${r} = fma(${this.steps.scale(r)}, b${x}_${r}, a${x}_${r});`,
     );
+    return `${sums}${this.reading.norm ? this.eachX((x) => ` q${x} += p${x};`) : ''}`;
   }
 
   /** Chunk c, step by step, each added up by itself. */

@@ -1,11 +1,12 @@
 /** QuantizedMatMul on webgpu. */
 import {env, type KernelFunc, type TensorInfo} from '@tensorflow/tfjs';
-import type {Activation} from '../activation.js';
 import type {QuantizedMatMulAttrs} from '../attributes.js';
 import {chooseWebGPU, WEBGPU_VARIANTS, type WebGPUChoice, type WebGPUVariant} from '../choose.js';
+import {float32Bits} from '../float_codes.js';
 import {sectionsOf, type WeightLayout} from '../layout.js';
 import {asWebGPU, type DeviceProfile, orDispose, profileOf, type WebGPUBackendLike} from './backend.js';
 import {chunkingOf} from './chunk.js';
+import type {Finish} from './finish.wgsl.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
@@ -28,11 +29,14 @@ export function choiceFor(layout: WeightLayout, rows: number, outDim: number, pr
   return chooseWebGPU({rows, outDim, inDim: layout.inDim, chunked: chunkingOf(layout) !== null}, profile, forcedVariant());
 }
 
-interface Product {
+export interface Product {
   readonly layout: WeightLayout;
   readonly x: TensorInfo;
   readonly words: TensorInfo;
-  readonly bias: TensorInfo | undefined;
+  readonly bias?: TensorInfo | undefined;
+  readonly norm?: TensorInfo | undefined;
+  readonly epsilon?: number;
+  readonly residual?: TensorInfo | undefined;
   readonly rowStart: number;
   readonly rowEnd: number;
 }
@@ -60,20 +64,21 @@ function recordPrepare(
   return prepared;
 }
 
-/** Appends act(x . W^T + bias) into `out` [M, rows]. */
+/** Appends the product and what its plan does with it into `out` [M, rows]. */
 export function recordProduct(backend: WebGPUBackendLike, plan: Plan, product: Product, out: TensorInfo): void {
-  const {layout, x, words, bias, rowStart, rowEnd} = product;
+  const {layout, x, words, bias, norm, residual, epsilon = 0, rowStart, rowEnd} = product;
   const rows = x.shape[0] as number;
   const limit = profileOf(backend).limits.maxComputeWorkgroupsPerDimension;
   const buffer = wordsBuffer(backend, words);
   const parts = partsOfRows(backend, layout, buffer, rowStart, rowEnd);
   const first = parts[0] as (typeof parts)[number];
-  checkBinding(backend, 'QuantizedMatMul: output', rows * (rowEnd - rowStart) * 4);
+  const width = out.shape[1] as number;
+  checkBinding(backend, 'QuantizedMatMul: output', rows * width * 4);
   checkBinding(backend, 'QuantizedMatMul: x', rows * layout.inDim * 4);
   const prepared = recordPrepare(backend, plan, product, first.words, first.bases.words_base);
   const xBinding = {buffer: bufferOf(backend, prepared ?? x)};
   const target = {buffer: bufferOf(backend, out)};
-  const tensors = [out, words, prepared ?? x, ...(bias === undefined ? [] : [bias])];
+  const tensors = [out, words, prepared ?? x, ...[bias, norm, residual].filter((t) => t !== undefined)];
   for (const part of parts) {
     const sources: Record<InputName, () => Binding> = {
       codes: () => part.codes,
@@ -81,26 +86,37 @@ export function recordProduct(backend: WebGPUBackendLike, plan: Plan, product: P
       words: () => part.words,
       x: () => xBinding,
       bias: () => ({buffer: bufferOf(backend, bias as TensorInfo)}),
+      norm: () => ({buffer: bufferOf(backend, norm as TensorInfo)}),
+      residual: () => ({buffer: bufferOf(backend, residual as TensorInfo)}),
     };
     const uniforms = plan.params.bytes({
       row_start: part.rowStart,
-      row_end: part.rowEnd,
+      row_end: Math.min(part.rowEnd, rowStart + width),
       window_start: rowStart,
-      window_rows: rowEnd - rowStart,
+      window_rows: width,
+      norm_columns: layout.inDim,
+      epsilon: float32Bits(epsilon),
       x_rows: rows,
       ...part.bases,
     });
-    const groups = plan.workgroups(part.rowEnd - part.rowStart, rows);
+    const groups = plan.workgroups(Math.min(part.rowEnd, rowStart + width) - part.rowStart, rows);
     record(backend, plan.shader, [target, ...plan.inputs.map((name) => sources[name]())], uniforms, fold(groups, limit), tensors);
   }
   if (prepared !== null) backend.disposeData(prepared.dataId);
 }
 
-/** act(x . W^T + bias) with the kernel of one variant. */
-export function multiply(backend: WebGPUBackendLike, variant: WebGPUVariant, product: Product, activation: Activation | null): TensorInfo {
-  const shape = [product.x.shape[0] as number, product.rowEnd - product.rowStart];
+/** A product with the kernel of one variant; `gate` halves its rows. */
+export function multiply(
+  backend: WebGPUBackendLike,
+  variant: WebGPUVariant,
+  product: Product,
+  {activation, gate}: Pick<Finish, 'activation' | 'gate'>,
+): TensorInfo {
+  const {layout, x, bias, norm, residual, rowStart, rowEnd} = product;
+  const shape = [x.shape[0] as number, gate ? (rowEnd - rowStart) / 2 : rowEnd - rowStart];
   checkIndexRange('QuantizedMatMul', shape);
-  const plan = planFor(product.layout, variant, profileOf(backend), shape[0] as number, product.bias !== undefined, activation);
+  const finish: Finish = {bias: bias !== undefined, activation, gate, norm: norm !== undefined, residual: residual !== undefined};
+  const plan = planFor(layout, variant, profileOf(backend), shape[0] as number, finish);
   const out = backend.makeTensorInfo(shape, 'float32');
   return orDispose(backend, out, () => recordProduct(backend, plan, product, out));
 }
@@ -112,5 +128,5 @@ export const quantizedMatMul: KernelFunc = ({inputs, backend: given, attrs}) => 
   const x = inputs.x as TensorInfo;
   const {variant} = choiceFor(layout, x.shape[0] as number, rowEnd - rowStart, profileOf(backend));
   verifyOnce(backend, variant);
-  return multiply(backend, variant, {layout, x, words: inputs.words as TensorInfo, bias: inputs.bias, rowStart, rowEnd}, activation);
+  return multiply(backend, variant, {layout, x, words: inputs.words as TensorInfo, bias: inputs.bias, rowStart, rowEnd}, {activation});
 };

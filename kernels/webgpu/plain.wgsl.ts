@@ -1,8 +1,7 @@
 /** The shader that multiplies any weight: every code decoded by itself. For uneven groups and groups that begin inside a word. */
-import type {Activation} from '../activation.js';
 import type {WeightLayout} from '../layout.js';
 import {accessFunctions, valueFunctions} from './access.wgsl.js';
-import {activationFunction} from './activation.wgsl.js';
+import {type Finish, finishInputs, putFunction} from './finish.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
 import {DEVICE_ARITHMETIC} from './grids.wgsl.js';
 import type {Params} from './params.js';
@@ -16,8 +15,8 @@ export const PLAIN_LANES = 16;
 /** Products that add up in one float32 before they go to the total. */
 const RUN = 32;
 
-export function plainShader(layout: WeightLayout, params: Params, hasBias: boolean, activation: Activation | null): RowsSource {
-  const inputs: InputName[] = ['codes', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
+export function plainShader(layout: WeightLayout, params: Params, finish: Finish): RowsSource {
+  const inputs: InputName[] = ['codes', 'words', 'x', ...finishInputs(finish)];
   const access = accessFunctions(layout, params);
   const value = valueFunctions(layout, params, DEVICE_ARITHMETIC);
   const k = params.add('in_dim', layout.inDim);
@@ -25,8 +24,7 @@ export function plainShader(layout: WeightLayout, params: Params, hasBias: boole
   const rows = [...Array(PLAIN_X_ROWS).keys()];
   const each = (text: (x: number) => string) => rows.map(text).join(' ');
   const code = `${declareInputs(inputs, params).replace('x: array<vec4<f32>>', 'x: array<f32>')}
-${access}${value}${activationFunction(activation)}
-var<workgroup> part: array<f32, ${PLAIN_X_ROWS * PLAIN_LANES}>;
+${access}${value}${putFunction(finish)}var<workgroup> part: array<f32, ${PLAIN_X_ROWS * PLAIN_LANES}>;
 @compute @workgroup_size(${PLAIN_LANES})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   ${WORKGROUP_INDEX}
@@ -49,8 +47,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: 
   if (lane < ${PLAIN_X_ROWS}u && m + lane < params.x_rows) {
     var total = 0.0;
     for (var i = 0u; i < ${PLAIN_LANES}u; i++) { total += part[i * ${PLAIN_X_ROWS}u + lane]; }
-    let column = n - params.window_start;
-    result[(m + lane) * params.window_rows + column] = activate(total${hasBias ? ' + bias[column]' : ''});
+    put(m + lane, n, total);
   }
 }
 `;

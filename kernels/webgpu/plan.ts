@@ -1,9 +1,9 @@
 /** Shaders and sizes for one layout and variant, made once and kept with the layout. */
-import type {Activation} from '../activation.js';
 import type {WebGPUVariant} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
 import type {DeviceProfile} from './backend.js';
 import {type Chunking, chunkingOf} from './chunk.js';
+import type {Finish} from './finish.wgsl.js';
 import {type Numbers, numbersOf} from './numbers.wgsl.js';
 import {Params} from './params.js';
 import {PLAIN_X_ROWS, plainShader} from './plain.wgsl.js';
@@ -25,16 +25,9 @@ export interface Plan {
 const plans = new WeakMap<WeightLayout, Map<string, Plan>>();
 
 /** The plan for `rows` rows of x: the shader depends on them only by how many a thread takes. */
-export function planFor(
-  layout: WeightLayout,
-  variant: WebGPUVariant,
-  profile: DeviceProfile,
-  rows: number,
-  hasBias: boolean,
-  activation: Activation | null,
-): Plan {
-  const shape = variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
-  const key = JSON.stringify([variant, shape, profile.software, hasBias, activation]);
+export function planFor(layout: WeightLayout, variant: WebGPUVariant, profile: DeviceProfile, rows: number, finish: Finish): Plan {
+  const shape = shapeOf(variant, profile, rows);
+  const key = JSON.stringify([variant, shape, profile.software, finish]);
   let known = plans.get(layout);
   if (known === undefined) {
     known = new Map();
@@ -42,19 +35,42 @@ export function planFor(
   }
   let plan = known.get(key);
   if (plan === undefined) {
-    if (shape !== null) plan = rowsPlan(layout, variant, shape, hasBias, activation);
-    else if (variant === 'plain') plan = plainPlan(layout, hasBias, activation);
-    else plan = tilesPlan(layout, variant, profile.software, hasBias, activation);
+    if (shape !== null) plan = rowsPlan(layout, variant, shape, finish);
+    else if (variant === 'plain') plan = plainPlan(layout, finish);
+    else plan = tilesPlan(layout, variant, profile.software, finish);
     known.set(key, plan);
   }
   return plan;
 }
+
+/** null: the variant is not one of rows. */
+function shapeOf(variant: WebGPUVariant, profile: DeviceProfile, rows: number): RowsShape | null {
+  return variant === 'plain' || variant.startsWith('gemm_tiles') ? null : rowsShapeFor(variant, profile, rows);
+}
+
+const chunkingFor = (layout: WeightLayout, variant: WebGPUVariant) =>
+  chunkingOf(layout, variant === 'gemv_thread' ? 'word' : 'long') as Chunking;
 
 /** Rows of x that a thread holds: as many as there are, up to `most`, in powers of two. */
 function xRowsFor(rows: number, most: number): number {
   let x = 1;
   while (x < rows && x < most) x *= 2;
   return x;
+}
+
+/**
+ * What of a norm before and a gate after a product of `rows` rows its kernel can do itself. Norms take x as it was given; gates take both halves of the
+ * weight in one dispatch.
+ */
+export function canFuse(
+  layout: WeightLayout,
+  variant: WebGPUVariant,
+  profile: DeviceProfile,
+  rows: number,
+): {norm: boolean; gate: boolean} {
+  const shape = shapeOf(variant, profile, rows);
+  if (shape === null) return {norm: false, gate: false};
+  return {norm: readsGiven(layout, chunkingFor(layout, variant), shape), gate: true};
 }
 
 export function rowsShapeFor(variant: WebGPUVariant, profile: DeviceProfile, rows: number): RowsShape {
@@ -80,9 +96,9 @@ function shaderOf(label: string, source: RowsSource): Shader {
   return {label, code: source.code, inputs: source.inputs.length};
 }
 
-function plainPlan(layout: WeightLayout, hasBias: boolean, activation: Activation | null): Plan {
+function plainPlan(layout: WeightLayout, finish: Finish): Plan {
   const params = new Params();
-  const source = plainShader(layout, params, hasBias, activation);
+  const source = plainShader(layout, params, finish);
   return {
     shader: shaderOf('plain', source),
     params,
@@ -92,12 +108,12 @@ function plainPlan(layout: WeightLayout, hasBias: boolean, activation: Activatio
   };
 }
 
-function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, software: boolean, hasBias: boolean, activation: Activation | null): Plan {
+function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, software: boolean, finish: Finish): Plan {
   const shape = {reach: reachFor(software), half: variant === 'gemm_tiles_f16'};
   const tile = tileOf(shape.reach);
   const chunking = chunkingOf(layout, 'short') as Chunking;
   const params = new Params();
-  const source = tilesShader(layout, chunking, numbersOf(layout), params, shape, hasBias, activation);
+  const source = tilesShader(layout, chunking, numbersOf(layout), params, shape, finish);
   return {
     shader: shaderOf(variant, source),
     params,
@@ -107,21 +123,30 @@ function tilesPlan(layout: WeightLayout, variant: WebGPUVariant, software: boole
   };
 }
 
-function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape, hasBias: boolean, activation: Activation | null): Plan {
-  const chunking = chunkingOf(layout, variant === 'gemv_thread' ? 'word' : 'long') as Chunking;
+function rowsPlan(layout: WeightLayout, variant: WebGPUVariant, shape: RowsShape, finish: Finish): Plan {
+  const chunking = chunkingFor(layout, variant);
   const params = new Params();
   const numbers = numbersOf(layout);
-  const prepare = preparePlan(layout, chunking, numbers);
+  const asGiven = readsGiven(layout, chunking, shape);
+  const prepare = asGiven ? null : preparePlan(layout, chunking, numbers);
   params.add('stride', prepare === null ? layout.inDim : prepare.stride);
-  const source = rowsShader(layout, chunking, numbers, params, shape, hasBias, activation);
+  const source = rowsShader(layout, chunking, numbers, params, shape, finish, asGiven);
   const perGroup = shape.lanes > 1 ? 1 : shape.workgroup;
   return {
     shader: shaderOf(variant, source),
     params,
     inputs: source.inputs,
-    workgroups: (n, m) => Math.ceil((Math.ceil(n / shape.rows) * Math.ceil(m / shape.xRows)) / perGroup),
+    workgroups: (n, m) => Math.ceil((Math.ceil(n / (finish.gate ? shape.rows / 2 : shape.rows)) * Math.ceil(m / shape.xRows)) / perGroup),
     prepare,
   };
+}
+
+/** Rows of x a thread up to which it makes them lighter itself: a dispatch costs more. */
+const LIGHT_ROWS = 4;
+
+/** Whether x is read as it was given: in order, whole chunks, few rows. */
+function readsGiven({ordered}: WeightLayout, {guarded}: Chunking, {xRows}: RowsShape): boolean {
+  return !ordered && !guarded && xRows <= LIGHT_ROWS;
 }
 
 /** null where x can be read as it is: in order, whole chunks, codes that need no lighter x. */

@@ -116,6 +116,31 @@ export function bufferOf(backend: WebGPUBackendLike, info: TensorInfo): GPUBuffe
 
 const UNIFORM_COPY = 0x40 | 0x8; // GPUBufferUsage.UNIFORM | COPY_DST
 
+/** Blocks of uniforms kept on a device: those of a model's layers are the same at every token, and need no upload again. */
+const BLOCKS = 512;
+
+const blocks = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();
+
+/** A buffer of these bytes, which nobody writes again: the one there is, or a new one in place of that used longest ago. */
+function uniformsBuffer(device: GPUDevice, uniforms: ArrayBuffer): GPUBuffer {
+  let known = blocks.get(device);
+  if (known === undefined) {
+    known = new Map();
+    blocks.set(device, known);
+  }
+  const key = new Uint32Array(uniforms).join();
+  let block = known.get(key);
+  if (block === undefined) {
+    block = device.createBuffer({size: uniforms.byteLength, usage: UNIFORM_COPY});
+    device.queue.writeBuffer(block, 0, uniforms);
+    // Commands not yet submitted may bind the oldest: it is left to the garbage collector.
+    if (known.size >= BLOCKS) known.delete(known.keys().next().value as string);
+  }
+  known.delete(key);
+  known.set(key, block);
+  return block;
+}
+
 /**
  * Appends one dispatch. `bindings`: outputs first, then the shader's inputs. `tensors`: all that the bindings belong to; tf.js
  * keeps their buffers until the commands are submitted, also where they are disposed before.
@@ -130,9 +155,7 @@ export function record(
 ): void {
   const {device} = backend;
   const {pipeline, layout} = pipelineFor(backend, shader);
-  const block = backend.bufferManager.acquireBuffer(uniforms.byteLength, UNIFORM_COPY);
-  device.queue.writeBuffer(block, 0, uniforms);
-  backend.uniformPendingDisposal.push(block);
+  const block = uniformsBuffer(device, uniforms);
   for (const t of tensors) backend.commandQueueOwnedIds.add(t.dataId);
   const bindGroup = device.createBindGroup({
     layout,

@@ -1,4 +1,5 @@
 /** Lanes' totals added up and stored: in subgroups, or by halves in workgroup memory. */
+import {type Finish, normScale} from './finish.wgsl.js';
 
 export interface ReduceShape {
   readonly rows: number;
@@ -9,15 +10,21 @@ export interface ReduceShape {
 
 const range = (n: number) => [...Array(n).keys()];
 
-/** Adds aX_R of every lane up and calls put(m, n, total) for each that is inside. */
-export function reduce({rows: R, xRows: X, lanes: L, reduction}: ReduceShape): string {
-  const outputs = R * X;
-  const all = range(X).flatMap((x) => range(R).map((r) => `a${x}_${r}`));
-  const collect = (count: string) => `for (var o = lane; o < ${outputs}u; o += ${L}u) {
-    var total = 0.0;
-    for (var i = 0u; i < ${count}; i++) { total += part[i * ${outputs}u + o]; }
-    let x = o / ${R}u; let r = o % ${R}u;
-    if (m + x < params.x_rows && n + r < params.row_end) { put(m + x, n + r, total); }
+/** Adds aX_R of every lane up, with a norm also qX, and calls put for each row of y that is inside. */
+export function reduce({rows: R, xRows: X, lanes: L, reduction}: ReduceShape, {gate, norm}: Finish): string {
+  const P = gate ? R / 2 : R;
+  const all = [...range(X).flatMap((x) => range(R).map((r) => `a${x}_${r}`)), ...(norm ? range(X).map((x) => `q${x}`) : [])];
+  const outputs = all.length;
+  const total = (name: string, place: string, count: string) =>
+    `var ${name} = 0.0; for (var i = 0u; i < ${count}; i++) { ${name} += part[i * ${outputs}u + ${place}]; }`;
+  const collect = (count: string) => `for (var o = lane; o < ${P * X}u; o += ${L}u) {
+    let x = o / ${P}u; let r = o % ${P}u;
+    ${total('sum', `x * ${R}u + r`, count)}
+    ${gate ? total('other', `x * ${R}u + r + ${P}u`, count) : ''}
+    ${norm ? `${total('squares', `${R * X}u + x`, count)} let scale = ${normScale('squares')};` : ''}
+    if (m + x < params.x_rows && n + r < params.row_end) {
+      put(m + x, n + r, sum${norm ? ' * scale' : ''}${gate ? `, other${norm ? ' * scale' : ''}` : ''});
+    }
   }`;
   if (reduction === 'subgroup') {
     const store = (total: string, o: number) =>

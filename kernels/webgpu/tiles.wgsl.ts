@@ -2,12 +2,11 @@
  * The shader that multiplies tile by tile: 256 threads expand 64 rows of W by 32 columns into workgroup memory once, for 64
  * rows of x. For many rows of x on a GPU; on a CPU the copy through workgroup memory costs more than it saves.
  */
-import type {Activation} from '../activation.js';
 import {TILE_THREADS} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
 import {accessFunctions} from './access.wgsl.js';
-import {activationFunction} from './activation.wgsl.js';
 import type {Chunking} from './chunk.js';
+import {type Finish, finishInputs, putFunction} from './finish.wgsl.js';
 import {powerOfTwo} from './float_bits.wgsl.js';
 import {WORKGROUP_INDEX} from './grid.js';
 import {loadWords, type Numbers, planeLocals} from './numbers.wgsl.js';
@@ -43,10 +42,9 @@ export function tilesShader(
   numbers: Numbers,
   params: Params,
   {reach, half}: TilesShape,
-  hasBias: boolean,
-  activation: Activation | null,
+  finish: Finish,
 ): RowsSource {
-  const inputs: InputName[] = ['codes', 'words', 'x', ...(hasBias ? (['bias'] as const) : [])];
+  const inputs: InputName[] = ['codes', 'words', 'x', ...finishInputs(finish)];
   const access = accessFunctions(layout, params);
   const steps = stepsOf(layout, numbers, params, false);
   const locals = planeLocals(layout, params);
@@ -58,17 +56,12 @@ export function tilesShader(
   const sides = (text: (i: number) => string) => range(reach).map(text).join(' ');
   const results = (text: (i: number, j: number) => string) => sides((i) => sides((j) => text(i, j)));
   const code = `${half ? 'enable f16;\n' : ''}${declareInputs(inputs, params).replace('x: array<vec4<f32>>', 'x: array<f32>')}
-${access}${numbers.functions}${activationFunction(activation)}
-var<workgroup> w_tile: array<${real}, ${tile * DEPTH}>;
+${access}${numbers.functions}${putFunction(finish)}var<workgroup> w_tile: array<${real}, ${tile * DEPTH}>;
 var<workgroup> x_tile: array<${real}, ${tile * DEPTH}>;
 // The exclusive or spreads what neighbouring threads touch over the banks of workgroup memory.
 fn w_place(n: u32, k: u32) -> u32 { return k * ${tile}u + (n ^ (((k >> 3u) * 8u) & ${tile - 1}u)); }
 fn x_place(m: u32, k: u32) -> u32 { return m * ${DEPTH}u + (k ^ (m & ${DEPTH - 1}u)); }
-fn put(m: u32, n: u32, sum: f32) {
-  if (m >= params.x_rows || n >= params.row_end) { return; }
-  let column = n - params.window_start;
-  result[m * params.window_rows + column] = activate(sum${hasBias ? ' + bias[column]' : ''});
-}
+fn put_inside(m: u32, n: u32, sum: f32) { if (m < params.x_rows && n < params.row_end) { put(m, n, sum); } }
 @compute @workgroup_size(${TILE_THREADS})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   ${WORKGROUP_INDEX}
@@ -94,7 +87,7 @@ ${loadX(k, real, tile)}
     ${results((i, j) => `a${i}_${j} += b${i}_${j};`)}
     workgroupBarrier();
   }
-  ${results((i, j) => `put(m_block + ty + ${i * SPREAD}u, n_block + tx + ${j * SPREAD}u, a${i}_${j});`)}
+  ${results((i, j) => `put_inside(m_block + ty + ${i * SPREAD}u, n_block + tx + ${j * SPREAD}u, a${i}_${j});`)}
 }
 `;
   return {code, inputs};

@@ -63,7 +63,7 @@ export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight
       const {variant} = choiceFor(layout, rows, weight.outDim, profile);
       verifyOnce(backend, variant);
       for (const activation of options.activations ?? [null]) {
-        const plan = planFor(layout, variant, profile, rows, options.bias ?? false, activation);
+        const plan = planFor(layout, variant, profile, rows, {bias: options.bias ?? false, activation});
         add(plan.shader);
         if (plan.prepare !== null) add(plan.prepare.shader);
       }

@@ -5,6 +5,7 @@ import type {Llama} from '../../examples/chat/model.js';
 import {nextTurn} from '../../examples/chat/turn.js';
 import {openCheckpoint} from '../../src/index.js';
 import {IN_BROWSER} from '../support/environment.js';
+import {countWork} from '../support/webgpu.js';
 import {atFullRate, goesOn, type Pace, patience, type Sample, type Timing, timingOf} from './bench_quiet.js';
 import type {BenchRow} from './bench_run.js';
 import {type LongestTask, longestOf, type Tasks, watchTasks} from './bench_tasks.js';
@@ -19,6 +20,8 @@ export type ChatRow = Omit<BenchRow, 'N' | 'K' | 'variant' | 'error' | 'input'> 
   readonly N: null;
   readonly K: null;
   readonly tokensPerSecond: number;
+  /** Of one step on webgpu; elsewhere null. */
+  readonly dispatches: number | null;
   /** Milliseconds for which the page was frozen at the most, while nothing had been compiled yet, and later. See bench_tasks.ts. */
   readonly firstLongestTaskMs: LongestTask;
   readonly longestTaskMs: LongestTask;
@@ -103,6 +106,22 @@ function float32Matrices({config}: Llama, vocabulary: number): Matrices {
   };
 }
 
+/** What a step of so many ids makes a GPU do, once the caches and shaders for it are there. */
+async function dispatchesOf(model: Llama, m: number): Promise<number | null> {
+  if (tf.getBackend().split(':')[0] !== 'webgpu') return null;
+  const cache = model.createCache();
+  const step = async (): Promise<void> => {
+    const logits = await model.forwardAsync(promptIds.slice(0, m), cache);
+    const best = tf.argMax(logits, 1);
+    await best.data();
+    tf.dispose([logits, best]);
+  };
+  await step();
+  const {dispatches} = await countWork(step);
+  cache.dispose();
+  return dispatches;
+}
+
 /** A phase of the model: so many tokens at a time. */
 interface Phase {
   readonly name: 'prefill' | 'decode';
@@ -157,6 +176,8 @@ export async function benchChat(source: string, threads: number, rounds: number 
         }
       }
     }
+    const dispatches = new Map<number, number | null>();
+    for (const {m} of [prefill, decode]) dispatches.set(m, await dispatchesOf(model, m));
     return [prefill, decode].map(({name: phase, m, ours, baselines}): ChatRow => {
       const {name, ...timing} = timingOf(`chat-${phase}`, ours, pace.bestMs);
       const both = baselines.map((each) => timingOf(each.name, each.samples, pace.bestMs)).sort((a, b) => a.medianMs - b.medianMs);
@@ -172,6 +193,7 @@ export async function benchChat(source: string, threads: number, rounds: number 
         threads,
         weightBytes: model.bytes.weightBytes,
         tokensPerSecond: (1000 * m) / timing.medianMs,
+        dispatches: dispatches.get(m) ?? null,
         firstLongestTaskMs: first.tasks[phase],
         longestTaskMs: longestOf(answers.map((a) => a.tasks[phase])),
         ...timing,

@@ -39,6 +39,34 @@ function gpuBytes(): number {
   return (tf.memory() as unknown as {numBytesInGPU: number}).numBytesInGPU;
 }
 
+/** What `f` makes the GPU do: dispatches, submissions, and buffers written from the host. */
+export async function countWork(f: () => unknown): Promise<{dispatches: number; submits: number; writes: number}> {
+  const {queue} = webgpuBackend();
+  const pass = GPUComputePassEncoder.prototype;
+  const {dispatchWorkgroups} = pass;
+  const counts = {dispatches: 0, submits: 0, writes: 0};
+  const own = {submit: queue.submit.bind(queue), writeBuffer: queue.writeBuffer.bind(queue)};
+  pass.dispatchWorkgroups = function (...grid) {
+    counts.dispatches++;
+    return dispatchWorkgroups.apply(this, grid);
+  };
+  queue.submit = (commands) => {
+    counts.submits++;
+    return own.submit(commands);
+  };
+  queue.writeBuffer = (...args: Parameters<GPUQueue['writeBuffer']>) => {
+    counts.writes++;
+    return own.writeBuffer(...args);
+  };
+  try {
+    await f();
+  } finally {
+    pass.dispatchWorkgroups = dispatchWorkgroups;
+    Object.assign(queue, own);
+  }
+  return counts;
+}
+
 /** A suite on backend 'webgpu', in the browser and in Node. Fails a spec after which GPU bytes have grown. */
 export function describeWebGPU(name: string, define: () => void): void {
   describe(`${name} on webgpu`, () => {
