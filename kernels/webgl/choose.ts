@@ -1,6 +1,6 @@
 /** Which shader multiplies, how much of the result one fragment computes, and how K is split: a pure function of the problem. */
 import {codeBits, type Grid, sectionsOf, type WeightLayout} from '../layout.js';
-import {remember} from './memo.js';
+import {remember} from '../memo.js';
 
 export type WebglVariant = 'blocks' | 'general';
 

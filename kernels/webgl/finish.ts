@@ -1,9 +1,9 @@
 /** The last pass of a product: adds the parts of K and the bias, applies the activation, and writes tf.js's 2 x 2 texels. */
 import type {Activation} from '../activation.js';
+import {remember} from '../memo.js';
 import {activationFunction} from './glsl/activation.js';
 import {FRAGMENT_INDEX, VERSION} from './glsl/header.js';
 import {Params} from './glsl/params.js';
-import {remember} from './memo.js';
 import type {Shader} from './program.js';
 
 const shaders = new Map<string, Shader>();

@@ -1,10 +1,10 @@
 /** x as four consecutive values of a row a texel: tf.js's own dense copy where that is the shape, else a pass of ours. */
 import type {TensorInfo} from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {lineShift, maxTextureSize, type WebglBackend} from './backend.js';
 import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
-import {remember} from './memo.js';
 import {type Dense, denseTexture, run, type Shader, tensorTarget} from './program.js';
 import type {WordsTexture} from './words_texture.js';
 

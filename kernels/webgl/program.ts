@@ -1,8 +1,8 @@
 /** Our own shader programs: compiled once a backend, run with integer uniforms and textures of any kind. */
 import type {TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
+import {remember} from '../memo.js';
 import {type GpgpuProgram, lineShift, rendersFloat32, type WebglBackend} from './backend.js';
-import {remember} from './memo.js';
 
 /** A fragment shader and the uniforms that its layout fixes. */
 export interface Shader {

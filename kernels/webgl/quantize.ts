@@ -2,9 +2,9 @@
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
 import {type QuantizeAttrs, scaleCount, scaleShape} from '../input_quantization.js';
+import {remember} from '../memo.js';
 import {checkContext, lineShift, rendersFloat32, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
-import {remember} from './memo.js';
 import {type Dense, denseTexture, numbersTexture, packedTensor, run, type Shader, tensorTarget} from './program.js';
 import {amaxShader, dynamicShader, roundShader, scalesShader, staticShader} from './quantize_shaders.js';
 import {acquire, readWords, release, type Scratch} from './scratch.js';

@@ -3,8 +3,8 @@
  * Several layers are drawn at once, one a draw buffer. Kept for the next call of the same size, up to a few.
  */
 import {DeviceError} from '../../src/errors.js';
+import {remember} from '../memo.js';
 import type {WebglBackend} from './backend.js';
-import {remember} from './memo.js';
 import type {Target} from './program.js';
 
 export interface Scratch extends Target {

@@ -2,6 +2,7 @@
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {rowOutside} from '../rows.js';
 import {checkContext, lineShift, maxTextureSize, rendersFloat32, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
@@ -10,7 +11,6 @@ import {accessFunctions, EXACT, valueFunctions} from './glsl/access.js';
 import {exactArithmetic} from './glsl/exact.js';
 import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';
 import {Params} from './glsl/params.js';
-import {remember} from './memo.js';
 import {type Numbers, numbersTexture, packedTensor, run, type Sampled, type Shader, tensorTarget} from './program.js';
 import {acquire, readWords, release} from './scratch.js';
 import {wordsTexture} from './words_texture.js';

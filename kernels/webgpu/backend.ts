@@ -1,5 +1,6 @@
 /** The part of tf.js's webgpu backend that the kernels use, found on the object that tf.js passes to them. */
 import type {KernelBackend, TensorInfo, TypedArray} from '@tensorflow/tfjs';
+import {remember} from '../memo.js';
 
 export interface TensorData {
   values: TypedArray | null;
@@ -80,18 +81,15 @@ export function overrideProfile(backend: WebGPUBackendLike, changes: ProfileOver
 }
 
 export function profileOf(backend: WebGPUBackendLike): DeviceProfile {
-  let profile = profiles.get(backend);
-  if (profile === undefined) {
+  return remember(profiles, backend, () => {
     const changes = overrides.get(backend) ?? {};
     const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, changes.limits?.[name] ?? backend.device.limits[name]]));
-    profile = {
+    return {
       limits: limits as unknown as DeviceLimits,
       features: new Set([...backend.device.features].filter((f) => !changes.withoutFeatures?.includes(f))),
       software: changes.software ?? isSoftware(backend),
     };
-    profiles.set(backend, profile);
-  }
-  return profile;
+  });
 }
 
 function isSoftware(backend: WebGPUBackendLike): boolean {

@@ -1,5 +1,6 @@
 /** How a row of codes is walked: chunks of columns that are loaded together, steps of columns that share every scale. */
 import {type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 
 export interface Chunking {
   /** Columns of a chunk, a multiple of 4. */
@@ -60,13 +61,7 @@ const caches = {
 
 /** null, at any length: groups are uneven, or begin inside a word. */
 export function chunkingOf(layout: WeightLayout, length: ChunkLength = 'long'): Chunking | null {
-  const cache = caches[length];
-  let known = cache.get(layout);
-  if (known === undefined) {
-    known = compute(layout, most[length](layout));
-    cache.set(layout, known);
-  }
-  return known;
+  return remember(caches[length], layout, () => compute(layout, most[length](layout)));
 }
 
 function compute(layout: WeightLayout, most: number): Chunking | null {

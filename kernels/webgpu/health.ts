@@ -3,6 +3,7 @@
  * makes pending reads reject and later kernel calls throw the same DeviceError: nothing hangs, nothing answers with stale numbers.
  */
 import {DeviceError} from '../../src/errors.js';
+import {remember} from '../memo.js';
 import type {WebGPUBackendLike} from './backend.js';
 
 /** How long a failed read waits for the device to say that it is lost: what came before it, such as shaders to compile, is done first. */
@@ -133,11 +134,4 @@ function uncapturedError(error: GPUError): DeviceError {
 const healths = new WeakMap<object, Health>();
 
 /** The health of a backend's device, watched from the first call on. */
-export function healthOf(backend: WebGPUBackendLike): Health {
-  let health = healths.get(backend);
-  if (health === undefined) {
-    health = new Health(backend).watch();
-    healths.set(backend, health);
-  }
-  return health;
-}
+export const healthOf = (backend: WebGPUBackendLike): Health => remember(healths, backend, () => new Health(backend).watch());

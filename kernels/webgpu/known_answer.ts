@@ -9,6 +9,7 @@ import {quantizeRows} from '../cpu/quantize.js';
 import {RowReader} from '../cpu/row.js';
 import {quantizeAttrs} from '../input_quantization.js';
 import {grid, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {allocateWords, packCodes, packZeros, partsOf} from '../words.js';
 import {profileOf, type WebGPUBackendLike} from './backend.js';
 import {healthOf} from './health.js';
@@ -85,11 +86,7 @@ const asked = new WeakMap<object, Set<CheckedKernel>>();
 
 /** Asks at a kernel's first use on a device; a wrong answer fails the device. */
 export function verifyOnce(backend: WebGPUBackendLike, kernel: CheckedKernel): void {
-  let known = asked.get(backend);
-  if (known === undefined) {
-    known = new Set();
-    asked.set(backend, known);
-  }
+  const known = remember(asked, backend, () => new Set());
   if (known.has(kernel)) return;
   known.add(kernel);
   healthOf(backend).check(verify(backend, kernel));

@@ -1,6 +1,7 @@
 /** Shaders and sizes for one layout and variant, made once and kept with the layout. */
 import type {WebGPUVariant} from '../choose.js';
 import type {WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import type {DeviceProfile} from './backend.js';
 import {type Chunking, chunkingOf} from './chunk.js';
 import type {Finish} from './finish.wgsl.js';
@@ -28,19 +29,14 @@ const plans = new WeakMap<WeightLayout, Map<string, Plan>>();
 export function planFor(layout: WeightLayout, variant: WebGPUVariant, profile: DeviceProfile, rows: number, finish: Finish): Plan {
   const shape = shapeOf(variant, profile, rows);
   const key = JSON.stringify([variant, shape, profile.software, finish]);
-  let known = plans.get(layout);
-  if (known === undefined) {
-    known = new Map();
-    plans.set(layout, known);
-  }
-  let plan = known.get(key);
-  if (plan === undefined) {
-    if (shape !== null) plan = rowsPlan(layout, variant, shape, finish);
-    else if (variant === 'plain') plan = plainPlan(layout, finish);
-    else plan = tilesPlan(layout, variant, profile.software, finish);
-    known.set(key, plan);
-  }
-  return plan;
+  return remember(
+    remember(plans, layout, () => new Map()),
+    key,
+    () => {
+      if (shape !== null) return rowsPlan(layout, variant, shape, finish);
+      return variant === 'plain' ? plainPlan(layout, finish) : tilesPlan(layout, variant, profile.software, finish);
+    },
+  );
 }
 
 /** null: the variant is not one of rows. */

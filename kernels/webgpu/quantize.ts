@@ -5,40 +5,23 @@ import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
-import {Params} from './params.js';
 import {ALONE, amaxShader, columnShader, givenShader, groupShader, quantizeParams, SPAN} from './quantize.wgsl.js';
-import {bufferOf, record, type Shader} from './record.js';
+import {bufferOf, record} from './record.js';
 import {checkBinding} from './resident.js';
+import {cachedShader, type SizedShader} from './shader_cache.js';
 
 type Kind = 'group' | 'split' | 'amax' | 'column' | 'given';
 
-interface Plan {
-  readonly shader: Shader;
-  readonly params: Params;
-}
-
-const plans = new Map<string, Plan>();
-
 /** The shader of a kind; sizes are in its uniforms. */
-function planFor(kind: Kind, attrs: QuantizeAttrs, threads: number): Plan {
+function shaderFor(kind: Kind, attrs: QuantizeAttrs, threads: number): SizedShader {
   const text = kind === 'amax' ? '' : Object.values({...attrs, block: 0}).join(' ');
-  const key = `${kind} ${threads} ${text}`;
-  let plan = plans.get(key);
-  if (plan === undefined) {
-    const params = new Params();
+  const counts = {outputs: kind === 'amax' ? 1 : 2, inputs: kind === 'split' || kind === 'given' ? 2 : 1};
+  return cachedShader(`quantize ${kind} ${threads} ${text}`, counts, (params) => {
     quantizeParams(params);
-    const shader = (code: string, outputs: number, inputs: number) => ({label: `quantize ${kind}`, code, outputs, inputs});
-    const make: Record<Kind, () => Shader> = {
-      group: () => shader(groupShader(attrs, params, threads, false), 2, 1),
-      split: () => shader(groupShader(attrs, params, threads, true), 2, 2),
-      amax: () => shader(amaxShader(params, threads), 1, 1),
-      column: () => shader(columnShader(attrs, params), 2, 1),
-      given: () => shader(givenShader(attrs, params), 2, 2),
-    };
-    plan = {shader: make[kind](), params};
-    plans.set(key, plan);
-  }
-  return plan;
+    if (kind === 'amax') return amaxShader(params, threads);
+    if (kind === 'column') return columnShader(attrs, params);
+    return kind === 'given' ? givenShader(attrs, params) : groupShader(attrs, params, threads, kind === 'split');
+  });
 }
 
 /** Entries of x up to which one workgroup finds their common scale. */
@@ -73,7 +56,7 @@ export function recordQuantize(
   const spans = split ? Math.ceil(size / SPAN) : 1;
   const sizes = {rows, columns, block, blocks: block === 0 ? 1 : Math.ceil(columns / block), entries, spans};
   const run = (kind: Kind, groups: number, threads: number, outputs: TensorInfo[], inputs: TensorInfo[], given = 0) => {
-    const {shader, params} = planFor(kind, attrs, threads);
+    const {shader, params} = shaderFor(kind, attrs, threads);
     const tensors = [...outputs, ...inputs];
     const bindings = tensors.map((t) => ({buffer: bufferOf(backend, t)}));
     const grid = fold(groups, limits.maxComputeWorkgroupsPerDimension);

@@ -1,6 +1,7 @@
 /** Compiles pipelines, once a device and shader, and adds dispatches to tf.js's command encoder. */
 import {env, type TensorInfo} from '@tensorflow/tfjs';
 import {DeviceError} from '../../src/errors.js';
+import {remember} from '../memo.js';
 import type {WebGPUBackendLike} from './backend.js';
 import {healthOf} from './health.js';
 
@@ -28,14 +29,7 @@ export function rewriteShaders(rewrite: ((shader: Shader) => string) | null): vo
   transform = rewrite;
 }
 
-function cacheOf(device: GPUDevice): Map<string, Pipeline> {
-  let cache = caches.get(device);
-  if (cache === undefined) {
-    cache = new Map();
-    caches.set(device, cache);
-  }
-  return cache;
-}
+const cacheOf = (device: GPUDevice) => remember(caches, device, () => new Map());
 
 /** The text that is compiled: what pipelines are kept by. */
 const textOf = (shader: Shader) => (transform === null ? shader.code : transform(shader));
@@ -123,11 +117,7 @@ const blocks = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();
 
 /** A buffer of these bytes, which nobody writes again: the one there is, or a new one in place of that used longest ago. */
 function uniformsBuffer(device: GPUDevice, uniforms: ArrayBuffer): GPUBuffer {
-  let known = blocks.get(device);
-  if (known === undefined) {
-    known = new Map();
-    blocks.set(device, known);
-  }
+  const known = remember(blocks, device, () => new Map());
   const key = new Uint32Array(uniforms).join();
   let block = known.get(key);
   if (block === undefined) {

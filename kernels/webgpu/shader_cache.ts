@@ -1,4 +1,5 @@
 /** Shaders made once, by their labels. */
+import {remember} from '../memo.js';
 import {Params} from './params.js';
 import type {Shader} from './record.js';
 
@@ -15,11 +16,8 @@ export function cachedShader(
   counts: {readonly outputs?: number; readonly inputs: number},
   make: (p: Params) => string,
 ): SizedShader {
-  let known = made.get(label);
-  if (known === undefined) {
+  return remember(made, label, () => {
     const params = new Params();
-    known = {params, shader: {label, code: make(params), ...counts}};
-    made.set(label, known);
-  }
-  return known;
+    return {params, shader: {label, code: make(params), ...counts}};
+  });
 }

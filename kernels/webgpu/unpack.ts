@@ -2,38 +2,28 @@
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
 import type {WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {rowOutside} from '../rows.js';
 import {asWebGPU, orDispose, profileOf, type WebGPUBackendLike} from './backend.js';
 import {checkIndexRange, fold} from './grid.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
 import {Params} from './params.js';
-import {bufferOf, record, type Shader} from './record.js';
+import {bufferOf, record} from './record.js';
 import {checkBinding, type Part, partsOfRows, wordsBuffer} from './resident.js';
+import type {SizedShader} from './shader_cache.js';
 import {UNPACK_COLUMNS, UNPACK_WORKGROUP, unpackShader} from './unpack.wgsl.js';
 
-interface Plan {
-  readonly shader: Shader;
-  readonly params: Params;
-}
-
-const plans = new WeakMap<WeightLayout, Map<boolean, Plan>>();
+const plans = new WeakMap<WeightLayout, Map<boolean, SizedShader>>();
 
 /** The shader for a layout, all rows or chosen ones. */
-export function unpackPlan(layout: WeightLayout, chosen: boolean): Plan {
-  let known = plans.get(layout);
-  if (known === undefined) {
-    known = new Map();
-    plans.set(layout, known);
-  }
-  let plan = known.get(chosen);
-  if (plan === undefined) {
+export function unpackPlan(layout: WeightLayout, chosen: boolean): SizedShader {
+  const known = remember(plans, layout, () => new Map());
+  return remember(known, chosen, () => {
     const params = new Params();
     const code = unpackShader(layout, params, chosen);
-    plan = {params, shader: {label: `unpack${chosen ? ' rows' : ''}`, code, inputs: chosen ? 3 : 2}};
-    known.set(chosen, plan);
-  }
-  return plan;
+    return {params, shader: {label: `unpack${chosen ? ' rows' : ''}`, code, inputs: chosen ? 3 : 2}};
+  });
 }
 
 /** Indices on the host are checked; on the device they cannot be, and give rows of NaN. */
