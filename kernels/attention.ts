@@ -123,7 +123,8 @@ export class PastPositions {
  * position mixes v by softmax(q . k^T) over all of the past up to itself.
  * @param qkv float32 [M, (H + 2 KH) D]: heads of q, of k, of v
  * @returns [M, H D]
- * Gradients reach qkv; what was in `past` before is constant. Throws ShapeError, ArgumentError.
+ * Gradients reach qkv; what was in `past` before is constant. Throws ShapeError, ArgumentError; on webgpu DeviceError for heads that do not fit a
+ * device's workgroups: up to 512 numbers always do.
  * Source: Vaswani et al. 2017, arXiv 1706.03762; Su et al. 2021, arXiv 2104.09864; Ainslie et al. 2023, arXiv 2305.13245.
  *
  * ```js
