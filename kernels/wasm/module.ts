@@ -303,7 +303,7 @@ export function findMemory(backend: WasmBackend): WebAssembly.Memory {
   return found as WebAssembly.Memory;
 }
 
-function decodeHex(text: string): Uint8Array<ArrayBuffer> {
+export function decodeHex(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(text.length / 2);
   for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;

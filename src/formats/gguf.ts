@@ -3,14 +3,16 @@
  * with an optional `bias`. One format for all types; gguf_types.ts describes each.
  */
 import {type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {loweringModule} from '../../kernels/lowering.js';
 import {allocateWords, type LevelView, type Parts, partsOf} from '../../kernels/words.js';
 import {FileFormatError, UnsupportedError} from '../errors.js';
 import {checkBias, checkBytes} from './dense.js';
 import {type FileTensor, type Format, lowerWhole, type Module, need, refuseOthers} from './format.js';
-import type {BlockType, CodePacking} from './gguf_blocks.js';
+import {type BlockType, isPlanes} from './gguf_blocks.js';
+import {gatherBlocks} from './gguf_gather.js';
 import {checkRow, FLOATS, layoutOf, type Problem, problemOf} from './gguf_header.js';
 import {readStored, readSub, writeStored, writeSub} from './gguf_levels.js';
-import {type BlockPlane, gatherPlane, scatterPlane} from './gguf_planes.js';
+import {gatherPlane, scatterPlane} from './gguf_planes.js';
 import {BLOCK_TYPES} from './gguf_types.js';
 import {bytesOf} from './tensors.js';
 
@@ -22,10 +24,6 @@ function tensorScaleOf(module: Module, {scaled}: Problem): number {
   const scale = dataView(tensor.data).getFloat32(0, true);
   if (Number.isFinite(scale)) return scale;
   throw new FileFormatError({where: `${module.module}.scale`, expected: 'a finite scale', received: String(scale)});
-}
-
-function isPlanes(codes: readonly BlockPlane[] | CodePacking): codes is readonly BlockPlane[] {
-  return Array.isArray(codes);
 }
 
 /** Calls `visit(block's byte, first word in the codes section)` for every block of one plane. */
@@ -67,10 +65,18 @@ function dataView(bytes: Uint8Array): DataView {
 const rowBytesOf = ({type, inDim}: Pick<Problem, 'type' | 'inDim'>): number => (inDim / type.elements) * type.bytes;
 
 /** Blocks of the rows from `first` on. */
-function lowerBlocks({type, where}: Problem, data: Uint8Array, layout: WeightLayout, parts: Parts, first: number): void {
+export function lowerBlocks(
+  {type, where}: Pick<Problem, 'type' | 'where'>,
+  data: Uint8Array,
+  layout: WeightLayout,
+  parts: Parts,
+  first: number,
+  module = loweringModule(),
+): void {
   const view = dataView(data);
   const perRow = layout.inDim / type.elements;
   const from = {where, perRow, first: first * perRow};
+  if (module !== null && gatherBlocks(module, data, type, layout, parts, from)) return;
   // Scales first: a bad one is found before the long loop.
   readStored(view, type, type.scale, parts.scales[0] as LevelView, from);
   if (type.offset !== undefined) readStored(view, type, type.offset, parts.offsets[0] as LevelView, from);

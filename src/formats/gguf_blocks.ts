@@ -20,6 +20,8 @@ export interface StoredLevel {
 export interface PackedLevel {
   readonly type: 'int8' | 'uint8';
   readonly columns: number;
+  /** Where pairs of 6 bits begin in the block, if they lie as the lowering module's `gatherSixes` reads them. */
+  readonly sixesAt?: number;
   /** Numbers of the block at byte `block` into scales[to ...] and offsets[to ...], one an element. */
   unpack(view: DataView, block: number, scales: Uint8Array | Int8Array, offsets: Uint8Array | Int8Array, to: number): void;
   /** The inverse. The block's bytes are zero before. */
@@ -60,4 +62,8 @@ export interface BlockType {
 
 export function isPacked(level: StoredLevel | PackedLevel): level is PackedLevel {
   return 'unpack' in level;
+}
+
+export function isPlanes(codes: readonly BlockPlane[] | CodePacking): codes is readonly BlockPlane[] {
+  return Array.isArray(codes);
 }

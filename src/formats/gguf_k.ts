@@ -74,6 +74,7 @@ const sixteenSixBits: PackedLevel = {
 const eightSixBitPairs: PackedLevel = {
   type: 'uint8',
   columns: 32,
+  sixesAt: 4,
   unpack(view, block, scales, mins, to) {
     for (let g = 0; g < 4; g++) {
       const [scale, min, low] = [view.getUint8(block + 4 + g), view.getUint8(block + 8 + g), view.getUint8(block + 12 + g)];

@@ -16,7 +16,7 @@ export function levelsOf(type: BlockType, outDim: number, inDim: number): {scale
   return {scales, offsets};
 }
 
-const SIGN = 0x8000;
+export const SIGN = 0x8000;
 
 /** Where blocks lie in their tensor. */
 export interface BlockPlace {
@@ -60,10 +60,10 @@ export function readStored(view: DataView, type: BlockType, level: StoredLevel, 
 }
 
 /** No byte is refused. */
-const ANY = 0x100;
+export const ANY = 0x100;
 
 /** The smallest byte that cannot be a scale. e8m0: 255 is NaN. e4m3 scales have no sign (ggml's readers drop it): 127 is NaN. */
-function refusedCode(level: StoredLevel): number {
+export function refusedCode(level: StoredLevel | PackedLevel): number {
   return level.type === 'float8_e8m0fnu' ? 0xff : level.type === 'float8_e4m3fn' ? 0x7f : ANY;
 }
 

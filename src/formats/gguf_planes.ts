@@ -29,12 +29,9 @@ export interface BlockRows {
   readonly elements: number;
 }
 
-/**
- * Reads one plane of all blocks: row n into out[to + n * rowWords ...]. Whole models go through here, so the widths that most types have are
- * written out.
- */
+/** Reads one plane of all blocks: row n into out[to + n * rowWords ...]. Most files go through gguf_gather.ts instead, which is faster. */
 export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, to: number, rowWords: number): void {
-  const read = readerOf(plane, blocks.elements);
+  const read = readerOf(plane);
   for (let n = 0, from = plane.at; n < blocks.rows; n++, from += blocks.perRow * blocks.bytes) {
     read(view, from, blocks, plane, out, to + n * rowWords);
   }
@@ -42,10 +39,9 @@ export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane
 
 type ReadRow = (view: DataView, from: number, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, at: number) => void;
 
-function readerOf({run, width}: BlockPlane, elements: number): ReadRow {
+function readerOf({run, width}: BlockPlane): ReadRow {
   if (run === 1) return copyWords;
-  if (width === 4) return run === 16 && elements === 32 ? sixteenNibbles : nibbles;
-  return width === 2 ? crumbs : fields;
+  return width === 4 ? nibbles : fields;
 }
 
 const copyWords: ReadRow = (view, from, {perRow, bytes, elements}, {width, flip = 0}, out, at) => {
@@ -64,36 +60,10 @@ const copyWords: ReadRow = (view, from, {perRow, bytes, elements}, {width, flip 
   }
 };
 
-/** The fields of four bytes, 8 bits apart, moved side by side in two halvings: 16 bits of nibbles, 8 of crumbs. */
+/** The nibbles of four bytes, 8 bits apart, moved side by side in two halvings. */
 const joinNibbles = (x: number): number => {
   const pairs = (x | (x >>> 4)) & 0x00ff00ff;
   return (pairs | (pairs >>> 8)) & 0xffff;
-};
-
-/** The lowest fields of 16 bytes, side by side. */
-const sixteenCrumbs = (a: number, b: number, c: number, d: number): number => {
-  const low = joinCrumbs(a & 0x03030303) | (joinCrumbs(b & 0x03030303) << 8);
-  return low | (joinCrumbs(c & 0x03030303) << 16) | (joinCrumbs(d & 0x03030303) << 24);
-};
-
-const joinCrumbs = (x: number): number => {
-  const pairs = (x | (x >>> 6)) & 0x000f000f;
-  return (pairs | (pairs >>> 12)) & 0xff;
-};
-
-/** Runs of 16 bytes, one a block: the types with blocks of 32. */
-const sixteenNibbles: ReadRow = (view, from, {perRow, bytes}, _plane, out, at) => {
-  let to = at;
-  for (let b = 0, block = from; b < perRow; b++, block += bytes, to += 4) {
-    const x = view.getInt32(block, true);
-    const y = view.getInt32(block + 4, true);
-    const z = view.getInt32(block + 8, true);
-    const w = view.getInt32(block + 12, true);
-    out[to] = joinNibbles(x & 0x0f0f0f0f) | (joinNibbles(y & 0x0f0f0f0f) << 16);
-    out[to + 1] = joinNibbles(z & 0x0f0f0f0f) | (joinNibbles(w & 0x0f0f0f0f) << 16);
-    out[to + 2] = joinNibbles((x >>> 4) & 0x0f0f0f0f) | (joinNibbles((y >>> 4) & 0x0f0f0f0f) << 16);
-    out[to + 3] = joinNibbles((z >>> 4) & 0x0f0f0f0f) | (joinNibbles((w >>> 4) & 0x0f0f0f0f) << 16);
-  }
 };
 
 const nibbles: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at) => {
@@ -107,26 +77,6 @@ const nibbles: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at)
         const y = view.getInt32(l + 4, true);
         out[to + w] = joinNibbles(x & 0x0f0f0f0f) | (joinNibbles(y & 0x0f0f0f0f) << 16);
         out[to + half + w] = joinNibbles((x >>> 4) & 0x0f0f0f0f) | (joinNibbles((y >>> 4) & 0x0f0f0f0f) << 16);
-      }
-    }
-  }
-};
-
-const crumbs: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at) => {
-  const quarter = run >>> 4;
-  const span = elements >>> 2;
-  let to = at;
-  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
-    for (let start = block; start < block + span; start += run, to += 4 * quarter) {
-      for (let w = 0, l = start; w < quarter; w++, l += 16) {
-        const x0 = view.getInt32(l, true);
-        const x1 = view.getInt32(l + 4, true);
-        const x2 = view.getInt32(l + 8, true);
-        const x3 = view.getInt32(l + 12, true);
-        out[to + w] = sixteenCrumbs(x0, x1, x2, x3);
-        out[to + quarter + w] = sixteenCrumbs(x0 >>> 2, x1 >>> 2, x2 >>> 2, x3 >>> 2);
-        out[to + 2 * quarter + w] = sixteenCrumbs(x0 >>> 4, x1 >>> 4, x2 >>> 4, x3 >>> 4);
-        out[to + 3 * quarter + w] = sixteenCrumbs(x0 >>> 6, x1 >>> 6, x2 >>> 6, x3 >>> 6);
       }
     }
   }

@@ -35,8 +35,12 @@ export function gptqZeros(module: Module, header: GptqHeader): GptqZeros {
   if (header.zeros === 'absent') return {checkpointFormat: declared, zeros: middle};
   const qzeros = need(module, 'qzeros');
   const zeros = new Uint8Array(groups * outDim);
-  readZeros(module, header, qzeros, declared, zeros);
-  const constant = zeros.every((z) => z === zeros[0]) ? (zeros[0] as number) : null;
+  let constant = onlyZero(header, qzeros, declared);
+  if (constant !== null) zeros.fill(constant);
+  else {
+    readZeros(module, header, qzeros, declared, zeros);
+    if (zeros.every((z) => z === zeros[0])) constant = zeros[0] as number;
+  }
   if (constant === middle) return {checkpointFormat: declared, zeros: middle};
   const symmetric = sym === true || header.checkpointFormat === null;
   // gptq_p holds true zero points by definition and has no other convention to be mistaken for.
@@ -45,6 +49,18 @@ export function gptqZeros(module: Module, header: GptqHeader): GptqZeros {
   if (shifted && zeros.length >= EVIDENCE) throw shiftedError(module.module, declared, middle);
   if (symmetric) throw asymmetricError(module.module, header, zeros, middle);
   return {checkpointFormat: declared, zeros: constant ?? zeros};
+}
+
+/** The zero point that every field of every word holds, or null. Most files are symmetric, and this is all that is read of a million zero points. */
+function onlyZero({bits, outDim, zeros}: GptqHeader, qzeros: FileTensor, format: CheckpointFormat): number | null {
+  const one = ONES[bits];
+  if (zeros !== 'words' || one === undefined || (outDim * bits) % 32 !== 0) return null;
+  const words = int32sOf(qzeros);
+  const [first = 0] = words;
+  for (let i = 1; i < words.length; i++) if (words[i] !== first) return null;
+  const word = (first + (format === 'gptq' ? one : 0)) | 0;
+  const zero = word & (2 ** bits - 1);
+  return Math.imul(zero, one) === word ? zero : null;
 }
 
 function readZeros(module: Module, header: GptqHeader, qzeros: FileTensor, format: CheckpointFormat, out: Uint8Array): void {

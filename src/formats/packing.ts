@@ -2,6 +2,7 @@
  * Codes between a file's bit packing and the record's planes. Lowering runs over whole models, so the usual widths
  * move words, and only the others go through one code an element.
  */
+import {loweringModule, transposeWith} from '../../kernels/lowering.js';
 
 /** Planes of a code, low plane first, for 1 to 8 bits. */
 export const PLANES: Readonly<Record<number, readonly number[]>> = {
@@ -31,7 +32,9 @@ export function transposeWords(
   first = 0,
 ): void {
   if (destination === null) {
-    transposeQuads(words, rows, columns, out, stride, first);
+    const module = loweringModule();
+    if (module === null) transposeQuads(words, rows, columns, out, stride, first);
+    else transposeWith(module, words, rows, columns, out, stride, first);
     return;
   }
   for (let c0 = 0; c0 < columns; c0 += BLOCK) {
@@ -50,7 +53,7 @@ export function transposeWords(
 const QUAD_COLUMNS = 64;
 
 /** Four rows at a time, each read in order: three times as fast as squares of 16, most of whose cache lines fall into the same few sets. */
-function transposeQuads(words: Uint32Array, rows: number, columns: number, out: Uint32Array, stride: number, first: number): void {
+export function transposeQuads(words: Uint32Array, rows: number, columns: number, out: Uint32Array, stride: number, first: number): void {
   const quads = rows - (rows % 4);
   for (let c0 = 0; c0 < columns; c0 += QUAD_COLUMNS) {
     const c1 = Math.min(c0 + QUAD_COLUMNS, columns);
