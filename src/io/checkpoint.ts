@@ -213,9 +213,10 @@ export class Checkpoint {
     format.validate(header);
     const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
     const large = pieces !== null && this.info(`${module}.${pieces.tensor}`).byteLength >= LARGE_BYTES ? pieces : null;
+    const next = large === null ? undefined : `${module}.${large.tensor}`;
     const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
       name,
-      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal)},
+      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, next)},
     ];
     const tensors = new Map(await Promise.all([...header.tensors].map(read)));
     if (large === null || format.begin === undefined) return format.lower({...header, tensors});

@@ -24,8 +24,9 @@ export interface ByteSource {
   /**
    * Bytes [begin, end); fewer only where the file ends before `end`. The array is the caller's own and begins its own
    * buffer, so that any typed array may be laid over it. `onBytes` hears how many of them have come so far. Reads may overlap in time.
+   * `apart`: reading does not go on from here, and is not to be led away from where it does.
    */
-  read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array>;
+  read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, apart?: boolean): Promise<Uint8Array>;
   /** The same in order and in pieces, each aligned for typed arrays and lent until the next is asked for; what comes next is on its way meanwhile. Without it, pieces are read one by one. */
   pieces?(range: Pieces): AsyncIterable<Uint8Array>;
   /** [begin, end) will hardly be asked for again: a source that had to hold it may let it go. */

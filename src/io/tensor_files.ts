@@ -18,9 +18,10 @@ export interface TensorFiles {
   info(name: string): TensorInfo | undefined;
   /**
    * The tensor's bytes as in the file, in a buffer of their own that belongs to the caller. Reads may overlap in time. `signal`
-   * stands in for the one given at opening. Throws `MissingError` for an unknown name, `SourceError` where the bytes cannot be read now.
+   * stands in for the one given at opening. `next` names a tensor that is read after this one. Throws `MissingError` for an unknown name,
+   * `SourceError` where the bytes cannot be read now.
    */
-  read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  read(name: string, signal?: AbortSignal, next?: string): Promise<Uint8Array>;
   /**
    * The same in pieces of whole rows of `rowBytes` bytes, in order, the next on its way while one is used. A piece is lent until the next is asked
    * for; about two are held.
@@ -62,6 +63,9 @@ export async function openTensorFilesOf(files: FileSet, {onProgress, signal}: So
     throw error;
   }
 }
+
+/** A tensor so far behind the one that is read next is fetched apart. */
+const FAR_BYTES = 2 * 2 ** 20;
 
 function cutShort({file, name, begin, byteLength}: StoredTensor, received: number): SourceError {
   return new SourceError({
@@ -108,10 +112,12 @@ class OpenTensorFiles implements TensorFiles {
     });
   }
 
-  async read(name: string, signal = this.signal): Promise<Uint8Array> {
+  async read(name: string, signal = this.signal, next?: string): Promise<Uint8Array> {
     const tensor = this.stored(name);
     const {source, file, begin, byteLength} = tensor;
-    const bytes = await source.read(begin, begin + byteLength, signal, (received) => this.progress.received(name, file, received));
+    const onBytes = (received: number): void => this.progress.received(name, file, received);
+    const apart = next !== undefined && begin - this.stored(next).begin > FAR_BYTES;
+    const bytes = await source.read(begin, begin + byteLength, signal, onBytes, apart);
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
     throw cutShort(tensor, bytes.length);

@@ -67,13 +67,13 @@ export class UrlSource implements ByteSource {
     }
   }
 
-  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
+  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, apart = false): Promise<Uint8Array> {
     signal?.throwIfAborted();
     await abortable(this.start(), signal);
     if (this.held !== null) return this.held.read(begin, end, signal, onBytes);
     const stop = Math.min(end, this.size ?? end);
     if (begin >= stop) return new Uint8Array(0);
-    const ahead = this.readAhead(begin, stop);
+    const ahead = apart ? null : this.readAhead(begin, stop);
     if (ahead?.suits(stop - begin)) return ahead.read(begin, stop, signal, onBytes);
     const first = Math.floor(begin / BLOCK_BYTES);
     const last = Math.floor((stop - 1) / BLOCK_BYTES);
