@@ -16,6 +16,7 @@ import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {checkProjections, classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
+import {type ReadingPlan, SmallTensors} from './small_tensors.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
 
@@ -79,6 +80,7 @@ export class Checkpoint {
   /** Filled at the first question. */
   private readonly byModule = new Map<string, string[]>();
   private readonly spare = new SpareWords();
+  private readonly small: SmallTensors;
 
   private constructor(
     private readonly files: TensorFiles,
@@ -86,7 +88,9 @@ export class Checkpoint {
     readonly config: Readonly<Record<string, unknown>> | null,
     /** The quantisation config as in config.json or quantize_config.json, or null. */
     readonly quantization: Readonly<Record<string, unknown>> | null,
-  ) {}
+  ) {
+    this.small = new SmallTensors(files, (module) => this.planOf(module));
+  }
 
   static async open(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
     const files = await openTensorFiles(source, options);
@@ -203,24 +207,18 @@ export class Checkpoint {
   /** Closes files and pending reads. Layers stay. */
   close(): Promise<void> {
     this.spare.clear();
+    this.small.clear();
     return this.files.close();
   }
 
   /** Reads and lowers a module. */
   async lower(module: string, signal?: AbortSignal): Promise<Lowered> {
-    const header = this.moduleHeader(module);
-    const format = findFormat(FORMATS, header);
-    format.validate(header);
-    const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
-    const large = pieces !== null && this.info(`${module}.${pieces.tensor}`).byteLength >= LARGE_BYTES ? pieces : null;
-    const next = large === null ? undefined : `${module}.${large.tensor}`;
-    const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
-      name,
-      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, next)},
-    ];
-    const tensors = new Map(await Promise.all([...header.tensors].map(read)));
+    const plan = this.planOf(module);
+    const {header, format, large} = plan;
+    const tensors = await this.small.of(plan, signal);
     if (large === null || format.begin === undefined) return format.lower({...header, tensors});
     const lowering = format.begin({...header, tensors}, this.spare);
+    this.small.readAhead(plan);
     for await (const piece of this.files.pieces(`${module}.${large.tensor}`, large.rowBytes, signal)) lowering.add(piece);
     return lowering.finish();
   }
@@ -236,6 +234,15 @@ export class Checkpoint {
       layer.dispose();
       throw error;
     }
+  }
+
+  private planOf(module: string): ReadingPlan {
+    const header = this.moduleHeader(module);
+    const format = findFormat(FORMATS, header);
+    format.validate(header);
+    const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
+    const large = pieces !== null && this.info(`${module}.${pieces.tensor}`).byteLength >= LARGE_BYTES ? pieces : null;
+    return {header, format, large};
   }
 
   private moduleHeader(module: string): ModuleHeader {

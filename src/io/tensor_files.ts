@@ -65,7 +65,7 @@ export async function openTensorFilesOf(files: FileSet, {onProgress, signal}: So
 }
 
 /** A tensor so far behind the one that is read next is fetched apart. */
-const FAR_BYTES = 2 * 2 ** 20;
+export const FAR_BYTES = 2 * 2 ** 20;
 
 function cutShort({file, name, begin, byteLength}: StoredTensor, received: number): SourceError {
   return new SourceError({

@@ -1,0 +1,73 @@
+/** What of a module is read before its large tensor: for the module that follows in the file already while this one's is read. */
+import type {FileTensor, Format, ModuleHeader, TensorHeader} from '../formats/format.js';
+import {abortable} from './abort.js';
+import {FAR_BYTES, type TensorFiles} from './tensor_files.js';
+
+/** How a module will be read. */
+export interface ReadingPlan {
+  readonly header: ModuleHeader;
+  readonly format: Format;
+  /** The tensor that comes in pieces, by its local name, or null. */
+  readonly large: {readonly tensor: string; readonly rowBytes: number} | null;
+}
+
+type Tensors = Map<string, FileTensor>;
+
+export class SmallTensors {
+  /** Modules that were asked for: those are not guessed to come next. */
+  private readonly asked = new Set<string>();
+  /** By name, the name after it in the file; filled at the first question. */
+  private readonly after = new Map<string, string>();
+  private ahead: {readonly module: string; readonly tensors: Promise<Tensors | null>} | null = null;
+
+  constructor(
+    private readonly files: TensorFiles,
+    private readonly planOf: (module: string) => ReadingPlan,
+  ) {}
+
+  /** All tensors of the module, the large one without data. */
+  async of(plan: ReadingPlan, signal: AbortSignal | undefined): Promise<Tensors> {
+    const {module} = plan.header;
+    this.asked.add(module);
+    if (this.ahead?.module !== module) return this.read(plan, signal);
+    const {tensors} = this.ahead;
+    this.ahead = null;
+    return (await abortable(tensors, signal)) ?? this.read(plan, signal);
+  }
+
+  /** Asks for those of the module that follows this one in the file, where they lie far from what is read now: a guess, and what fails is read again. */
+  readAhead(plan: ReadingPlan): void {
+    const {header, large} = plan;
+    if (!this.isFar(plan)) return;
+    const names = this.after.size === 0 ? this.files.names() : [];
+    for (let i = 1; i < names.length; i++) this.after.set(names[i - 1] as string, names[i] as string);
+    let name = this.after.get(`${header.module}.${large?.tensor}`);
+    while (name?.startsWith(`${header.module}.`)) name = this.after.get(name);
+    if (name === undefined) return;
+    const module = name.slice(0, name.lastIndexOf('.'));
+    if (this.asked.has(module) || this.ahead?.module === module) return;
+    const read = async (): Promise<Tensors | null> => {
+      const plan = this.planOf(module);
+      return this.isFar(plan) ? this.read(plan) : null;
+    };
+    this.ahead = {module, tensors: read().catch(() => null)};
+  }
+
+  clear(): void {
+    this.ahead = null;
+  }
+
+  private isFar({header, large}: ReadingPlan): boolean {
+    return large !== null && (this.files.info(`${header.module}.${large.tensor}`)?.byteLength ?? 0) > FAR_BYTES;
+  }
+
+  private async read({header, large}: ReadingPlan, signal?: AbortSignal): Promise<Tensors> {
+    const {module} = header;
+    const next = large === null ? undefined : `${module}.${large.tensor}`;
+    const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
+      name,
+      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, next)},
+    ];
+    return new Map(await Promise.all([...header.tensors].map(read)));
+  }
+}

@@ -1,0 +1,84 @@
+/** A model of large layers behind a URL: small tensors that lie behind a large one in the file. */
+import type {Lowered} from '../../src/formats/format.js';
+import {type Checkpoint, openCheckpoint} from '../../src/index.js';
+import {type LoadingModel, loadingModels} from '../grid/loading_models.js';
+import {jsonBytes} from '../support/files.js';
+import {rejection} from './bytes_support.js';
+import {type Answer, type FileServer, serve} from './file_server.js';
+
+describe('Large layers behind a URL', () => {
+  // 3.3 MB of codes in each, then zeros, scales and groups.
+  const [model] = loadingModels(2560, 6) as [LoadingModel];
+  const bytes = model.bytes();
+  const files = {'/m/model.safetensors': bytes, '/m/config.json': jsonBytes(model.config)};
+  const modules = model.modules;
+  const last = modules.length - 1;
+  let server: FileServer;
+  let checkpoint: Checkpoint;
+  afterEach(async () => {
+    await checkpoint.close();
+    await server.close();
+  });
+
+  async function open(answer?: Answer): Promise<void> {
+    server = await serve(files, answer);
+    checkpoint = await openCheckpoint(`${server.origin}/m`);
+  }
+
+  async function expected(module: string): Promise<Lowered> {
+    const whole = await openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes(model.config)});
+    return whole.lower(module);
+  }
+
+  /** Requests for bytes up to the file's end. */
+  const onward = () => server.asked.filter(({range}) => range?.endsWith(`-${bytes.length - 1}`)).length;
+
+  it('are read in one body, what is small asked for while the layer before is read', async () => {
+    await open();
+    for (const [i, module] of modules.entries()) {
+      const before = server.asked.length;
+      const {words} = await checkpoint.lower(module);
+      // Its small tensors came with the layer before.
+      if (i === last) expect(server.asked.length).toBe(before);
+      const wanted = (await expected(module)).words;
+      expect(words.findIndex((word, j) => word !== wanted[j]))
+        .withContext(module)
+        .toBe(-1);
+    }
+    expect(onward()).toBe(1);
+  });
+
+  it('may be read in another order, and several at a time', async () => {
+    await open();
+    const [first, second, ...others] = [...modules].reverse() as [string, string, ...string[]];
+    const read = [await checkpoint.lower(first), ...(await Promise.all([second, ...others].map((module) => checkpoint.lower(module))))];
+    for (const [i, module] of [first, second, ...others].entries()) {
+      const wanted = (await expected(module)).words;
+      expect(read[i]?.words.findIndex((word, j) => word !== wanted[j]))
+        .withContext(module)
+        .toBe(-1);
+    }
+  });
+
+  it('are read again where what was asked for ahead did not come, and a reader may give up', async () => {
+    let refused = 0;
+    const end = bytes.length;
+    const lastSmall = end - 500_000;
+    await open((_, response, {range}) => {
+      const begin = Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0);
+      if (begin < lastSmall || refused > 0) return false;
+      refused++;
+      response.writeHead(403).end();
+      return true;
+    });
+    await checkpoint.lower(modules[last - 1] as string);
+    const stop = new AbortController();
+    const given = checkpoint.lower(modules[last] as string, stop.signal);
+    stop.abort(new Error('enough'));
+    expect((await rejection(given)).message).toBe('enough');
+    const {words} = await checkpoint.lower(modules[last] as string);
+    const wanted = (await expected(modules[last] as string)).words;
+    expect(words.findIndex((word, j) => word !== wanted[j])).toBe(-1);
+    expect(refused).toBe(1);
+  });
+});
