@@ -9,6 +9,7 @@ import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {copyByteRows} from './byte_rows.js';
 import {type FileTensor, type Format, lowerWhole, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
 import {CACHE_SCALES, cacheScalesOf, raiseCacheScales} from './input_scheme.js';
+import {bytesOf} from './tensors.js';
 
 const TYPES: Readonly<Record<string, FloatType>> = {F32: 'float32', F16: 'float16', BF16: 'bfloat16'};
 
@@ -101,6 +102,8 @@ export const dense: Format = {
     const details = {dtype, ...cacheScalesOf(module)};
     let rows = 0;
     return {
+      // Rows of whole words lie in the record as in the file.
+      ...(rowBytes % 4 === 0 ? {into: bytesOf(parts.codes)} : {}),
       add(data) {
         copyByteRows(layout, parts, data, rowBytes, 'lower', rows);
         rows += data.length / rowBytes;

@@ -69,6 +69,8 @@ export interface Lowered {
 export interface Lowering {
   /** The next bytes of the tensor, whole rows of it, aligned as FileTensor's. They are the caller's again afterwards. Throws as `lower` does. */
   add(bytes: Uint8Array): void;
+  /** Where the tensor's bytes go, if that is as they are: a reader may put all of them there in place of `add`. */
+  readonly into?: Uint8Array;
   /** The record, once every row has been added. */
   finish(): Lowered;
 }

@@ -16,7 +16,7 @@ import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {checkProjections, classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
-import {type ReadingPlan, SmallTensors} from './small_tensors.js';
+import {SmallTensors} from './small_tensors.js';
 import type {SourceInput, SourceOptions} from './source.js';
 import {openTensorFiles, type TensorFiles} from './tensor_files.js';
 
@@ -52,8 +52,6 @@ export interface MLPOptions extends Omit<LinearOptions, 'device' | 'rows' | 'str
   swigluLimit?: number | null;
 }
 
-/** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
-const LARGE_BYTES = 2 ** 16;
 const SHARED_OPTIONS = ['devices', 'home', 'inputPrecision', 'inputQuantization', 'name', 'signal'];
 const LINEAR_OPTIONS = [...SHARED_OPTIONS, 'device', 'strategy', 'rows'];
 const MLP_OPTIONS = [...SHARED_OPTIONS, 'shares', 'activationFunction', 'swigluLimit'];
@@ -89,7 +87,7 @@ export class Checkpoint {
     /** The quantisation config as in config.json or quantize_config.json, or null. */
     readonly quantization: Readonly<Record<string, unknown>> | null,
   ) {
-    this.small = new SmallTensors(files, (module) => this.planOf(module));
+    this.small = new SmallTensors(files, (module) => this.moduleHeader(module));
   }
 
   static async open(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
@@ -213,13 +211,15 @@ export class Checkpoint {
 
   /** Reads and lowers a module. */
   async lower(module: string, signal?: AbortSignal): Promise<Lowered> {
-    const plan = this.planOf(module);
+    const plan = this.small.planOf(module);
     const {header, format, large} = plan;
     const tensors = await this.small.of(plan, signal);
     if (large === null || format.begin === undefined) return format.lower({...header, tensors});
     const lowering = format.begin({...header, tensors}, this.spare);
     this.small.readAhead(plan);
-    for await (const piece of this.files.pieces(`${module}.${large.tensor}`, large.rowBytes, signal)) lowering.add(piece);
+    const name = `${module}.${large.tensor}`;
+    if (lowering.into && (await this.files.fill(name, lowering.into, signal))) return lowering.finish();
+    for await (const piece of this.files.pieces(name, large.rowBytes, signal)) lowering.add(piece);
     return lowering.finish();
   }
 
@@ -234,15 +234,6 @@ export class Checkpoint {
       layer.dispose();
       throw error;
     }
-  }
-
-  private planOf(module: string): ReadingPlan {
-    const header = this.moduleHeader(module);
-    const format = findFormat(FORMATS, header);
-    format.validate(header);
-    const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
-    const large = pieces !== null && this.info(`${module}.${pieces.tensor}`).byteLength >= LARGE_BYTES ? pieces : null;
-    return {header, format, large};
   }
 
   private moduleHeader(module: string): ModuleHeader {

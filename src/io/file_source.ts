@@ -1,7 +1,7 @@
 /** Files on disk, in Node. */
 import type {FileHandle} from 'node:fs/promises';
 import {MissingError, SourceError} from '../errors.js';
-import {fillFrom, readChunked} from './chunked.js';
+import {fillByTwos, fillFrom, readChunked} from './chunked.js';
 import {nodeModule} from './node_module.js';
 import {ReadAhead} from './read_ahead.js';
 import type {ByteSource, FileSet} from './source.js';
@@ -80,6 +80,10 @@ async function handleSource(name: string, handle: FileHandle, onClose: () => voi
       return readChunked(name, Math.min(begin, stop), stop, readAt, signal, onBytes);
     },
     pieces: (range) => ahead.pieces(range),
+    fill: (target, begin, signal, onBytes) => {
+      const readPart = (part: Uint8Array, position: number) => fillFrom(readAt, part, position);
+      return fillByTwos(readPart, target, begin, signal, onBytes);
+    },
     close: () => {
       onClose();
       ahead.close();

@@ -1,5 +1,6 @@
 /** What of a module is read before its large tensor: for the module that follows in the file already while this one's is read. */
-import type {FileTensor, Format, ModuleHeader, TensorHeader} from '../formats/format.js';
+import {type FileTensor, type Format, findFormat, type ModuleHeader, type TensorHeader} from '../formats/format.js';
+import {FORMATS} from '../formats/index.js';
 import {abortable} from './abort.js';
 import {FAR_BYTES, type TensorFiles} from './tensor_files.js';
 
@@ -9,7 +10,11 @@ export interface ReadingPlan {
   readonly format: Format;
   /** The tensor that comes in pieces, by its local name, or null. */
   readonly large: {readonly tensor: string; readonly rowBytes: number} | null;
+  readonly largeBytes: number;
 }
+
+/** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
+const LARGE_BYTES = 2 ** 16;
 
 type Tensors = Map<string, FileTensor>;
 
@@ -22,8 +27,18 @@ export class SmallTensors {
 
   constructor(
     private readonly files: TensorFiles,
-    private readonly planOf: (module: string) => ReadingPlan,
+    private readonly headerOf: (module: string) => ModuleHeader,
   ) {}
+
+  /** Throws as the format does. */
+  planOf(module: string): ReadingPlan {
+    const header = this.headerOf(module);
+    const format = findFormat(FORMATS, header);
+    format.validate(header);
+    const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
+    const bytes = pieces === null ? 0 : (this.files.info(`${module}.${pieces.tensor}`)?.byteLength ?? 0);
+    return {header, format, large: bytes >= LARGE_BYTES ? pieces : null, largeBytes: bytes};
+  }
 
   /** All tensors of the module, the large one without data. */
   async of(plan: ReadingPlan, signal: AbortSignal | undefined): Promise<Tensors> {
@@ -38,7 +53,7 @@ export class SmallTensors {
   /** Asks for those of the module that follows this one in the file, where they lie far from what is read now: a guess, and what fails is read again. */
   readAhead(plan: ReadingPlan): void {
     const {header, large} = plan;
-    if (!this.isFar(plan)) return;
+    if (plan.largeBytes <= FAR_BYTES) return;
     const names = this.after.size === 0 ? this.files.names() : [];
     for (let i = 1; i < names.length; i++) this.after.set(names[i - 1] as string, names[i] as string);
     let name = this.after.get(`${header.module}.${large?.tensor}`);
@@ -48,17 +63,13 @@ export class SmallTensors {
     if (this.asked.has(module) || this.ahead?.module === module) return;
     const read = async (): Promise<Tensors | null> => {
       const plan = this.planOf(module);
-      return this.isFar(plan) ? this.read(plan) : null;
+      return plan.largeBytes > FAR_BYTES ? this.read(plan) : null;
     };
     this.ahead = {module, tensors: read().catch(() => null)};
   }
 
   clear(): void {
     this.ahead = null;
-  }
-
-  private isFar({header, large}: ReadingPlan): boolean {
-    return large !== null && (this.files.info(`${header.module}.${large.tensor}`)?.byteLength ?? 0) > FAR_BYTES;
   }
 
   private async read({header, large}: ReadingPlan, signal?: AbortSignal): Promise<Tensors> {

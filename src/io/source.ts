@@ -29,6 +29,8 @@ export interface ByteSource {
   read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, apart?: boolean): Promise<Uint8Array>;
   /** The same in order and in pieces, each aligned for typed arrays and lent until the next is asked for; what comes next is on its way meanwhile. Without it, pieces are read one by one. */
   pieces?(range: Pieces): AsyncIterable<Uint8Array>;
+  /** As read, straight into `target`, where there is no copy between. → bytes */
+  fill?(target: Uint8Array, begin: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<number>;
   /** [begin, end) will hardly be asked for again: a source that had to hold it may let it go. */
   release?(begin: number, end: number): void;
   close(): Promise<void>;

@@ -27,6 +27,8 @@ export interface TensorFiles {
    * for; about two are held.
    */
   pieces(name: string, rowBytes: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** All of the tensor's bytes straight into `target`. → false, and nothing is read, where they have to be copied anyway: `pieces` holds less then. */
+  fill(name: string, target: Uint8Array, signal?: AbortSignal): Promise<boolean>;
   /** GGUF metadata, or the free texts of safetensors. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** A JSON file beside the tensors, or null where there is none. Throws `FileFormatError` where it is not JSON. */
@@ -137,6 +139,15 @@ class OpenTensorFiles implements TensorFiles {
       yield piece;
     }
     if (received !== byteLength) throw cutShort(tensor, received);
+  }
+
+  async fill(name: string, target: Uint8Array, signal = this.signal): Promise<boolean> {
+    const tensor = this.stored(name);
+    const {source, file, begin, byteLength} = tensor;
+    if (source.fill === undefined) return false;
+    const filled = await source.fill(target, begin, signal, (received) => this.progress.received(name, file, received));
+    if (filled !== byteLength) throw cutShort(tensor, filled);
+    return true;
   }
 
   async json(fileName: string): Promise<unknown | null> {
