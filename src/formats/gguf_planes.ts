@@ -31,7 +31,7 @@ export interface BlockRows {
 
 /** Reads one plane of all blocks: row n into out[to + n * rowWords ...]. Most files go through gguf_gather.ts instead, which is faster. */
 export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, to: number, rowWords: number): void {
-  const read = readerOf(plane);
+  const read = plane.run === 1 ? copyWords : fields;
   for (let n = 0, from = plane.at; n < blocks.rows; n++, from += blocks.perRow * blocks.bytes) {
     read(view, from, blocks, plane, out, to + n * rowWords);
   }
@@ -39,46 +39,11 @@ export function gatherPlane(view: DataView, blocks: BlockRows, plane: BlockPlane
 
 type ReadRow = (view: DataView, from: number, blocks: BlockRows, plane: BlockPlane, out: Uint32Array, at: number) => void;
 
-function readerOf({run, width}: BlockPlane): ReadRow {
-  if (run === 1) return copyWords;
-  return width === 4 ? nibbles : fields;
-}
-
 const copyWords: ReadRow = (view, from, {perRow, bytes, elements}, {width, flip = 0}, out, at) => {
   const words = (elements * width) >>> 5;
   let to = at;
   for (let b = 0, block = from; b < perRow; b++, block += bytes) {
-    let w = 0;
-    for (; w + 4 <= words; w += 4, to += 4) {
-      const from = block + 4 * w;
-      out[to] = view.getInt32(from, true) ^ flip;
-      out[to + 1] = view.getInt32(from + 4, true) ^ flip;
-      out[to + 2] = view.getInt32(from + 8, true) ^ flip;
-      out[to + 3] = view.getInt32(from + 12, true) ^ flip;
-    }
-    for (; w < words; w++) out[to++] = view.getInt32(block + 4 * w, true) ^ flip;
-  }
-};
-
-/** The nibbles of four bytes, 8 bits apart, moved side by side in two halvings. */
-const joinNibbles = (x: number): number => {
-  const pairs = (x | (x >>> 4)) & 0x00ff00ff;
-  return (pairs | (pairs >>> 8)) & 0xffff;
-};
-
-const nibbles: ReadRow = (view, from, {perRow, bytes, elements}, {run}, out, at) => {
-  const half = run >>> 3;
-  const span = elements >>> 1;
-  let to = at;
-  for (let b = 0, block = from; b < perRow; b++, block += bytes) {
-    for (let start = block; start < block + span; start += run, to += 2 * half) {
-      for (let w = 0, l = start; w < half; w++, l += 8) {
-        const x = view.getInt32(l, true);
-        const y = view.getInt32(l + 4, true);
-        out[to + w] = joinNibbles(x & 0x0f0f0f0f) | (joinNibbles(y & 0x0f0f0f0f) << 16);
-        out[to + half + w] = joinNibbles((x >>> 4) & 0x0f0f0f0f) | (joinNibbles((y >>> 4) & 0x0f0f0f0f) << 16);
-      }
-    }
+    for (let w = 0; w < words; w++) out[to++] = view.getInt32(block + 4 * w, true) ^ flip;
   }
 };
 

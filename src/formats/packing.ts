@@ -30,46 +30,18 @@ export function transposeWords(
   stride: number,
   destination: ArrayLike<number> | null = null,
   first = 0,
+  module = loweringModule(),
 ): void {
-  if (destination === null) {
-    const module = loweringModule();
-    if (module === null) transposeQuads(words, rows, columns, out, stride, first);
-    else transposeWith(module, words, rows, columns, out, stride, first);
+  if (destination === null && module !== null) {
+    transposeWith(module, words, rows, columns, out, stride, first);
     return;
   }
   for (let c0 = 0; c0 < columns; c0 += BLOCK) {
     const c1 = Math.min(c0 + BLOCK, columns);
-    for (let r0 = 0; r0 < rows; r0 += BLOCK) {
-      const r1 = Math.min(r0 + BLOCK, rows);
-      for (let r = r0; r < r1; r++) {
-        const to = destination[first + r] as number;
-        const from = r * columns;
-        for (let c = c0; c < c1; c++) out[c * stride + to] = words[from + c] as number;
-      }
+    for (let r = 0; r < rows; r++) {
+      const to = destination === null ? first + r : (destination[first + r] as number);
+      for (let c = c0; c < c1; c++) out[c * stride + to] = words[r * columns + c] as number;
     }
-  }
-}
-
-const QUAD_COLUMNS = 64;
-
-/** Four rows at a time, each read in order: three times as fast as squares of 16, most of whose cache lines fall into the same few sets. */
-export function transposeQuads(words: Uint32Array, rows: number, columns: number, out: Uint32Array, stride: number, first: number): void {
-  const quads = rows - (rows % 4);
-  for (let c0 = 0; c0 < columns; c0 += QUAD_COLUMNS) {
-    const c1 = Math.min(c0 + QUAD_COLUMNS, columns);
-    for (let r = 0; r < quads; r += 4) {
-      const f0 = r * columns;
-      const f1 = f0 + columns;
-      const f2 = f1 + columns;
-      const f3 = f2 + columns;
-      for (let c = c0, o = c0 * stride + first + r; c < c1; c++, o += stride) {
-        out[o] = words[f0 + c] as number;
-        out[o + 1] = words[f1 + c] as number;
-        out[o + 2] = words[f2 + c] as number;
-        out[o + 3] = words[f3 + c] as number;
-      }
-    }
-    for (let r = quads; r < rows; r++) for (let c = c0; c < c1; c++) out[c * stride + first + r] = words[r * columns + c] as number;
   }
 }
 

@@ -6,7 +6,7 @@ import {lowerBlocks} from '../../src/formats/gguf.js';
 import {gatherBlocks} from '../../src/formats/gguf_gather.js';
 import {layoutOf, problemOf} from '../../src/formats/gguf_header.js';
 import {BLOCK_TYPES} from '../../src/formats/gguf_types.js';
-import {transposeQuads} from '../../src/formats/packing.js';
+import {transposeWords} from '../../src/formats/packing.js';
 import {seeded} from '../grid/random.js';
 import {ggufModule, randomBlocks} from './gguf_support.js';
 
@@ -107,7 +107,7 @@ describe('The module that lowers', () => {
         Uint32Array,
       ];
       for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) expected[c * stride + first + r] = words[r * columns + c]!;
-      transposeQuads(words, rows, columns, plain, stride, first);
+      transposeWords(words, rows, columns, plain, stride, null, first, null);
       transposeWith(module, words, rows, columns, out, stride, first);
       for (const got of [plain, out]) {
         expect(got.findIndex((word, i) => word !== expected[i]))
