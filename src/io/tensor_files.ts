@@ -118,7 +118,8 @@ class OpenTensorFiles implements TensorFiles {
     const tensor = this.stored(name);
     const {source, file, begin, byteLength} = tensor;
     const onBytes = (received: number): void => this.progress.received(name, file, received);
-    const apart = next !== undefined && begin - this.stored(next).begin > FAR_BYTES;
+    const following = next === undefined ? undefined : this.tensors.get(next);
+    const apart = following?.source === source && begin - following.begin > FAR_BYTES;
     const bytes = await source.read(begin, begin + byteLength, signal, onBytes, apart);
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
