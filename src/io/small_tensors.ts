@@ -56,14 +56,15 @@ export class SmallTensors {
     if (plan.largeBytes <= FAR_BYTES) return;
     const names = this.after.size === 0 ? this.files.names() : [];
     for (let i = 1; i < names.length; i++) this.after.set(names[i - 1] as string, names[i] as string);
-    let name = this.after.get(`${header.module}.${large?.tensor}`);
+    const reading = `${header.module}.${large?.tensor}`;
+    let name = this.after.get(reading);
     while (name?.startsWith(`${header.module}.`)) name = this.after.get(name);
     if (name === undefined) return;
     const module = name.slice(0, name.lastIndexOf('.'));
     if (this.asked.has(module) || this.ahead?.module === module) return;
     const read = async (): Promise<Tensors | null> => {
       const plan = this.planOf(module);
-      return plan.largeBytes > FAR_BYTES ? this.read(plan) : null;
+      return plan.largeBytes > FAR_BYTES ? this.read(plan, undefined, reading) : null;
     };
     this.ahead = {module, tensors: read().catch(() => null)};
   }
@@ -72,12 +73,13 @@ export class SmallTensors {
     this.ahead = null;
   }
 
-  private async read({header, large}: ReadingPlan, signal?: AbortSignal): Promise<Tensors> {
+  /** `next` names what is read meanwhile, or else after these. */
+  private async read({header, large}: ReadingPlan, signal?: AbortSignal, next?: string): Promise<Tensors> {
     const {module} = header;
-    const next = large === null ? undefined : `${module}.${large.tensor}`;
+    const following = next ?? (large === null ? undefined : `${module}.${large.tensor}`);
     const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
       name,
-      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, next)},
+      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, following)},
     ];
     return new Map(await Promise.all([...header.tensors].map(read)));
   }
