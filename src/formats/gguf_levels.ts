@@ -42,14 +42,6 @@ export function readStored(view: DataView, type: BlockType, level: StoredLevel, 
     return;
   }
   const refused = refusedCode(level);
-  if (refused === ANY && entries % 4 === 0) {
-    // Whole words, of which the section begins one.
-    const words = new Int32Array(out.buffer, out.byteOffset, out.byteLength >>> 2);
-    for (let b = 0, at = level.at, to = (first * entries) >>> 2; b < blocks; b++, at += type.bytes) {
-      for (let e = 0; e < entries; e += 4) words[to++] = view.getInt32(at + e, true);
-    }
-    return;
-  }
   for (let b = 0, at = level.at, to = first * entries; b < blocks; b++, at += type.bytes) {
     for (let e = 0; e < entries; e++) {
       const code = view.getUint8(at + e);
