@@ -66,7 +66,7 @@ export async function openTensorFilesOf(files: FileSet, {onProgress, signal}: So
   }
 }
 
-/** A tensor so far behind the one that is read next is fetched apart. */
+/** A tensor so far behind the one that is read next, if that one is as long, is fetched apart. */
 export const FAR_BYTES = 2 * 2 ** 20;
 
 function cutShort({file, name, begin, byteLength}: StoredTensor, received: number): SourceError {
@@ -119,7 +119,8 @@ class OpenTensorFiles implements TensorFiles {
     const {source, file, begin, byteLength} = tensor;
     const onBytes = (received: number): void => this.progress.received(name, file, received);
     const following = next === undefined ? undefined : this.tensors.get(next);
-    const apart = following?.source === source && begin - following.begin > FAR_BYTES;
+    // A short one is over before another request is answered.
+    const apart = following?.source === source && following.byteLength > FAR_BYTES && begin - following.begin > FAR_BYTES;
     const bytes = await source.read(begin, begin + byteLength, signal, onBytes, apart);
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
