@@ -1,12 +1,14 @@
-// Tests in Chromium, on a cross-origin isolated page. `npx karma start` runs them all; TFL_TEST_FILTER narrows them as --filter does for npm test.
+// Tests in Chromium, on a cross-origin isolated page. `npx karma start` runs them all; TFL_TEST_FILTER narrows them as --filter does for npm
+// test, TFL_TEST_PART=1/2 runs every second file.
 import fs from 'node:fs';
 import path from 'node:path';
 import {buildAssembly} from './scripts/assembly.mjs';
 import {CHROMIUM_FLAGS, chromiumPath, ROOT} from './scripts/browser.mjs';
 import {staticHandler} from './scripts/static.mjs';
 import {Tally} from './scripts/tally.mjs';
-import {BROWSER_BUNDLE, BROWSER_RESULT, bundleTests} from './scripts/tests.mjs';
+import {bundleTests, pathsIn} from './scripts/tests.mjs';
 
+const {browserBundle, result} = pathsIn();
 const SHARED = path.join(ROOT, '../shared');
 const WASM_FILES = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
@@ -28,13 +30,14 @@ function fileServer() {
 }
 
 function tallyReporter(formatError) {
-  const tally = new Tally(BROWSER_RESULT);
+  const tally = new Tally(result);
   this.adapters = [];
-  this.onSpecComplete = (_browser, {suite, description, success, skipped, pending, log}) => {
+  this.onSpecComplete = (_browser, {suite, description, success, skipped, pending, log, time}) => {
     const name = [...suite, description].join(' ');
-    if (pending) tally.skip(name);
-    else if (skipped) return;
-    else if (success) tally.pass();
+    if (pending) return tally.skip(name);
+    if (skipped) return;
+    tally.time(name, time);
+    if (success) tally.pass();
     else
       tally.fail(
         name,
@@ -60,10 +63,10 @@ function sourceMaps() {
 }
 
 export default async function configure(config) {
-  const filter = process.env.TFL_TEST_FILTER;
+  const {TFL_TEST_FILTER: filter, TFL_TEST_PART: part} = process.env;
   process.env.CHROME_BIN = await chromiumPath();
   await buildAssembly();
-  const {specs} = await bundleTests('browser', filter);
+  const {specs} = await bundleTests('browser', {filter, part});
   config.set({
     basePath: ROOT,
     frameworks: ['jasmine'],
@@ -76,8 +79,8 @@ export default async function configure(config) {
         'reporter:tally': ['type', tallyReporter],
       },
     ],
-    files: [{pattern: BROWSER_BUNDLE, watched: false}],
-    preprocessors: {[BROWSER_BUNDLE]: ['source-maps']},
+    files: [{pattern: browserBundle, watched: false}],
+    preprocessors: {[browserBundle]: ['source-maps']},
     beforeMiddleware: ['files'],
     reporters: ['tally'],
     browsers: ['Isolated'],

@@ -1,15 +1,17 @@
 // npm run check:package: builds and packs the package, has publint and "are the types wrong" look at what a user would install, loads all three
 // builds, and installs the package in a project of its own: in Node, through Vite and webpack, from script tags, README's examples too; what an
-// import costs a page.
+// import costs a page. --built: dist is up to date.
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
+import {parseArgs} from 'node:util';
 import {launch, ROOT, serve} from './browser.mjs';
 import {checkMaps, checkNode, checkPages, checkTypes, installApp, runText} from './package_app.mjs';
 import {checkReadme} from './package_readme.mjs';
 import {checkSizes} from './package_sizes.mjs';
 
+const {values: options} = parseArgs({options: {built: {type: 'boolean'}}});
 const folder = path.join(ROOT, 'build/package');
 
 function run(name, command, options) {
@@ -59,7 +61,8 @@ async function loadBuilds() {
 
 fs.rmSync(folder, {recursive: true, force: true});
 fs.mkdirSync(folder, {recursive: true});
-run('build', process.execPath, ['scripts/build.mjs']);
+if (!options.built) run('build', process.execPath, ['scripts/build.mjs']);
+if (!fs.existsSync(path.join(ROOT, 'dist/esm/src/index.js'))) throw new Error('dist is not built: npm run build');
 run('npm pack', 'npm', ['pack', '--silent', '--json=false', '--pack-destination', folder]);
 const [tarball] = fs.readdirSync(folder);
 const packed = path.join(folder, tarball);

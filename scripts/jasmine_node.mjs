@@ -3,10 +3,11 @@ import path from 'node:path';
 import Jasmine from 'jasmine';
 import {ROOT} from './browser.mjs';
 import {Tally} from './tally.mjs';
-import {NODE_BUNDLE, NODE_RESULT} from './tests.mjs';
+import {pathsIn} from './tests.mjs';
 
 const [specs] = process.argv.slice(2);
-const tally = new Tally(NODE_RESULT);
+const {nodeBundle, result: resultFile} = pathsIn();
+const tally = new Tally(resultFile);
 
 function messages({failedExpectations}) {
   if (failedExpectations.length === 0) return ['Spec has no expectations'];
@@ -18,6 +19,7 @@ runner.exitOnCompletion = false;
 runner.clearReporters();
 runner.addReporter({
   specDone(result) {
+    if (result.duration) tally.time(result.fullName, result.duration);
     if (result.status === 'passed') tally.pass();
     else if (result.status === 'pending') tally.skip(result.fullName);
     else if (result.status === 'failed') tally.fail(result.fullName, messages(result));
@@ -30,7 +32,7 @@ runner.addReporter({
   },
 });
 await runner.loadConfig({random: false, env: {random: false, failSpecWithNoExpectations: true}});
-const {overallStatus, incompleteReason} = await runner.execute([path.join(ROOT, NODE_BUNDLE)], specs ? new RegExp(specs) : undefined);
+const {overallStatus, incompleteReason} = await runner.execute([path.join(ROOT, nodeBundle)], specs ? new RegExp(specs) : undefined);
 if (overallStatus === 'incomplete') console.log(`incomplete: ${incompleteReason}`);
 // A filter that matches nothing here may match in the browser; the caller checks the sum.
 const nothingMatched = specs !== undefined && tally.passed + tally.failed + tally.skipped.length === 0;

@@ -1,4 +1,4 @@
-// Counts specs, prints the failed ones as they fail, and leaves the counts in a file: what jasmine in Node and karma both report to.
+// Counts specs and their time, prints the failed ones as they fail, and leaves all in a file: what jasmine in Node and karma both report to.
 import fs from 'node:fs';
 import path from 'node:path';
 import {ROOT} from './browser.mjs';
@@ -8,6 +8,9 @@ export class Tally {
   failed = 0;
   /** Full names of pending specs. */
   skipped = [];
+  /** [full name, milliseconds] of each spec that ran, and of what came before it. */
+  times = [];
+  lastEnd = Date.now();
 
   constructor(file) {
     this.file = path.join(ROOT, file);
@@ -16,6 +19,15 @@ export class Tally {
 
   pass() {
     this.passed++;
+  }
+
+  /** Of a spec that has just ended. What passed since the one before it is set-up, of beforeAll and of the whole run. */
+  time(name, ms) {
+    const now = Date.now();
+    const before = now - ms - this.lastEnd;
+    if (before > 1000) this.times.push([`(before) ${name}`, before]);
+    this.times.push([name, ms]);
+    this.lastEnd = now;
   }
 
   skip(name) {
@@ -29,8 +41,8 @@ export class Tally {
   }
 
   end(complete) {
-    const {passed, failed, skipped} = this;
+    const {passed, failed, skipped, times} = this;
     fs.mkdirSync(path.dirname(this.file), {recursive: true});
-    fs.writeFileSync(this.file, JSON.stringify({passed, failed, skipped, complete}));
+    fs.writeFileSync(this.file, JSON.stringify({passed, failed, skipped, times, complete}));
   }
 }

@@ -1,17 +1,22 @@
-// npm test: every spec in Node and in Chromium. --node and --browser run one of the two; --filter RE runs the files, else the specs, that match.
+// npm test: every spec in Node and in Chromium, in up to two processes each, all at once. --node and --browser run one of the two; --filter RE runs
+// the files, else the specs, that match.
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import {parseArgs} from 'node:util';
 import {buildAssembly} from './assembly.mjs';
 import {ROOT, swiftshader} from './browser.mjs';
 import {runSuite} from './suite.mjs';
-
-const folder = `build/test/${process.pid}`;
-process.env.TFL_TEST_FOLDER = folder;
-const {BROWSER_RESULT, bundleTests, NODE_RESULT, selectTests} = await import('./tests.mjs');
+import {bundleTests, selectTests} from './tests.mjs';
 
 const {values: options} = parseArgs({options: {node: {type: 'boolean'}, browser: {type: 'boolean'}, filter: {type: 'string'}}});
-const both = !options.node && !options.browser;
+const {filter} = options;
+const folder = `build/test/${process.pid}`;
+
+/** Processes of each suite: specs wait for threads, servers and devices for much of their time. */
+const PROCESSES = Math.min(2, os.availableParallelism());
+/** Files that are worth a second process. */
+const MANY = 10;
 
 /** WebGPU in Node runs on SwiftShader, or with DAWN_GPU set on this machine's own driver: its libraries must be named before the process starts. */
 async function dawnEnvironment() {
@@ -19,23 +24,31 @@ async function dawnEnvironment() {
   return process.env.DAWN_GPU || !hasSwiftshader ? {} : swiftshader();
 }
 
-async function runNode() {
-  const {specs} = await bundleTests('node', options.filter);
-  const command = ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])];
-  return runSuite('node', command, NODE_RESULT, await dawnEnvironment());
-}
-
-function runBrowser() {
+async function commandOf(where, part, own) {
+  if (where === 'node') {
+    const {specs} = await bundleTests('node', {filter, part, folder: own});
+    return {command: ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])], env: await dawnEnvironment()};
+  }
   // karma loads its configuration with require(), which Node still calls experimental for an ES module.
   const command = ['--disable-warning=ExperimentalWarning', 'node_modules/karma/bin/karma', 'start', 'karma.conf.js'];
-  return runSuite('chromium', command, BROWSER_RESULT, {TFL_TEST_FILTER: options.filter ?? ''});
+  return {command, env: {TFL_TEST_FILTER: filter ?? '', TFL_TEST_PART: part}};
 }
 
 await buildAssembly();
-const totals = [];
-const wanted = (where) => !options.filter || selectTests(where, options.filter).files.length > 0;
-if ((both || options.node) && wanted('node')) totals.push(await runNode());
-if ((both || options.browser) && wanted('browser')) totals.push(runBrowser());
+const both = !options.node && !options.browser;
+const suites = [];
+for (const where of ['node', 'browser']) {
+  if (!both && !options[where]) continue;
+  const {files} = selectTests(where, filter);
+  const count = files.length < MANY ? 1 : PROCESSES;
+  for (let i = 1; i <= count && files.length > 0; i++) {
+    const own = `${folder}/${where}${i}`;
+    const {command, env} = await commandOf(where, `${i}/${count}`, own);
+    const name = where === 'node' ? 'node' : 'chromium';
+    suites.push(runSuite(count === 1 ? name : `${name}, part ${i} of ${count}`, command, own, env));
+  }
+}
+const totals = await Promise.all(suites);
 const passed = totals.reduce((sum, total) => sum + total.passed, 0);
 const failed = totals.reduce((sum, total) => sum + total.failed, 0);
 if (passed + failed === 0) console.log('No spec ran.');

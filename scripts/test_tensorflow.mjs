@@ -8,27 +8,25 @@ import {ROOT} from './browser.mjs';
 import {buildNative} from './build_native.mjs';
 import {setupFromEnvironment} from './setup_tfjs_node.mjs';
 import {runSuite} from './suite.mjs';
-
-const folder = `build/test/${process.pid}`;
-process.env.TFL_TEST_FOLDER = folder;
-const {bundleTests, NODE_RESULT} = await import('./tests.mjs');
+import {bundleTests} from './tests.mjs';
 
 const {values: options} = parseArgs({options: {filter: {type: 'string'}}});
+const folder = `build/test/${process.pid}`;
 
 await buildAssembly();
 setupFromEnvironment();
 buildNative();
-const {specs} = await bundleTests('tensorflow', options.filter);
-const command = ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])];
 // Level 2: no notes of TensorFlow's own about the processor.
 const quiet = {TF_CPP_MIN_LOG_LEVEL: process.env.TF_CPP_MIN_LOG_LEVEL ?? '2'};
-const totals = [
-  runSuite('tensorflow with the add-on', command, NODE_RESULT, {
-    ...quiet,
-    TFJS_LINEAR_NATIVE: path.join(ROOT, 'build/native/tfjs_linear.node'),
-  }),
-  runSuite('tensorflow without it', command, NODE_RESULT, {...quiet, TFJS_LINEAR_NATIVE: 'off'}),
-];
+const addOns = {'with the add-on': path.join(ROOT, 'build/native/tfjs_linear.node'), 'without it': 'off'};
+const suites = [];
+for (const [name, addOn] of Object.entries(addOns)) {
+  const own = `${folder}/${name.replaceAll(' ', '-')}`;
+  const {specs} = await bundleTests('tensorflow', {filter: options.filter, folder: own});
+  const command = ['--enable-source-maps', 'scripts/jasmine_node.mjs', ...(specs ? [specs] : [])];
+  suites.push(runSuite(`tensorflow ${name}`, command, own, {...quiet, TFJS_LINEAR_NATIVE: addOn}));
+}
+const totals = await Promise.all(suites);
 fs.rmSync(path.join(ROOT, folder), {recursive: true, force: true});
 const passed = totals.reduce((sum, total) => sum + total.passed, 0);
 const failed = totals.reduce((sum, total) => sum + total.failed, 0);

@@ -4,12 +4,15 @@ import path from 'node:path';
 import {ROOT} from './browser.mjs';
 import {bundleForBrowser, bundleForNode} from './bundle.mjs';
 
-// npm test gives each of its runs a folder, so that two at once do not mix; `npx karma start` alone has this one.
+// npm test gives each process of each of its runs a folder, so that several at once do not mix; `npx karma start` alone has this one.
 const FOLDER = process.env.TFL_TEST_FOLDER ?? 'build/test';
-export const NODE_BUNDLE = `${FOLDER}/node.mjs`;
-export const BROWSER_BUNDLE = `${FOLDER}/browser.js`;
-export const NODE_RESULT = `${FOLDER}/node.json`;
-export const BROWSER_RESULT = `${FOLDER}/browser.json`;
+
+/** What a process of tests reads and writes. */
+export const pathsIn = (folder = FOLDER) => ({
+  nodeBundle: `${folder}/node.mjs`,
+  browserBundle: `${folder}/browser.js`,
+  result: `${folder}/result.json`,
+});
 
 function testFiles() {
   const files = fs.readdirSync(path.join(ROOT, 'test'), {recursive: true});
@@ -46,12 +49,38 @@ function tensorflowSource(files) {
   return [start, ...files.map((file) => `await import('./${file}');`)].join('\n');
 }
 
+/** Seconds of the files that take long, for parts that take equally long; build/test/times has those of every spec. */
+const LONG = {
+  'test/grid/webgpu_kernels_test.ts': 180,
+  'test/chat/page_node_test.ts': 55,
+  'test/notebook/notebook_node_test.ts': 35,
+  'test/docs/public_types_node_test.ts': 30,
+  'test/chat/default_model_node_test.ts': 25,
+  'test/layers/save_test.ts': 25,
+};
+const OTHER = 2;
+const secondsOf = (file) => LONG[file] ?? OTHER;
+
+/** part: '2/3' is the second of three. The longest file goes first, each to the part that has least. */
+export function inPart(files, part) {
+  const [which, count] = part.split('/').map(Number);
+  const parts = Array.from({length: count}, () => ({seconds: 0, files: []}));
+  for (const file of [...files].sort((a, b) => secondsOf(b) - secondsOf(a))) {
+    const least = parts.reduce((best, each) => (each.seconds < best.seconds ? each : best));
+    least.files.push(file);
+    least.seconds += secondsOf(file);
+  }
+  return parts[which - 1].files.sort();
+}
+
 /** Bundles the chosen files behind the set-up that every spec runs under. */
-export async function bundleTests(where, filter) {
-  const {files, specs} = selectTests(where, filter);
+export async function bundleTests(where, {filter, part = '1/1', folder} = {}) {
+  const {files: all, specs} = selectTests(where, filter);
+  const files = inPart(all, part);
+  const {nodeBundle, browserBundle} = pathsIn(folder);
   const source = ['test/support/setup.ts', ...files].map((file) => `import './${file}';`).join('\n');
-  if (where === 'tensorflow') await bundleForNode({source: tensorflowSource(files), outfile: NODE_BUNDLE});
-  else if (where === 'node') await bundleForNode({source, outfile: NODE_BUNDLE});
-  else await bundleForBrowser({source, outfile: BROWSER_BUNDLE});
+  if (where === 'tensorflow') await bundleForNode({source: tensorflowSource(files), outfile: nodeBundle});
+  else if (where === 'node') await bundleForNode({source, outfile: nodeBundle});
+  else await bundleForBrowser({source, outfile: browserBundle});
   return {files, specs};
 }
