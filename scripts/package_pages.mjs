@@ -78,7 +78,7 @@ async function open(context, url) {
   tab.on('console', (message) => printed.push(message.text()));
   await tab.goto(url);
   const done = () => globalThis.results !== undefined || globalThis.failure !== undefined;
-  await tab.waitForFunction(done, undefined, {timeout: 60_000}).catch((error) => {
+  await tab.waitForFunction(done, undefined, {timeout: 180_000}).catch((error) => {
     throw new Error(`${url}: ${error.message} ${[...errors, ...printed].join('; ')}`);
   });
   const {found, failure} = await tab.evaluate(() => ({found: globalThis.results, failure: globalThis.failure}));

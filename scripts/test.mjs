@@ -1,5 +1,5 @@
-// npm test: every spec in Node and in Chromium, in up to two processes each, all at once. --node and --browser run one of the two; --filter RE runs
-// the files, else the specs, that match.
+// npm test: every spec in Node and in Chromium at the same time, each in two processes where there are four cores. --node and --browser run one of
+// the two suites, in two processes where there are two cores; --filter RE runs the files, else the specs, that match.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -13,8 +13,9 @@ const {values: options} = parseArgs({options: {node: {type: 'boolean'}, browser:
 const {filter} = options;
 const folder = `build/test/${process.pid}`;
 
-/** Processes of each suite: specs wait for threads, servers and devices for much of their time. */
-const PROCESSES = Math.min(2, os.availableParallelism());
+const suites = ['node', 'browser'].filter((where) => options[where] || (!options.node && !options.browser));
+/** Processes of each suite: one a core, as specs keep one busy and have time limits. */
+const PROCESSES = Math.max(1, Math.min(2, Math.floor(os.availableParallelism() / suites.length)));
 /** Files that are worth a second process. */
 const MANY = 10;
 
@@ -35,20 +36,19 @@ async function commandOf(where, part, own) {
 }
 
 await buildAssembly();
-const both = !options.node && !options.browser;
-const suites = [];
-for (const where of ['node', 'browser']) {
-  if (!both && !options[where]) continue;
+const running = [];
+for (const where of suites) {
   const {files} = selectTests(where, filter);
   const count = files.length < MANY ? 1 : PROCESSES;
   for (let i = 1; i <= count && files.length > 0; i++) {
     const own = `${folder}/${where}${i}`;
     const {command, env} = await commandOf(where, `${i}/${count}`, own);
     const name = where === 'node' ? 'node' : 'chromium';
-    suites.push(runSuite(count === 1 ? name : `${name}, part ${i} of ${count}`, command, own, env));
+    running.push(runSuite(count === 1 ? name : `${name}, part ${i} of ${count}`, command, own, env));
   }
 }
-const totals = await Promise.all(suites);
+if (running.length > 1) console.log(`${running.length} processes at once; what the later ones print comes after the first one's end`);
+const totals = await Promise.all(running);
 const passed = totals.reduce((sum, total) => sum + total.passed, 0);
 const failed = totals.reduce((sum, total) => sum + total.failed, 0);
 if (passed + failed === 0) console.log('No spec ran.');

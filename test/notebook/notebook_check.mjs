@@ -29,7 +29,7 @@ const problems = [];
 const shown = {};
 try {
   const page = await browser.newPage({viewport: {width: 1100, height: 900}});
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   page.on('pageerror', (error) => problems.push(String(error)));
   page.on('console', (message) => {
     if (message.type() === 'error') problems.push(`${message.text()} ${message.location().url}`);

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import './start.js';
 
-jasmine.DEFAULT_TIMEOUT_INTERVAL = 120_000;
+jasmine.DEFAULT_TIMEOUT_INTERVAL = 240_000;
 
 let tensorsBefore = 0;
 
