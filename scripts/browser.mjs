@@ -92,7 +92,12 @@ export async function swiftshader() {
   const driver = path.join(folder, 'swiftshader_icd.json');
   // Vulkan's loader wants an absolute library path here: a relative one is looked up from the working directory.
   const icd = {file_format_version: '1.0.0', ICD: {library_path: path.join(folder, 'libvk_swiftshader.so'), api_version: '1.1.0'}};
-  fs.writeFileSync(driver, `${JSON.stringify(icd)}\n`);
+  const text = `${JSON.stringify(icd)}\n`;
+  // Renamed into place, and once: another process may be reading it.
+  if (!fs.existsSync(driver) || fs.readFileSync(driver, 'utf8') !== text) {
+    fs.writeFileSync(`${driver}.${process.pid}`, text);
+    fs.renameSync(`${driver}.${process.pid}`, driver);
+  }
   const inherited = process.env.LD_LIBRARY_PATH;
   return {LD_LIBRARY_PATH: inherited ? `${folder}:${inherited}` : folder, VK_DRIVER_FILES: driver};
 }

@@ -18,9 +18,12 @@ function hasVulkanDriver() {
 
 const [entry, ...rest] = process.argv.slice(2);
 if (entry === undefined) throw new Error('usage: node scripts/run.mjs FILE.ts [arguments]');
-const outfile = `build/run/${entry.replace(/\.ts$/, '').replace(/[\\/]/g, '_')}.mjs`;
+// Two runs at once may not share a bundle: one would read what the other has half written.
+const folder = path.join(ROOT, 'build/run', String(process.pid));
+const outfile = path.join(folder, `${path.basename(entry, '.ts')}.mjs`);
 await buildAssembly();
 await bundleForNode({entry: path.resolve(entry), outfile});
 const env = {...process.env, ...(rest.some((arg) => arg.includes('webgpu')) && !hasVulkanDriver() ? await swiftshader() : {})};
-const run = spawnSync(process.execPath, ['--enable-source-maps', path.join(ROOT, outfile), ...rest], {stdio: 'inherit', env});
+const run = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...rest], {stdio: 'inherit', env});
+fs.rmSync(folder, {recursive: true, force: true});
 process.exitCode = run.status ?? 1;

@@ -56,7 +56,8 @@ const LONG = {
   'test/notebook/notebook_node_test.ts': 35,
   'test/docs/public_types_node_test.ts': 30,
   'test/chat/default_model_node_test.ts': 25,
-  'test/layers/save_test.ts': 25,
+  'test/grid/fp8_test.ts': 40,
+  'test/layers/save_classes_test.ts': 25,
 };
 const OTHER = 2;
 const secondsOf = (file) => LONG[file] ?? OTHER;
