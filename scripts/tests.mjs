@@ -57,6 +57,7 @@ const LONG = {
   'test/docs/public_types_node_test.ts': 30,
   'test/chat/default_model_node_test.ts': 25,
   'test/grid/fp8_test.ts': 40,
+  'test/layers/every_class_test.ts': 60,
   'test/layers/save_classes_test.ts': 25,
 };
 const OTHER = 2;
