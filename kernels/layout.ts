@@ -136,6 +136,24 @@ export function floatLayout(type: FloatType, outDim: number, inDim: number, scal
   };
 }
 
+/** Every grid of a layout: of scales, offsets and zero points. */
+export function gridsOf({scales, offsets, zero}: WeightLayout): Grid[] {
+  const grids = [...scales, ...offsets].map((l) => l.grid);
+  return zero.kind === 'codes' ? [...grids, zero.grid] : grids;
+}
+
+/** The layout with each of its grids changed. */
+export function withGrids(layout: WeightLayout, change: (g: Grid) => Grid): WeightLayout {
+  const level = (l: Level): Level => ({...l, grid: change(l.grid)});
+  const {scales, offsets, zero} = layout;
+  return {
+    ...layout,
+    scales: scales.map(level),
+    offsets: offsets.map(level),
+    zero: zero.kind === 'codes' ? {kind: 'codes', grid: change(zero.grid)} : zero,
+  };
+}
+
 /** Bits of one code. */
 export function codeBits(layout: WeightLayout): number {
   return layout.planes.reduce((a, b) => a + b, 0);

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, DeviceError, ShapeError} from '../src/errors.js';
 import {UNPACK_WEIGHT} from './attributes.js';
-import {isLayout} from './check_layout.js';
+import {checkLayoutFields} from './check_layout.js';
 import {sectionsOf, type WeightLayout} from './layout.js';
 import {track} from './memory.js';
 import {checkIndices, checkRange, checkRanges} from './rows.js';
@@ -59,9 +59,9 @@ export class QuantizedWeight {
    * The words belong to the weight from here on. Throws ArgumentError for what is no layout or no words, ShapeError for another number of words.
    */
   static fromWords(layout: WeightLayout, words: Int32Array, backendName?: string): QuantizedWeight {
-    if (!isLayout(layout) || !(words instanceof Int32Array)) {
-      const received = isLayout(layout) ? String(words) : `layout ${String(JSON.stringify(layout)).slice(0, 60)}`;
-      throw new ArgumentError({where: 'QuantizedWeight.fromWords', expected: 'a layout, and its words as an Int32Array', received});
+    checkLayoutFields('QuantizedWeight.fromWords', layout);
+    if (!(words instanceof Int32Array)) {
+      throw new ArgumentError({where: 'QuantizedWeight.fromWords', expected: 'words as an Int32Array', received: String(words)});
     }
     checkLength(layout, words.length);
     const engine = tf.engine();

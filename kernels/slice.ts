@@ -1,6 +1,6 @@
 /** Cuts the record: codes, scales, zeros and order together, so that a slice reads as the same part of the whole. */
 import {UnsupportedError} from '../src/errors.js';
-import {type Grid, type Level, sectionsOf, type WeightLayout} from './layout.js';
+import {type Grid, gridsOf, sectionsOf, type WeightLayout, withGrids} from './layout.js';
 import {allocateWords, codeArray, packCodes, packZeros, partsOf, unpackRun, unpackZeros} from './words.js';
 
 /** [begin, end) */
@@ -29,16 +29,13 @@ export function sliceWords(
     if (column >= columns[0] && column < columns[1]) kept.push(j);
   }
   const scattered = layout.ordered && !whole;
-  const columnGroups = scattered ? keptGroups(layout, parts.groupIndex, kept) : null;
+  const columnGroups = scattered ? groupsOf(layout, parts.groupIndex, kept) : null;
   const cut = (grid: Grid) => cutGrid(grid, rows, columns, layout, columnGroups !== null);
   const zeroCut = layout.zero.kind === 'codes' ? cut(layout.zero.grid) : null;
   const newLayout: WeightLayout = {
-    ...layout,
+    ...withGrids(layout, (g) => cut(g).grid),
     outDim: rows[1] - rows[0],
     inDim: kept.length,
-    scales: layout.scales.map((l) => ({...l, grid: cut(l.grid).grid})),
-    offsets: layout.offsets.map((l) => ({...l, grid: cut(l.grid).grid})),
-    zero: zeroCut === null ? layout.zero : {kind: 'codes', grid: zeroCut.grid},
     indexed: layout.indexed || columnGroups !== null,
   };
   const out = allocateWords(newLayout);
@@ -57,19 +54,17 @@ export function sliceWords(
   return {layout: newLayout, words: out};
 }
 
-/** The group of each kept column: after a cut of a permuted weight the groups are uneven. */
-function keptGroups(layout: WeightLayout, groupIndex: Uint32Array, kept: readonly number[]): number[] | null {
-  const grids = [...layout.scales, ...layout.offsets].map((l: Level) => l.grid);
-  if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
-  const inner = grids.filter((g) => g.shape[1] > 1);
+/** The group of each kept stored column: after a cut of a permuted weight the groups are uneven. null where no grid has several. Throws UnsupportedError. */
+export function groupsOf(layout: WeightLayout, groupIndex: Uint32Array, kept: readonly number[]): number[] | null {
+  const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
   const first = inner[0];
   if (first === undefined) return null;
   if (inner.some((g) => g.columns !== first.columns || g.columnPhase !== first.columnPhase || g.indexed !== first.indexed)) {
     throw new UnsupportedError({
-      where: 'slice of columns',
-      expected: 'one group size along the columns of a weight with an act-order permutation',
+      where: 'cut of columns',
+      expected: 'one group size along the columns of a weight with a column order of its own',
       received: inner.map((g) => g.columns).join(', '),
-      remedy: 'Slice rows instead.',
+      remedy: 'Cut rows instead.',
     });
   }
   return kept.map((j) => (first.indexed ? (groupIndex[j] as number) : Math.floor((j + first.columnPhase) / first.columns)));

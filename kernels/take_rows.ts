@@ -1,6 +1,6 @@
 /** Rows of a record in another order, and records of one structure stacked by rows. Host side. */
 import {UnsupportedError} from '../src/errors.js';
-import {type Grid, type Level, sectionsOf, type WeightLayout} from './layout.js';
+import {type Grid, gridsOf, type Level, sectionsOf, type WeightLayout, withGrids} from './layout.js';
 import type {SpareWords} from './spare_words.js';
 import {allocateWords, codeArray, type LevelView, packZeros, partsOf, unpackZeros} from './words.js';
 
@@ -14,26 +14,12 @@ export interface RowSource {
 export function stackingObstacle(layouts: readonly WeightLayout[]): string | null {
   const [first, ...rest] = layouts;
   if (first === undefined) return 'no weights';
-  const structure = (l: WeightLayout) =>
-    JSON.stringify({
-      ...l,
-      outDim: 0,
-      scales: l.scales.map(looseLevel),
-      offsets: l.offsets.map(looseLevel),
-      zero: l.zero.kind === 'codes' ? looseGrid(l.zero.grid) : l.zero,
-    });
+  const loose = (g: Grid) => ({...g, shape: [0, g.shape[1]]}) as const;
+  const structure = (l: WeightLayout) => JSON.stringify({...withGrids(l, loose), outDim: 0});
   if (rest.some((l) => structure(l) !== structure(first))) return 'layouts differ';
   if (first.ordered || first.indexed) return 'each has a column order of its own';
   if (gridsOf(first).some((g) => g.rows !== 1)) return 'a scale spans several rows';
   return null;
-}
-
-const looseGrid = (g: Grid) => ({...g, shape: g.shape[1]});
-const looseLevel = (l: Level) => ({...l, grid: looseGrid(l.grid)});
-
-function gridsOf(layout: WeightLayout): Grid[] {
-  const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-  return layout.zero.kind === 'codes' ? [...grids, layout.zero.grid] : grids;
 }
 
 /** Weights stacked along N. Throws UnsupportedError with the obstacle; ask `stackingObstacle` first. */
@@ -55,6 +41,7 @@ export function takeRows(source: RowSource, rows: readonly number[], spare?: Spa
       where: 'takeRows',
       expected: 'scales of one row each, or one for all rows',
       received: `blocks of ${bad.rows} rows`,
+      remedy: 'Take the rows as they are, and gather the columns of y.',
     });
   }
   return gather(
@@ -69,11 +56,8 @@ function gather(sources: readonly RowSource[], rows: readonly (readonly [number,
   const resize = (g: Grid): Grid =>
     g.rows === 1 ? {...g, shape: [rows.length, g.shape[1]]} : {...g, rows: Math.max(g.rows, rows.length), rowPhase: 0};
   const layout: WeightLayout = {
-    ...first,
+    ...withGrids(first, resize),
     outDim: rows.length,
-    scales: first.scales.map((l) => ({...l, grid: resize(l.grid)})),
-    offsets: first.offsets.map((l) => ({...l, grid: resize(l.grid)})),
-    zero: first.zero.kind === 'codes' ? {kind: 'codes', grid: resize(first.zero.grid)} : first.zero,
   };
   const words = allocateWords(layout, spare);
   const out = partsOf(layout, words);

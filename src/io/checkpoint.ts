@@ -164,7 +164,13 @@ export class Checkpoint {
     )) as [Lowered, Lowered, Lowered];
     const biases = [gate, up, down].filter((l) => l.bias !== null).length;
     if (biases !== 0 && biases !== 3) {
-      throw new UnsupportedError({where: prefix, expected: 'a bias on all three projections or on none', received: `${biases} of 3`});
+      const remedy = 'Load them one by one with linear().';
+      throw new UnsupportedError({
+        where: prefix,
+        expected: 'a bias on all three projections or on none',
+        received: `${biases} of 3`,
+        remedy,
+      });
     }
     checkProjections(prefix, gate.layout, up.layout, down.layout);
     const stacked = obstacle([gate, up]) ? null : stack([gate, up], this.quantization, this.spare);
@@ -252,9 +258,7 @@ export class Checkpoint {
         where: `checkpoint module '${module}'`,
         expected: 'tensors under this prefix',
         received: `none of ${this.names().length} names.${didYouMean(module, modules)}`,
-        ...(tied
-          ? {remedy: "Where the output is tied to the embedding, ask for the embedding's module: model.embed_tokens, token_embd."}
-          : {}),
+        ...(tied ? {remedy: 'Where it is tied to the embedding, ask for that: model.embed_tokens, token_embd.'} : {}),
       });
     }
     return {module, container: this.container, tensors, quantization: this.quantization};
@@ -277,7 +281,7 @@ export class Checkpoint {
 
   private unpacked(name: string, tensor: FileTensor): tf.Tensor {
     const cut = name.lastIndexOf('.');
-    const header = {module: name.slice(0, cut), container: this.container, quantization: null};
+    const header = {module: cut === -1 ? name : name.slice(0, cut), container: this.container, quantization: null};
     const module = {...header, tensors: new Map([[name.slice(cut + 1), tensor]])};
     const format = findFormat(FORMATS, module);
     format.validate(module);

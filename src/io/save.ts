@@ -1,7 +1,7 @@
 /** Layers to a safetensors file. */
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import type {Level, WeightLayout} from '../../kernels/layout.js';
+import {type WeightLayout, withGrids} from '../../kernels/layout.js';
 import {sliceWords} from '../../kernels/slice.js';
 import {checkObject} from '../arguments.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
@@ -242,11 +242,7 @@ function readBack(part: Part, tensors: ReadonlyMap<string, FileTensor>, quantiza
 /** A grid of a cut may still say how large its blocks were in the whole. */
 function plainGrids(layout: WeightLayout): WeightLayout {
   const {outDim, inDim} = layout;
-  const level = (l: Level): Level => ({
-    ...l,
-    grid: {...l.grid, rows: Math.min(l.grid.rows, outDim), columns: Math.min(l.grid.columns, inDim)},
-  });
-  return {...layout, scales: layout.scales.map(level), offsets: layout.offsets.map(level)};
+  return withGrids(layout, (g) => ({...g, rows: Math.min(g.rows, outDim), columns: Math.min(g.columns, inDim)}));
 }
 
 function same(a: unknown, b: unknown): boolean {

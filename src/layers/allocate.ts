@@ -1,5 +1,5 @@
 /** Layouts to allocate before any values are there. */
-import {isLayout} from '../../kernels/check_layout.js';
+import {checkLayoutFields} from '../../kernels/check_layout.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {FORMATS} from '../formats/index.js';
@@ -23,19 +23,19 @@ export function emptyLayout(encoding: string, outDim: number, inDim: number, whe
 
 /** Throws ArgumentError unless it is a layout of an [outDim, inDim] weight. */
 export function checkLayout(layout: WeightLayout, outDim: number, inDim: number, where: string): WeightLayout {
-  const isRecord = isLayout(layout);
-  if (isRecord && layout.outDim === outDim && layout.inDim === inDim) return layout;
-  throw new ArgumentError({
-    where: `${where}: layout`,
-    expected: `the layout of a [${outDim}, ${inDim}] weight, as layer.weight.layout or a layer's config has it`,
-    received: isRecord ? `one of a [${layout.outDim}, ${layout.inDim}] weight` : JSON.stringify(layout).slice(0, 60),
-  });
+  checkLayoutFields(`${where}: layout`, layout);
+  if (layout.outDim === outDim && layout.inDim === inDim) return layout;
+  const received = `[${layout.outDim}, ${layout.inDim}]`;
+  throw new ArgumentError({where: `${where}: layout`, expected: `that of a [${outDim}, ${inDim}] weight`, received});
 }
 
 /** Throws ArgumentError unless it is the origin of a layer, or none. */
 export function checkOrigin(origin: LayerOrigin | null | undefined, where: string): LayerOrigin | null {
   if (origin === undefined || origin === null) return null;
   if (Array.isArray(origin.parts) && origin.parts.every((part) => typeof part?.origin?.format === 'string')) return origin;
-  const expected = "where a loaded layer's record came from, as its config has it";
-  throw new ArgumentError({where: `${where}: origin`, expected, received: JSON.stringify(origin).slice(0, 60)});
+  throw new ArgumentError({
+    where: `${where}: origin`,
+    expected: "a loaded layer's, as its config has it",
+    received: JSON.stringify(origin),
+  });
 }

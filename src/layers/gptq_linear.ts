@@ -43,6 +43,9 @@ export class GPTQLinear extends Linear {
     if (!['GPTQ', undefined, null].includes(config.quantizationEncoding)) {
       throw new ArgumentError({where: `${where}: quantizationEncoding`, expected: "'GPTQ'", received: String(config.quantizationEncoding)});
     }
+    if (checkpointFormat !== 'gptq' && checkpointFormat !== 'gptq_v2') {
+      throw new ArgumentError({where: `${where}: checkpointFormat`, expected: 'gptq or gptq_v2', received: String(checkpointFormat)});
+    }
     const given = quantizationConfig === null ? null : asConfig(quantizationConfig);
     super({...rest, quantizationEncoding: 'GPTQ', layout: config.layout ?? layoutFor(given, config, where)}, init);
     this.checkpointFormat = checkpointFormat;

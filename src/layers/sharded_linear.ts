@@ -2,11 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {checkObject, checkTensor} from '../arguments.js';
 import {checkDeviceList, DeviceRef, deviceOf} from '../device.js';
-import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
+import {ArgumentError, ShapeError} from '../errors.js';
 import {deviceNamed} from '../sharding/device.js';
 import {runAsync, runSync} from '../sharding/flow.js';
 import type {PlacedShard, ShardDevice} from '../sharding/shard_device.js';
-import {type HostValues, initOf, readValues, readValuesAsync} from '../sharding/shard_linear.js';
+import {type HostValues, initOf, readValues, readValuesAsync, spreadAlready} from '../sharding/shard_linear.js';
 import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
@@ -116,7 +116,7 @@ export class ShardedLinear extends Linear {
   }
 
   override setSharding(_strategy: ShardingStrategy): void {
-    throw new UnsupportedError({where: this.name, expected: 'a layer on one device', received: 'one that is spread already'});
+    throw spreadAlready(this.name, 'a layer on one device');
   }
 
   override getConfig(): tf.serialization.ConfigDict {
@@ -156,7 +156,9 @@ export function oneOrEach(x: tf.Tensor | readonly tf.Tensor[], devices: number, 
 
 function fromValues(layer: Linear, {record, ...values}: HostValues, options: SpreadOptions): ShardedLinear {
   const {device: _device, ...base} = linearConfigOf(layer);
-  return new ShardedLinear({...base, ...options}, initOf({words: record.words, ...values}));
+  // Half of a stacked record says the layout of the whole.
+  const layout = (base.layout ?? null) === null ? null : record.layout;
+  return new ShardedLinear({...base, layout, ...options}, initOf({words: record.words, ...values}));
 }
 
 /** Devices by name or reference. Throws ArgumentError for an empty list. */

@@ -149,7 +149,7 @@ export class StackedLinear extends Linear {
     const [first] = parts as [tf.Tensor];
     switch (key) {
       case 'weight':
-        return first.rank === 1 ? this.joinedWords(parts) : tf.concat(parts, 0);
+        return first.rank === 1 ? this.joinedWords(parts) : this.joinedRows(key, parts, 1);
       case 'bias':
         parts.forEach((part, i) => checkShape(part, [this.outDims[i] as number], `${this.name}: ${this.names[i]}.bias`));
         return tf.concat(parts, 0);
@@ -158,6 +158,15 @@ export class StackedLinear extends Linear {
       default:
         return this.sameNumber(key, parts);
     }
+  }
+
+  /** Matrices with an entry for `each` rows of their projection: the sum alone would fit where two were mistaken for each other. */
+  private joinedRows(key: string, parts: tf.Tensor[], each: number): tf.Tensor {
+    const columns = parts[0]?.shape[1] ?? 0;
+    parts.forEach((part, i) => {
+      checkShape(part, [Math.ceil((this.outDims[i] as number) / each), columns], `${this.name}: ${this.names[i]}.${key}`);
+    });
+    return tf.concat(parts, 0);
   }
 
   private joinedWords(parts: readonly tf.Tensor[]): tf.Tensor {
@@ -178,7 +187,7 @@ export class StackedLinear extends Linear {
     if (weightScale.isRowwise) return tf.concat(parts.map((part, i) => this.scalesOfRows(part, i)));
     const rows = weightScale.blockSize?.[0] ?? 1;
     const whole = this.outDims.slice(0, -1).every((n) => n % rows === 0);
-    return weightScale.isBlock && whole ? tf.concat(parts, 0) : this.sameNumber('weight_scale', parts);
+    return weightScale.isBlock && whole ? this.joinedRows('weight_scale', parts, rows) : this.sameNumber('weight_scale', parts);
   }
 
   /** [rows of projection i] */

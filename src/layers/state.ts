@@ -26,7 +26,10 @@ export function checkKeys(dict: StateDict, keys: readonly string[], strict: bool
         where,
         expected: `a value for '${key}'`,
         received: Object.keys(dict).join(', ') || 'an empty dict',
-        remedy: didYouMean(key, Object.keys(dict)).trim(),
+        remedy: didYouMean(
+          key,
+          Object.keys(dict).filter((other) => !keys.includes(other)),
+        ).trim(),
       });
     }
     checkTensor(`${where}: ${key}`, dict[key]);
@@ -35,7 +38,7 @@ export function checkKeys(dict: StateDict, keys: readonly string[], strict: bool
   if (strict && extra.length > 0) {
     throw new UnusedTensorError({
       where,
-      expected: `only ${keys.join(', ')}`,
+      expected: keys.length > 0 ? `only ${keys.join(', ')}` : "no key beside the weight's own",
       received: extra.join(', '),
       remedy: 'Pass {strict: false} to ignore them.',
     });

@@ -1,8 +1,8 @@
 /** Cutting a packed record into shards, and putting shards together again: codes, scales, offsets, zeros, order at once. Host side. */
 import type * as tf from '@tensorflow/tfjs';
-import {type Grid, type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {type Grid, type Level, sectionsOf, type WeightLayout, withGrids} from '../../kernels/layout.js';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
-import {type Range, sliceWords} from '../../kernels/slice.js';
+import {groupsOf, type Range, sliceWords} from '../../kernels/slice.js';
 import {
   allocateWords,
   codeArray,
@@ -15,7 +15,6 @@ import {
   unpackZeros,
   valueWords,
 } from '../../kernels/words.js';
-import {UnsupportedError} from '../errors.js';
 import {denseLayout} from '../layers/dense_matmul.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
 import {indicesOf, lengthOf} from './split.js';
@@ -92,8 +91,9 @@ function takeOrderedColumns({layout: old, words: oldWords}: HostRecord, ranges: 
   const from = partsOf(old, oldWords);
   const place = new Map(indicesOf(ranges).map((column, i) => [column, i]));
   const fileColumn = (j: number) => (old.ordered ? (from.order[j] as number) : j);
-  const kept = Array.from({length: old.inDim}, (_, j) => j).filter((j) => place.has(fileColumn(j)));
-  const groups = groupsOf(old, from);
+  const stored = Array.from({length: old.inDim}, (_, j) => j);
+  const kept = stored.filter((j) => place.has(fileColumn(j)));
+  const groups = groupsOf(old, from.groupIndex, stored);
   const indexGrid = (g: Grid): Grid => (g.shape[1] > 1 ? {...g, indexed: true, columnPhase: 0} : g);
   const layout = {...withGrids(old, indexGrid), inDim: kept.length, ordered: true, indexed: groups !== null};
   const words = allocateWords(layout);
@@ -107,22 +107,6 @@ function takeOrderedColumns({layout: old, words: oldWords}: HostRecord, ranges: 
   from.offsets.forEach((view, i) => (to.offsets[i] as LevelView).set(view));
   to.zeros.set(from.zeros);
   return {layout, words};
-}
-
-/** The group of each stored column; null where no grid has more than one column of entries. Throws UnsupportedError for several group sizes. */
-function groupsOf(layout: WeightLayout, parts: Parts): number[] | null {
-  const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
-  const [first] = inner;
-  if (first === undefined) return null;
-  if (inner.some((g) => g.columns !== first.columns || g.columnPhase !== first.columnPhase || g.indexed !== first.indexed)) {
-    throw new UnsupportedError({
-      where: 'shard of columns',
-      expected: 'one group size along the columns of a weight with a column order of its own',
-      received: inner.map((g) => g.columns).join(', '),
-      remedy: 'Split rows instead.',
-    });
-  }
-  return Array.from({length: layout.inDim}, (_, j) => columnEntry(first, parts, j));
 }
 
 /** Entry size that divides every piece, so that no new entry spans two old ones; and how many there are. */
@@ -139,22 +123,6 @@ function regrid(size: number, phase: number, entries: number, ranges: readonly R
 
 function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
-}
-
-function gridsOf(layout: WeightLayout): Grid[] {
-  const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-  return layout.zero.kind === 'codes' ? [...grids, layout.zero.grid] : grids;
-}
-
-function withGrids(layout: WeightLayout, resize: (g: Grid) => Grid): WeightLayout {
-  const level = (l: Level): Level => ({...l, grid: resize(l.grid)});
-  const {zero} = layout;
-  return {
-    ...layout,
-    scales: layout.scales.map(level),
-    offsets: layout.offsets.map(level),
-    zero: zero.kind === 'codes' ? {kind: 'codes', grid: resize(zero.grid)} : zero,
-  };
 }
 
 function copyColumns(old: WeightLayout, from: Parts, layout: WeightLayout, to: Parts, kept: readonly number[]): void {
@@ -242,7 +210,7 @@ function storedColumns(layout: WeightLayout, to: Parts, pieces: readonly Piece[]
   const group = new Int32Array(layout.inDim);
   for (const {layout: own, parts, fileColumns} of pieces) {
     if (own.outDim === 0) continue;
-    const groups = groupsOf(own, parts);
+    const groups = groupsOf(own, parts.groupIndex, [...fileColumns.keys()]);
     fileColumns.forEach((column, j) => (group[column] = groups?.[j] ?? 0));
   }
   const columns = Array.from(stored);

@@ -28,7 +28,14 @@ export function checkSetSharding(layer: {readonly name: string}, strategy: Shard
     throw new ArgumentError({where: `${layer.name}: setSharding`, expected: 'a ShardingStrategy', received, remedy});
   }
   if (!made.has(layer)) return;
-  throw new UnsupportedError({where: layer.name, expected: 'a layer that is no shard', received: 'one that was already sharded'});
+  const remedy = 'Shard the whole layer over more devices.';
+  throw new UnsupportedError({where: layer.name, expected: 'a layer that is no shard', received: 'one that was already sharded', remedy});
+}
+
+/** The error for a layer that cannot be spread again. */
+export function spreadAlready(where: string, expected: string): UnsupportedError {
+  const remedy = 'Spread the layer that it was made from, over all the devices at once.';
+  return new UnsupportedError({where, expected, received: 'one that is spread already', remedy});
 }
 
 export function shardLinear(layer: Linear, core: LinearCore, strategy: ShardingStrategy | null, devices: Devices): Linear[] {
@@ -72,7 +79,7 @@ function valuesOf(layer: Linear, read: (t: tf.Tensor) => tf.TypedArray): HostVal
 function plainWeight(layer: Linear): QuantizedWeight | DenseWeight {
   const {weight} = layer;
   if (!('cuts' in weight)) return weight;
-  throw new UnsupportedError({where: layer.name, expected: 'a layer on one device', received: 'one that is spread already'});
+  throw spreadAlready(layer.name, 'a layer on one device');
 }
 
 function stored(layer: Linear): tf.Tensor {

@@ -5,7 +5,16 @@ import {fromSavedConfig} from '../layers/config.js';
 import type {LinearConfig, LinearInit} from '../layers/linear_config.js';
 import type {MLP, MLPConfig, MLPInit} from '../layers/mlp.js';
 import {mlpConfigOf} from '../layers/mlp_config.js';
-import {checkDevices, checkSetSharding, type HostValues, makeEach, readValues, readValuesAsync, shardParts} from './shard_linear.js';
+import {
+  checkDevices,
+  checkSetSharding,
+  type HostValues,
+  makeEach,
+  readValues,
+  readValuesAsync,
+  shardParts,
+  spreadAlready,
+} from './shard_linear.js';
 import {ShardingStrategy} from './strategy.js';
 
 type Devices = readonly (DeviceRef | string)[];
@@ -15,9 +24,14 @@ type ShardClass = new (config: MLPConfig, init: MLPInit) => MLP;
 /** Throws UnsupportedError for a strategy that an MLP does not have, and for a shard. */
 export function checkMLPStrategy(mlp: MLP, strategy: ShardingStrategy): ShardingStrategy {
   checkSetSharding(mlp, strategy);
-  if (mlp.isSpread) throw new UnsupportedError({where: mlp.name, expected: 'an MLP on one device', received: 'one that is spread already'});
+  if (mlp.isSpread) throw spreadAlready(mlp.name, 'an MLP on one device');
   if (strategy.kind === 'tensorParallel' || strategy.kind === 'replicate') return strategy;
-  throw new UnsupportedError({where: `${mlp.name}: setSharding`, expected: 'tensorParallel or replicate', received: strategy.kind});
+  throw new UnsupportedError({
+    where: `${mlp.name}: setSharding`,
+    expected: 'tensorParallel or replicate',
+    received: strategy.kind,
+    remedy: 'Shard its projections apart for another.',
+  });
 }
 
 /** How a projection is cut, by its name. */

@@ -1,4 +1,6 @@
+import {openCheckpoint, UnsupportedError} from '../../src/index.js';
 import {toFloat32} from '../../src/io/plain_floats.js';
+import {safetensorsFile} from './bytes_support.js';
 
 /** The bytes of `values` in the middle of a longer buffer, with others on both sides. */
 function windowOn(values: {readonly buffer: ArrayBufferLike; readonly byteLength: number}): Uint8Array {
@@ -33,5 +35,18 @@ describe('toFloat32', () => {
           .toEqual(expected);
     }
     expect(toFloat32('Q4_0', new Uint8Array(18), 'bias')).toBeNull();
+  });
+
+  it('a tensor of another type is refused under its own name, with a prefix and without', async () => {
+    for (const [name, where] of [
+      ['phases', 'phases'],
+      ['rope.phases', 'rope'],
+    ]) {
+      const header = {[name as string]: {dtype: 'C64', shape: [1], data_offsets: [0, 8]}};
+      const checkpoint = await openCheckpoint({'model.safetensors': safetensorsFile(header, new Uint8Array(8))});
+      const refused = new RegExp(`^${where}: expected tensors of one known format.*phases C64 \\[1\\]`);
+      await expectAsync(checkpoint.tensor(name as string)).toBeRejectedWithError(UnsupportedError, refused);
+      await checkpoint.close();
+    }
   });
 });

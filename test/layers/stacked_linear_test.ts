@@ -111,6 +111,36 @@ describe('StackedLinear', () => {
     for (const l of [half, again, packed, copy]) l.dispose();
   });
 
+  it("refuses projections that were mistaken for each other, though their rows add up to the layer's", () => {
+    const layer = new StackedLinear({inDim: 4, outDims: [4, 2], names: ['q', 'k']});
+    const before = layer.weight.dequantize();
+    const ones = (rows: number, columns = 4) => tf.ones([rows, columns]);
+    for (const [q, k, named] of [
+      [ones(2), ones(4), /q\.weight: expected \[4,4\]. Received: \[2,4\]/],
+      [ones(3), ones(3), /q\.weight/],
+      [ones(4), ones(2, 5), /k\.weight: expected \[2,4\]/],
+      [ones(4), tf.ones([8]), /k\.weight/],
+    ] as const) {
+      expect(() => layer.loadStateDict({'q.weight': q, 'k.weight': k})).toThrowError(ShapeError, named);
+      tf.dispose([q, k]);
+    }
+    const after = layer.weight.dequantize();
+    expect(after.dataSync()).toEqual(before.dataSync());
+    const float8Config = {
+      inputScale: {granularity: 'tensor' as const, origin: 'dynamic' as const},
+      weightScale: {granularity: 'block' as const, blockSize: [2, 4] as const},
+    };
+    const blocks = new StackedLinear({inDim: 4, outDims: [4, 2], names: ['q', 'k'], float8Config});
+    const weights = {'q.weight': ones(4), 'k.weight': ones(2)};
+    const [two, one] = [ones(2, 1), ones(1, 1)];
+    blocks.loadStateDict({...weights, 'q.weight_scale': two, 'k.weight_scale': one});
+    const swapped = {...weights, 'q.weight_scale': one, 'k.weight_scale': two};
+    expect(() => blocks.loadStateDict(swapped)).toThrowError(ShapeError, /q\.weight_scale: expected \[2,1\]. Received: \[1,1\]/);
+    tf.dispose([before, after, weights, two, one]);
+    layer.dispose();
+    blocks.dispose();
+  });
+
   it('takes scales of rows and of whole tensors from each: the product is that of the projections', () => {
     const float8 = (granularity: 'rowwise' | 'tensor' | 'colwise') => ({
       inputScale: {granularity: 'tensor' as const, origin: 'dynamic' as const},

@@ -1,6 +1,6 @@
 /** loadStateDict and stateDict: strict, and all or nothing. */
 import * as tf from '@tensorflow/tfjs';
-import {DType, Linear, MissingError, MLP, ShapeError, UnsupportedError, UnusedTensorError} from '../../src/index.js';
+import {DType, GPTQLinear, Linear, MissingError, MLP, ShapeError, UnsupportedError, UnusedTensorError} from '../../src/index.js';
 import {packedLayer, packedMLP, randomTensor, take} from './layers_support.js';
 
 type Layer = Linear | MLP;
@@ -98,6 +98,24 @@ describe('state', () => {
     await expectRefused(layer, {weight: words}, ShapeError, /Received: int32 \[7\]/);
     tf.dispose([floats, words]);
     layer.dispose();
+  });
+
+  it('that lacks a key is not told of one that belongs elsewhere', () => {
+    const mlp = new MLP({hiddenDim: 2, feedForwardLength: 2});
+    const weight = tf.zeros([2, 2]);
+    expect(() => mlp.loadStateDict({'gate_proj.weight': weight})).toThrowError(
+      MissingError,
+      /a value for 'up_proj.weight'. Received: gate_proj.weight. Check/,
+    );
+    expect(() => mlp.loadStateDict({'gate_proj.weight': weight, 'up_prj.weight': weight})).toThrowError(/Did you mean 'up_prj.weight'/);
+    const gptq = new GPTQLinear({inDim: 32, outDim: 8, quantizationConfig: {bits: 4, groupSize: 32, sym: true}});
+    expect(() => gptq.loadStateDict({bias: weight})).toThrowError(
+      UnusedTensorError,
+      /expected no key beside the weight's own. Received: bias/,
+    );
+    weight.dispose();
+    mlp.dispose();
+    gptq.dispose();
   });
 
   it('keys carry an explicit name', async () => {

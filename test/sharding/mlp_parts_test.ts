@@ -41,7 +41,28 @@ describe('MLPs of spread layers', () => {
 
   it('refuses to cut an MLP over several devices again', () => {
     const mlp = new MLP({hiddenDim: 4, feedForwardLength: 6, devices: ['cpu', 'wasm']});
-    expect(() => mlp.setSharding(ShardingStrategy.tensorParallel(2))).toThrowError(UnsupportedError, /spread already/);
+    expect(() => mlp.setSharding(ShardingStrategy.tensorParallel(2))).toThrowError(
+      UnsupportedError,
+      /spread already.*over all the devices at once/,
+    );
+    mlp.dispose();
+  });
+
+  it('spreads a half of one packed record: its own rows, not those of both', () => {
+    const children = {gate_up: {inDim: 4, outDim: 12, dtype: 'float16' as const, hasBias: true}};
+    const mlp = new MLP({hiddenDim: 4, feedForwardLength: 6, hasBias: true, children});
+    const gateUp = mlp.gateUp as Linear;
+    const state = {weight: tf.tensor2d(randomX(12, 4), [12, 4]), bias: tf.tensor1d(randomX(1, 12))};
+    gateUp.loadStateDict(Object.fromEntries(Object.entries(state).map(([key, value]) => [`${gateUp.keyPrefix}${key}`, value])));
+    const x = tf.tensor2d(randomX(2, 4, 3), [2, 4]);
+    for (const half of [mlp.gateProj, mlp.upProj]) {
+      for (const strategy of [ShardingStrategy.rowwise(2), ShardingStrategy.columnwise(2)]) {
+        const spread = ShardedLinear.of(half, {devices: ['cpu', 'wasm'], strategy});
+        expect(rowErrors(numbersOf(spread.forward(x)), numbersOf(half.forward(x)), 6)).toBeLessThanOrEqual(1e-6);
+        spread.dispose();
+      }
+    }
+    tf.dispose([x, state]);
     mlp.dispose();
   });
 
