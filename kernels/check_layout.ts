@@ -25,5 +25,5 @@ export function checkLayoutFields(where: string, layout: WeightLayout | null | u
     isLevels(offsets)
   )
     return;
-  throw new ArgumentError({where, expected: 'a layout, as weight.layout is one', received: String(JSON.stringify(layout))});
+  throw new ArgumentError({where, expected: 'a WeightLayout', received: String(JSON.stringify(layout))});
 }

@@ -41,7 +41,7 @@ export function takeRows(source: RowSource, rows: readonly number[], spare?: Spa
       where: 'takeRows',
       expected: 'scales of one row each, or one for all rows',
       received: `blocks of ${bad.rows} rows`,
-      remedy: 'Take the rows as they are, and gather the columns of y.',
+      remedy: 'Gather columns of y.',
     });
   }
   return gather(

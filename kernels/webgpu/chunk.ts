@@ -1,5 +1,5 @@
 /** How a row of codes is walked: chunks of columns that are loaded together, steps of columns that share every scale. */
-import {type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+import {gridsOf, sectionsOf, type WeightLayout} from '../layout.js';
 import {remember} from '../memo.js';
 
 export interface Chunking {
@@ -42,11 +42,6 @@ function widest(layout: WeightLayout): number {
  */
 function wordOf(layout: WeightLayout): number {
   return layout.planes.length === 1 && layout.offsets.length === 0 ? 0 : widest(layout);
-}
-
-export function gridsOf(layout: WeightLayout): Grid[] {
-  const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-  return layout.zero.kind === 'codes' ? [...grids, layout.zero.grid] : grids;
 }
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));

@@ -37,6 +37,24 @@ function checkBlock(granularity: Float8ScaleGranularity, block: readonly number[
   });
 }
 
+/** What a spec says of its granularity, in MAX's words. */
+class ScaleSpec {
+  constructor(readonly granularity: Float8ScaleGranularity) {}
+
+  get isTensor(): boolean {
+    return this.granularity === 'tensor';
+  }
+  get isRowwise(): boolean {
+    return this.granularity === 'rowwise';
+  }
+  get isColwise(): boolean {
+    return this.granularity === 'colwise';
+  }
+  get isBlock(): boolean {
+    return this.granularity === 'block';
+  }
+}
+
 export interface Float8WeightScaleSpecFields {
   /** TENSOR [], ROWWISE [N, 1], COLWISE [1, K] or BLOCK [ceil(N / rows), ceil(K / columns)]. Throws ArgumentError for another. */
   granularity: Float8ScaleGranularity;
@@ -53,8 +71,7 @@ export interface Float8WeightScaleSpecFields {
  * new tfl.Float8WeightScaleSpec({granularity: 'block', blockSize: [128, 128]}).isBlock; // true
  * ```
  */
-export class Float8WeightScaleSpec {
-  readonly granularity: Float8ScaleGranularity;
+export class Float8WeightScaleSpec extends ScaleSpec {
   readonly dtype: DType;
   readonly blockSize: readonly [number, number] | null;
 
@@ -62,24 +79,11 @@ export class Float8WeightScaleSpec {
     const where = 'Float8WeightScaleSpec';
     checkOptions(where, fields, ['granularity', 'dtype', 'blockSize']);
     const {granularity, dtype = 'float32', blockSize} = fields;
-    this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
+    super(check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`));
     this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
     this.blockSize = blockSize ?? null;
     checkBlock(granularity, this.blockSize, 2, where);
     Object.freeze(this);
-  }
-
-  get isTensor(): boolean {
-    return this.granularity === 'tensor';
-  }
-  get isRowwise(): boolean {
-    return this.granularity === 'rowwise';
-  }
-  get isColwise(): boolean {
-    return this.granularity === 'colwise';
-  }
-  get isBlock(): boolean {
-    return this.granularity === 'block';
   }
 }
 
@@ -104,8 +108,7 @@ export interface Float8InputScaleSpecFields {
  * spec.isColwise; // true
  * ```
  */
-export class Float8InputScaleSpec {
-  readonly granularity: Float8ScaleGranularity;
+export class Float8InputScaleSpec extends ScaleSpec {
   readonly origin: Float8ScaleOrigin;
   readonly dtype: DType;
   readonly activationScaleUb: number | null;
@@ -115,7 +118,7 @@ export class Float8InputScaleSpec {
     const where = 'Float8InputScaleSpec';
     checkOptions(where, fields, ['granularity', 'origin', 'dtype', 'activationScaleUb', 'blockSize']);
     const {granularity, origin, dtype = 'float32', activationScaleUb = null, blockSize} = fields;
-    this.granularity = check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`);
+    super(check(granularity, Object.values(Float8ScaleGranularity), `${where}: granularity`));
     this.origin = check(origin, Object.values(Float8ScaleOrigin), `${where}: origin`);
     this.dtype = check(dtype, SCALE_TYPES, `${where}: dtype`);
     this.activationScaleUb = activationScaleUb;
@@ -130,19 +133,6 @@ export class Float8InputScaleSpec {
       });
     }
     Object.freeze(this);
-  }
-
-  get isTensor(): boolean {
-    return this.granularity === 'tensor';
-  }
-  get isRowwise(): boolean {
-    return this.granularity === 'rowwise';
-  }
-  get isColwise(): boolean {
-    return this.granularity === 'colwise';
-  }
-  get isBlock(): boolean {
-    return this.granularity === 'block';
   }
 }
 

@@ -258,7 +258,7 @@ export class Checkpoint {
         where: `checkpoint module '${module}'`,
         expected: 'tensors under this prefix',
         received: `none of ${this.names().length} names.${didYouMean(module, modules)}`,
-        ...(tied ? {remedy: 'Where it is tied to the embedding, ask for that: model.embed_tokens, token_embd.'} : {}),
+        ...(tied ? {remedy: 'If it is tied to the embedding, ask for that.'} : {}),
       });
     }
     return {module, container: this.container, tensors, quantization: this.quantization};

@@ -37,13 +37,12 @@ export function decodeUtf8(bytes: Uint8Array, where: string, keepMark = false): 
   }
 }
 
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+const NUMBERS: Readonly<Record<string, string>> = {Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null'};
 
 /** As parseJson, of a config: Python writes NaN, Infinity and -Infinity, which JSON does not have (Mamba's time_step_limit). NaN becomes null. */
 export function parsePythonJson(text: string, where: string): unknown {
-  const numbers: Readonly<Record<string, string>> = {Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null'};
   return parseJson(
-    text.includes('Infinity') || text.includes('NaN') ? text.replace(STRING_OR_NUMBER, (token) => numbers[token] ?? token) : text,
+    text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (token) => NUMBERS[token] ?? token),
     where,
   );
 }

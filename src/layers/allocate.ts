@@ -35,7 +35,7 @@ export function checkOrigin(origin: LayerOrigin | null | undefined, where: strin
   if (Array.isArray(origin.parts) && origin.parts.every((part) => typeof part?.origin?.format === 'string')) return origin;
   throw new ArgumentError({
     where: `${where}: origin`,
-    expected: "a loaded layer's, as its config has it",
+    expected: 'that of a loaded layer',
     received: JSON.stringify(origin),
   });
 }

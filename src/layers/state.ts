@@ -38,7 +38,7 @@ export function checkKeys(dict: StateDict, keys: readonly string[], strict: bool
   if (strict && extra.length > 0) {
     throw new UnusedTensorError({
       where,
-      expected: keys.length > 0 ? `only ${keys.join(', ')}` : "no key beside the weight's own",
+      expected: keys.length > 0 ? `only ${keys.join(', ')}` : 'none',
       received: extra.join(', '),
       remedy: 'Pass {strict: false} to ignore them.',
     });

@@ -28,13 +28,13 @@ export function checkSetSharding(layer: {readonly name: string}, strategy: Shard
     throw new ArgumentError({where: `${layer.name}: setSharding`, expected: 'a ShardingStrategy', received, remedy});
   }
   if (!made.has(layer)) return;
-  const remedy = 'Shard the whole layer over more devices.';
+  const remedy = 'Shard the whole layer.';
   throw new UnsupportedError({where: layer.name, expected: 'a layer that is no shard', received: 'one that was already sharded', remedy});
 }
 
 /** The error for a layer that cannot be spread again. */
 export function spreadAlready(where: string, expected: string): UnsupportedError {
-  const remedy = 'Spread the layer that it was made from, over all the devices at once.';
+  const remedy = 'Spread the layer it was made from.';
   return new UnsupportedError({where, expected, received: 'one that is spread already', remedy});
 }
 

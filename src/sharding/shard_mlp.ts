@@ -30,7 +30,7 @@ export function checkMLPStrategy(mlp: MLP, strategy: ShardingStrategy): Sharding
     where: `${mlp.name}: setSharding`,
     expected: 'tensorParallel or replicate',
     received: strategy.kind,
-    remedy: 'Shard its projections apart for another.',
+    remedy: 'Shard its projections one by one.',
   });
 }
 

@@ -43,7 +43,7 @@ describe('MLPs of spread layers', () => {
     const mlp = new MLP({hiddenDim: 4, feedForwardLength: 6, devices: ['cpu', 'wasm']});
     expect(() => mlp.setSharding(ShardingStrategy.tensorParallel(2))).toThrowError(
       UnsupportedError,
-      /spread already.*over all the devices at once/,
+      /spread already. Spread the layer it was made from/,
     );
     mlp.dispose();
   });
