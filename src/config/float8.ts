@@ -191,9 +191,6 @@ export class Float8Config {
     const embedding = fields.embeddingOutputDtype ?? null;
     this.embeddingOutputDtype = embedding === null ? null : check(embedding, Object.values(DType), 'Float8Config: embeddingOutputDtype');
     this.quantMethod = fields.quantMethod ?? null;
-    if (this.quantMethod !== null && typeof this.quantMethod !== 'string') {
-      throw new ArgumentError({where: 'Float8Config: quantMethod', expected: 'text, or null', received: String(this.quantMethod)});
-    }
     Object.freeze(this);
   }
 

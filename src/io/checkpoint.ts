@@ -8,13 +8,15 @@ import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
 import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, didYouMean, FileFormatError, MissingError, UnsupportedError} from '../errors.js';
+import {dense} from '../formats/dense.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
 import {DistributedMLP} from '../layers/distributed_mlp.js';
 import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
-import {checkProjections, classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
+import {checkProjections, refuseTransposed} from './check_modules.js';
+import {classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
 import {SmallTensors} from './small_tensors.js';
 import type {SourceInput, SourceOptions} from './source.js';
@@ -219,6 +221,7 @@ export class Checkpoint {
   async lower(module: string, signal?: AbortSignal): Promise<Lowered> {
     const plan = this.small.planOf(module);
     const {header, format, large} = plan;
+    if (format === dense) refuseTransposed(module, this.config);
     const tensors = await this.small.of(plan, signal);
     if (large === null || format.begin === undefined) return format.lower({...header, tensors});
     const lowering = format.begin({...header, tensors}, this.spare);
@@ -253,12 +256,11 @@ export class Checkpoint {
     }
     if (tensors.size === 0) {
       const modules = new Set(this.names().map((n) => n.slice(0, Math.max(0, n.lastIndexOf('.')))));
-      const tied = /(^|\.)(lm_head|output)$/.test(module);
       throw new MissingError({
         where: `checkpoint module '${module}'`,
         expected: 'tensors under this prefix',
         received: `none of ${this.names().length} names.${didYouMean(module, modules)}`,
-        ...(tied ? {remedy: 'If it is tied to the embedding, ask for that.'} : {}),
+        remedy: /(^|\.)(lm_head|output)$/.test(module) ? 'If it is tied to the embedding, ask for that.' : '',
       });
     }
     return {module, container: this.container, tensors, quantization: this.quantization};

@@ -1,9 +1,8 @@
 /** Weights on the host, read from a checkpoint, as layers. */
 
-import type {WeightLayout} from '../../kernels/layout.js';
 import type {SpareWords} from '../../kernels/spare_words.js';
 import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
-import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
 import type {Lowered} from '../formats/format.js';
 import {GPTQLinear} from '../layers/gptq_linear.js';
 import {Linear, type LinearConfig, type LinearInit} from '../layers/linear.js';
@@ -104,15 +103,4 @@ export function stack(parts: readonly Lowered[], quantization: Quantization, spa
     origin: originOf(parts, quantization),
     bias: biases.length === 0 ? null : Float32Array.from(biases.flatMap((bias) => Array.from(bias))),
   };
-}
-
-/** Throws ShapeError unless gate and up are [F, H] and down is [H, F]. */
-export function checkProjections(prefix: string, gate: WeightLayout, up: WeightLayout, down: WeightLayout): void {
-  const [hidden, inner] = [gate.inDim, gate.outDim];
-  if (up.inDim === hidden && up.outDim === inner && down.inDim === inner && down.outDim === hidden) return;
-  throw new ShapeError({
-    where: prefix,
-    expected: 'gate and up [F, H] and down [H, F]',
-    received: [gate, up, down].map(({outDim, inDim}) => `[${outDim}, ${inDim}]`).join(', '),
-  });
 }

@@ -34,7 +34,7 @@ export function checkSetSharding(layer: {readonly name: string}, strategy: Shard
 
 /** The error for a layer that cannot be spread again. */
 export function spreadAlready(where: string, expected: string): UnsupportedError {
-  const remedy = 'Spread the layer it was made from.';
+  const remedy = 'Shard the whole layer.';
   return new UnsupportedError({where, expected, received: 'one that is spread already', remedy});
 }
 

@@ -117,6 +117,23 @@ describe('files as tools write them', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  it('GPT-2: weights of Conv1D are [inputs, outputs], also where they are square', async () => {
+    const square = {weight: f32([2, 2], [1, 2, 3, 4])};
+    const names = ['h.0.attn.c_proj', 'h.0.mlp.c_fc', 'wte'];
+    const files = checkpointFiles(...names.map((name) => moduleOf(square, null, name)));
+    const open = (model_type: string) => openCheckpoint({...files, 'config.json': bytesOf(JSON.stringify({model_type}))});
+    const gpt2 = await open('gpt2');
+    for (const name of names.slice(0, 2)) {
+      await expectAsync(gpt2.linear(name)).toBeRejectedWithError(UnsupportedError, /c_(proj|fc): expected .*a Conv1D of gpt2.*Transpose/);
+    }
+    (await gpt2.linear('wte')).dispose();
+    await gpt2.close();
+    // The same names, with weights as everybody else has them.
+    const starcoder = await open('gpt_bigcode');
+    (await starcoder.linear('h.0.mlp.c_fc')).dispose();
+    await starcoder.close();
+  });
+
   it('a tied output is said to lie in the embedding, and no module is suggested that is none', async () => {
     const checkpoint = await openCheckpoint(checkpointFiles(moduleOf(plain, null, 'model.embed_tokens'), moduleOf(plain, null, 'a')));
     await expectAsync(checkpoint.linear('lm_head')).toBeRejectedWithError(/tied to the embedding, ask for that/);

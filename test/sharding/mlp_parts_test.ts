@@ -43,7 +43,7 @@ describe('MLPs of spread layers', () => {
     const mlp = new MLP({hiddenDim: 4, feedForwardLength: 6, devices: ['cpu', 'wasm']});
     expect(() => mlp.setSharding(ShardingStrategy.tensorParallel(2))).toThrowError(
       UnsupportedError,
-      /spread already. Spread the layer it was made from/,
+      /spread already. Shard the whole layer/,
     );
     mlp.dispose();
   });
