@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ArgumentError, DeviceError, ShapeError} from '../src/errors.js';
 import {UNPACK_WEIGHT} from './attributes.js';
-import {checkLayoutFields} from './check_layout.js';
+import {checkLayout} from './check_layout.js';
 import {sectionsOf, type WeightLayout} from './layout.js';
 import {track} from './memory.js';
 import {checkIndices, checkRange, checkRanges} from './rows.js';
@@ -59,7 +59,7 @@ export class QuantizedWeight {
    * The words belong to the weight from here on. Throws ArgumentError for what is no layout, ShapeError for another number of words.
    */
   static fromWords(layout: WeightLayout, words: Int32Array, backendName?: string): QuantizedWeight {
-    checkLayoutFields('QuantizedWeight.fromWords', layout);
+    checkLayout('QuantizedWeight.fromWords', layout);
     checkLength(layout, words?.length);
     const engine = tf.engine();
     const backend = backendName === undefined ? undefined : engine.findBackend(backendName);

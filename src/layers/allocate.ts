@@ -1,5 +1,4 @@
 /** Layouts to allocate before any values are there. */
-import {checkLayoutFields} from '../../kernels/check_layout.js';
 import type {WeightLayout} from '../../kernels/layout.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import {FORMATS} from '../formats/index.js';
@@ -19,14 +18,6 @@ export function emptyLayout(encoding: string, outDim: number, inDim: number, whe
     received: String(encoding),
     ...own,
   });
-}
-
-/** Throws ArgumentError unless it is a layout of an [outDim, inDim] weight. */
-export function checkLayout(layout: WeightLayout, outDim: number, inDim: number, where: string): WeightLayout {
-  checkLayoutFields(`${where}: layout`, layout);
-  if (layout.outDim === outDim && layout.inDim === inDim) return layout;
-  const received = `[${layout.outDim}, ${layout.inDim}]`;
-  throw new ArgumentError({where: `${where}: layout`, expected: `that of a [${outDim}, ${inDim}] weight`, received});
 }
 
 /** Throws ArgumentError unless it is the origin of a layer, or none. */

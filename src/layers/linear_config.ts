@@ -1,6 +1,7 @@
 /** The arguments of Linear, and what they come to. */
 import type * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import {checkLayout} from '../../kernels/check_layout.js';
 import {checkPrecision} from '../../kernels/contract.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
@@ -9,7 +10,7 @@ import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
 import {type DeviceRef, deviceOf} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
 import {ArgumentError} from '../errors.js';
-import {checkLayout, checkOrigin, emptyLayout} from './allocate.js';
+import {checkOrigin, emptyLayout} from './allocate.js';
 import {fromSavedConfig} from './config.js';
 import {float8Layout} from './float8.js';
 import {resolveInput} from './input_scale.js';
@@ -172,7 +173,8 @@ function resolveLayout(
   isView: boolean,
 ): {dtype: DType; layout: WeightLayout | null} {
   if (config.layout !== undefined && config.layout !== null) {
-    return {dtype: config.dtype ?? DType.uint8, layout: checkLayout(config.layout, isView ? config.layout.outDim : outDim, inDim, name)};
+    checkLayout(`${name}: layout`, config.layout, [isView ? config.layout.outDim : outDim, inDim]);
+    return {dtype: config.dtype ?? DType.uint8, layout: config.layout};
   }
   if (config.quantizationEncoding !== undefined && config.quantizationEncoding !== null) {
     return {dtype: DType.uint8, layout: emptyLayout(config.quantizationEncoding, outDim, inDim, name)};
