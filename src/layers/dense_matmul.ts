@@ -7,18 +7,16 @@ import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {checkTensor} from '../arguments.js';
 import type {DenseWeight} from './dense_weight.js';
-import {checkInput} from './shapes.js';
 
 /** Backends whose float32 products are ours: wasm, and workers, where tf.js's would be plain loops on this thread. */
 const OURS = /^(wasm|worker:\d+)$/;
 
 /**
- * act(x . W^T + b), x [..., K]. On wasm our own kernel reads the float32 words where they lie: tf.js is 8 to 12 times
+ * act(x . W^T + b), x [..., K], as the caller has checked. On wasm our own kernel reads the float32 words where they lie: tf.js is 8 to 12 times
  * slower with W as [N, K] there than with [K, N] (34 against 2.8 ms at M = 1, K = N = 4096; `npm run bench`).
  */
 export function denseMatMul(x: tf.Tensor, weight: DenseWeight, bias: tf.Tensor1D | null, activation: Activation | null): tf.Tensor {
   const {outDim, inDim, tensor} = weight;
-  checkInput(x, outDim, inDim);
   checkTensor('linear layer: weight', tensor);
   return tf.tidy(() => {
     const m = x.shape.slice(0, -1).reduce((a, b) => a * b, 1);

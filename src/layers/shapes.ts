@@ -3,7 +3,7 @@ import {checkTensor} from '../arguments.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 
 /** Throws ShapeError unless x is [..., inDim] with rank 1 or more. */
-export function checkInput(x: tf.Tensor, outDim: number, inDim: number, layer = 'linear layer'): void {
+export function checkInput(x: tf.Tensor, outDim: number, inDim: number, layer: string): void {
   checkTensor(`${layer}: x`, x);
   if (x.rank >= 1 && x.shape[x.rank - 1] === inDim) return;
   throw wrongInput(x.shape, outDim, inDim, layer);
