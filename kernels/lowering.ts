@@ -30,6 +30,8 @@ export const OUT_BYTES = 288 * 2 ** 10;
 const LINE = 16;
 /** Rows transposed at a time: several lines of what comes out. */
 const MOST_ROWS = 128;
+/** A run of fewer words is copied by a loop sooner than by a call. */
+const SHORT_ROWS = 24;
 
 export class LoweringModule {
   readonly bytes: Uint8Array;
@@ -79,10 +81,12 @@ export function transposeWith(
       const apart = width + LINE;
       for (let r = 0, from = r0 * columns + c0; r < height; r++, from += columns) memory.set(words.subarray(from, from + width), r * apart);
       exports.transpose(0, height, width, apart * 4, IN_BYTES);
-      for (let c = 0, from = IN_BYTES / 4; c < width; c++) {
-        const at = (c0 + c) * stride + first + r0;
-        for (let o = at; o < at + height; o++) out[o] = memory[from++] as number;
-      }
+      const transposed = memory.subarray(IN_BYTES / 4, IN_BYTES / 4 + width * height);
+      const to = c0 * stride + first + r0;
+      if (height === stride) out.set(transposed, to);
+      else if (height >= SHORT_ROWS)
+        for (let c = 0; c < width; c++) out.set(transposed.subarray(c * height, (c + 1) * height), to + c * stride);
+      else for (let c = 0; c < width; c++) for (let r = 0; r < height; r++) out[to + c * stride + r] = transposed[c * height + r] as number;
     }
   }
 }
