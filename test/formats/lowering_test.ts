@@ -95,24 +95,26 @@ describe('The module that lowers', () => {
       [4, 16],
       [5, 15],
       [0, 8],
+      [100, 1000],
       [129, 433],
       [300, 500],
       [2, 60_000],
     ] as const) {
       const words = Uint32Array.from({length: rows * columns}, () => random() * 2 ** 32);
-      const [stride, first] = [rows + 5, 2];
-      const [expected, plain, out] = Array.from({length: 3}, () => new Uint32Array(columns * stride)) as [
-        Uint32Array,
-        Uint32Array,
-        Uint32Array,
-      ];
-      for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) expected[c * stride + first + r] = words[r * columns + c]!;
-      transposeWords(words, rows, columns, plain, stride, null, first, null);
-      transposeWith(module, words, rows, columns, out, stride, first);
-      for (const got of [plain, out]) {
-        expect(got.findIndex((word, i) => word !== expected[i]))
-          .withContext(`${rows} x ${columns}`)
-          .toBe(-1);
+      // Rows of the record that hold more than these words, and no more.
+      for (const [stride, first] of [
+        [rows + 5, 2],
+        [rows, 0],
+      ] as const) {
+        const [expected, plain, out] = Array.from({length: 3}, () => new Uint32Array(columns * stride)) as Uint32Array[];
+        for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) expected![c * stride + first + r] = words[r * columns + c]!;
+        transposeWords(words, rows, columns, plain!, stride, null, first, null);
+        transposeWith(module, words, rows, columns, out!, stride, first);
+        for (const got of [plain!, out!]) {
+          expect(got.findIndex((word, i) => word !== expected![i]))
+            .withContext(`${rows} x ${columns} into ${stride}`)
+            .toBe(-1);
+        }
       }
     }
   });
