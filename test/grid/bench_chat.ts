@@ -20,7 +20,7 @@ export type ChatRow = Omit<BenchRow, 'N' | 'K' | 'variant' | 'error' | 'input'> 
   readonly N: null;
   readonly K: null;
   readonly tokensPerSecond: number;
-  /** Of one step on webgpu; elsewhere null. */
+  /** Of one token on webgpu; null for a prompt and elsewhere. */
   readonly dispatches: number | null;
   /** Milliseconds for which the page was frozen at the most, while nothing had been compiled yet, and later. See bench_tasks.ts. */
   readonly firstLongestTaskMs: LongestTask;
@@ -106,12 +106,12 @@ function float32Matrices({config}: Llama, vocabulary: number): Matrices {
   };
 }
 
-/** What a step of so many ids makes a GPU do, once the caches and shaders for it are there. */
-async function dispatchesOf(model: Llama, m: number): Promise<number | null> {
+/** Dispatches of one token, once the cache and shaders for it are there. */
+async function dispatchesOf(model: Llama): Promise<number | null> {
   if (tf.getBackend().split(':')[0] !== 'webgpu') return null;
   const cache = model.createCache();
   const step = async (): Promise<void> => {
-    const logits = await model.forwardAsync(promptIds.slice(0, m), cache);
+    const logits = await model.forwardAsync(promptIds.slice(0, 1), cache);
     const best = tf.argMax(logits, 1);
     await best.data();
     tf.dispose([logits, best]);
@@ -176,8 +176,7 @@ export async function benchChat(source: string, threads: number, rounds: number 
         }
       }
     }
-    const dispatches = new Map<number, number | null>();
-    for (const {m} of [prefill, decode]) dispatches.set(m, await dispatchesOf(model, m));
+    const dispatches = await dispatchesOf(model);
     return [prefill, decode].map(({name: phase, m, ours, baselines}): ChatRow => {
       const {name, ...timing} = timingOf(`chat-${phase}`, ours, pace.bestMs);
       const both = baselines.map((each) => timingOf(each.name, each.samples, pace.bestMs)).sort((a, b) => a.medianMs - b.medianMs);
@@ -193,7 +192,7 @@ export async function benchChat(source: string, threads: number, rounds: number 
         threads,
         weightBytes: model.bytes.weightBytes,
         tokensPerSecond: (1000 * m) / timing.medianMs,
-        dispatches: dispatches.get(m) ?? null,
+        dispatches: m === 1 ? dispatches : null,
         firstLongestTaskMs: first.tasks[phase],
         longestTaskMs: longestOf(answers.map((a) => a.tasks[phase])),
         ...timing,
