@@ -1,10 +1,10 @@
 // Scale, offset and zero of every block of one row, as float32: what the integer kernels multiply whole blocks by.
 import {
   BITS0, BITS1, BITS2, DIVIDE0, DIVIDE1, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSET1,
-  OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, ZERO_START1, ZERO_START2, field, wordsAt,
+  OFFSETS, PLANES, SCALE0, SCALE1, SCALES, ZERO_GRID, ZERO_START0, ZERO_START1, ZERO_START2, field, kept, unknownZeros, wordsAt,
 } from './layout';
 import {entryRow, number, offsetAt, scaleAt, zeroAt} from './levels';
-import {halves, ordinary, signed} from './vectors';
+import {BIAS, EDGE, MAGNITUDE, TOP, halves, ordinary} from './vectors';
 
 /** A whole number of blocks an entry, in order from column 0? */
 // @ts-ignore: decorator
@@ -31,39 +31,32 @@ function bytes4(p: usize): v128 {
  * that every allocation and scratch run has.
  */
 function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): void {
-  const at = wordsAt(w, l, LEVEL_START), type = field(l, LEVEL_TYPE), end = out + (<usize>count << 2);
+  const at = wordsAt(w, l, LEVEL_START), type = field(l, LEVEL_TYPE), end = out + (<usize>count << 2), zeros = unknownZeros(d);
   if (type == 0) {
     for (let p = at + (<usize>e << 2); out < end; p += 16, out += 16) v128.store(out, v128.load(p));
   } else if (type == 1) {
-    for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, halves(p));
+    const magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), top = kept(zeros, TOP);
+    for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, halves(p, magnitude, bias, edge, top));
   } else if (type == 2) {
     for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, i32x4.shl(v128.load16x4_u(p), 16));
   } else if (type == 3) {
     // An exponent alone; codes 0 and 255, the subnormal 2^-127 and NaN, both have one bit more.
-    const bit = i32x4.splat(0x00400000), one = i32x4.splat(1), low = i32x4.splat(254);
+    const bit = kept(zeros, 0x00400000), one = kept(zeros, 1), low = kept(zeros, 254);
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {
-      const v = bytes4(p), ends = i32x4.eq(v128.and(i32x4.add(v, one), low), i32x4.splat(0));
+      const v = bytes4(p), ends = i32x4.eq(v128.and(i32x4.add(v, one), low), zeros);
       v128.store(out, v128.or(i32x4.shl(v, 23), v128.and(ends, bit)));
     }
   } else if (type == 4) {
-    // The largest code is NaN.
-    const most = i32x4.splat(127), nan = i32x4.splat(0x7fc00000), bias = i32x4.splat(0x3c000000), edge = f32x4.splat(0.015625);
-    for (let p = at + <usize>e; out < end; p += 4, out += 16) {
-      if (out + 32 <= end) {
-        // Eight codes that are positive, neither subnormal nor NaN: the upper halves of float32.
-        const v = v128.load8x8_u(p);
-        if (!v128.any_true(i16x8.gt_u(i16x8.sub(v, i16x8.splat(8)), i16x8.splat(118)))) {
-          const f = i16x8.add(i16x8.shl(v, 4), i16x8.splat(0x3c00)), nothing = i16x8.splat(0);
-          v128.store(out, i16x8.shuffle(nothing, f, 0, 8, 1, 9, 2, 10, 3, 11));
-          v128.store(out, i16x8.shuffle(nothing, f, 4, 12, 5, 13, 6, 14, 7, 15), 16);
-          p += 4;
-          out += 16;
-          continue;
-        }
-      }
-      const v = bytes4(p), low = v128.and(v, most);
-      const f = signed(ordinary(i32x4.add(i32x4.shl(low, 20), bias), edge), i32x4.shl(v, 24));
-      v128.store(out, v128.or(f, v128.and(i32x4.eq(low, most), nan)));
+    // Eight at a time as the upper halves of float32. The largest code is NaN.
+    const most = kept(zeros, 0x007f007f), nan = kept(zeros, 0x7fc07fc0), top = kept(zeros, 0x80008000), bias = kept(zeros, 0x3c003c00), edge = kept(zeros, 0x3c800000);
+    for (let p = at + <usize>e; out < end; p += 8, out += 32) {
+      const v = v128.load8x8_u(p), low = v128.and(v, most), sign = v128.and(i16x8.shl(v, 8), top);
+      const f = v128.or(i16x8.add(i16x8.shl(low, 4), bias), v128.and(i16x8.eq(low, most), nan));
+      const first = ordinary(i16x8.shuffle(zeros, f, 0, 8, 1, 9, 2, 10, 3, 11), edge);
+      v128.store(out, v128.or(first, i16x8.shuffle(zeros, sign, 0, 8, 1, 9, 2, 10, 3, 11)));
+      if (out + 16 >= end) return;
+      const second = ordinary(i16x8.shuffle(zeros, f, 4, 12, 5, 13, 6, 14, 7, 15), edge);
+      v128.store(out, v128.or(second, i16x8.shuffle(zeros, sign, 4, 12, 5, 13, 6, 14, 7, 15)), 16);
     }
   } else if (type == 5) {
     for (let p = at + <usize>e; out < end; p += 4, out += 16) {
@@ -127,7 +120,10 @@ function twoLevels(w: usize, d: usize, outer: usize, inner: usize, how: i32, n: 
     const v = f32x4.splat(number(w, d, outer, e)), end = min(blocks, b + repeat);
     for (let i = b; i < end; i += 4) {
       const at = out + (<usize>i << 2), u = v128.load(at);
-      v128.store(at, how == 0 ? f32x4.mul(v, u) : how == 1 ? f32x4.div(v, u) : f32x4.div(u, v));
+      // Written as one store, all three would be computed.
+      if (how == 0) v128.store(at, f32x4.mul(v, u));
+      else if (how == 1) v128.store(at, f32x4.div(v, u));
+      else v128.store(at, f32x4.div(u, v));
     }
   }
   return true;

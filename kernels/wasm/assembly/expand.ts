@@ -1,10 +1,11 @@
 // One row of W as float32 (exact, every layout) or as 16-bit integers without scale (integer codes and integer tables).
 import {rowAt, rowCodes} from './codes';
 import {
-  BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, wordsAt,
+  BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, kept, unknownZeros,
+  wordsAt,
 } from './layout';
 import {halfToFloat, offsetAt, scaleAt, segmentEnd, zeroAt} from './levels';
-import {halves, ordinary} from './vectors';
+import {BIAS, EDGE, MAGNITUDE, TOP, halves, ordinary} from './vectors';
 
 // @ts-ignore: decorator
 @inline
@@ -43,9 +44,10 @@ function rowNumbers(w: usize, d: usize, n: i32, out: usize, bytes: usize): void 
     if (decode == 3) {
       for (; k + 4 <= inDim; k += 4, p += 8) v128.store(out + (<usize>k << 2), i32x4.shl(v128.load16x4_u(p), 16));
     } else {
+      const zeros = unknownZeros(d), magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), sign = kept(zeros, TOP);
       const top = f32x4.splat(65536), inf = i32x4.splat(0x7f800000);
       for (; k + 4 <= inDim; k += 4, p += 8) {
-        const f = halves(p);
+        const f = halves(p, magnitude, bias, edge, sign);
         v128.store(out + (<usize>k << 2), v128.bitselect(v128.or(f, inf), f, f32x4.ge(f32x4.abs(f), top)));
       }
     }

@@ -133,7 +133,7 @@ export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usiz
     let o = bytes, p = a, f = f32x4.splat(0);
     if (tabled) {
       const table = v128.load(<usize>field(d, TABLE));
-      for (let k = 0; k < inDim; k += 16) v128.store(bytes + <usize>k, i8x16.swizzle(table, v128.load(bytes + <usize>k)));
+      for (let k = 0; k < inDim; k += 16) v128.store(bytes + <usize>k, looked(table, v128.load(bytes + <usize>k)));
     }
     for (let b: usize = 0; b < <usize>blocks << 2; b += 4) {
       let c = i32x4.splat(0), e = c;

@@ -2,8 +2,8 @@
 // they would cost some hundred products each on many CPUs; here they get exponents of their own, three below the others'.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
-import {HIGH_HALVES, IN_DIM, LOW_NIBBLES, SCALES, TABLE_FACTOR, field} from './layout';
-import {RUN, fma, total64, widen} from './vectors';
+import {HIGH_HALVES, IN_DIM, LOW_NIBBLES, SCALES, TABLE_FACTOR, field, kept, unknownZeros} from './layout';
+import {RUN, fma, looked, total64, widen} from './vectors';
 
 // @ts-ignore: decorator
 @inline
@@ -13,7 +13,7 @@ function marked(found: v128, o: usize, most: v128, one: v128, seven: v128): v128
 
 /** Whether any of four rows has some, by a look at their first columns. */
 export function hasSubnormals(w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32): bool {
-  const most = i8x16.splat(127), one = i8x16.splat(1), seven = i8x16.splat(7);
+  const zeros = unknownZeros(d), most = kept(zeros, 0x7f7f7f7f), one = kept(zeros, 0x01010101), seven = kept(zeros, 0x07070707);
   let found = i8x16.splat(0), o = rowAt(w, d, n);
   const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
   for (const end = o + <usize>min(256, field(d, IN_DIM)); o < end; o += 16) {
@@ -28,11 +28,11 @@ export function hasSubnormals(w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: 
 /** Row n times x as `prepareFloats` left it in lanes of 4. scales: blocks + 4 float32, filled here where W has scales. */
 export function subnormalRow(w: usize, d: usize, n: i32, x: usize, block: i32, blocks: i32, scales: usize): f32 {
   if (field(d, SCALES) > 0) blockScales(w, d, n, block, blocks, scales);
-  // Not written as constants, which would be built anew in each iteration.
+  // None of them a constant, which would be built anew in each iteration.
   const nibbles = v128.load(d + LOW_NIBBLES), all = i8x16.eq(nibbles, nibbles), eight = v128.xor(nibbles, i8x16.shr_u(nibbles, 1));
   const most = i8x16.shr_u(all, 1), byte = i16x8.shr_u(all, 8), middle = i16x8.shl(byte, 4), top = i16x8.shl(all, 15), high = v128.load(d + HIGH_HALVES);
   // How far codes 0, 1, 2 .. move up: from the eighth on three exponents.
-  const places = i8x16(0, 7, 14, 17, 20, 21, 22, 23, 24, 24, 24, 24, 24, 24, 24, 24);
+  const places = v128.or(unknownZeros(d), i8x16(0, 7, 14, 17, 20, 21, 22, 23, 24, 24, 24, 24, 24, 24, 24, 24));
   const end = scales + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
   let o = rowAt(w, d, n), p = x, total = f64x2.splat(0);
   while (scales < end) {
@@ -43,13 +43,11 @@ export function subnormalRow(w: usize, d: usize, n: i32, x: usize, block: i32, b
       let f = f32x4.splat(0);
       for (const stop = o + <usize>block; o < stop; o += 16, p += 64) {
         const v = v128.load(o), c = v128.and(v, most), i = i8x16.min_u(c, eight);
-        const r = i8x16.add(c, ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(places, i) : i8x16.swizzle(places, i));
+        const r = i8x16.add(c, looked(places, i));
         const even = v128.or(i16x8.shl(v128.and(r, byte), 4), v128.and(i16x8.shl(v, 8), top));
         const odd = v128.or(v128.and(i16x8.shr_u(r, 4), middle), v128.and(v, top));
-        f = fma(f, i32x4.shl(even, 16), v128.load(p));
-        f = fma(f, v128.and(even, high), v128.load(p, 16));
-        f = fma(f, i32x4.shl(odd, 16), v128.load(p, 32));
-        f = fma(f, v128.and(odd, high), v128.load(p, 48));
+        const e = fma(f32x4.mul(i32x4.shl(even, 16), v128.load(p)), v128.and(even, high), v128.load(p, 16));
+        f = f32x4.add(f, fma(fma(e, i32x4.shl(odd, 16), v128.load(p, 32)), v128.and(odd, high), v128.load(p, 48)));
       }
       sum = fma(sum, f, v128.load32_splat(scales));
     }

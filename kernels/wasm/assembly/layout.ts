@@ -68,3 +68,17 @@ export function field(p: usize, at: usize): i32 {
 export function wordsAt(w: usize, d: usize, at: usize): usize {
   return w + (<usize>load<u32>(d + at) << 2);
 }
+
+/** All zeros, which no compiler knows. */
+// @ts-ignore: decorator
+@inline
+export function unknownZeros(d: usize): v128 {
+  return i32x4.shr_u(v128.load(d + LOW_NIBBLES), 28);
+}
+
+/** A vector of 32-bit constants that stays in its register through a loop: V8 would write out a constant in three instructions in each iteration. */
+// @ts-ignore: decorator
+@inline
+export function kept(zeros: v128, value: i32): v128 {
+  return v128.or(zeros, i32x4.splat(value));
+}

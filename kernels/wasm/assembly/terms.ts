@@ -2,9 +2,9 @@
 import {blockOffsets, blockScales, blockZeros} from './blocks';
 import {
   DIVIDE0, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSETS, SCALE0, SCALES, ZERO_KIND,
-  ZERO_VALUE, field, wordsAt,
+  ZERO_VALUE, field, kept, unknownZeros, wordsAt,
 } from './layout';
-import {fma, halves, total} from './vectors';
+import {BIAS, EDGE, MAGNITUDE, TOP, fma, halves, total} from './vectors';
 
 function dotFloats(a: usize, b: usize, count: i32): f32 {
   let sum = f32x4.splat(0), i = 0;
@@ -30,18 +30,19 @@ function halvesAt(w: usize, l: usize, n: i32): usize {
 
 /** rowTerms where scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant `value`: most 4-bit weights. */
 function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, value: f32): f32 {
-  const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
+  const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2, zeros = unknownZeros(d);
+  const magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), top = kept(zeros, TOP);
   let terms: f32 = 0, at: usize = 0, p = halvesAt(w, d + SCALE0, n);
   if (value == 0) {
-    for (; at < end; at += 16, p += 8) v128.store(scales + at, f32x4.mul(halves(p), v128.load(steps + at)));
+    for (; at < end; at += 16, p += 8) v128.store(scales + at, f32x4.mul(halves(p, magnitude, bias, edge, top), v128.load(steps + at)));
   } else {
     let sum = f32x4.splat(0);
     for (; at < whole; at += 16, p += 8) {
-      const s = halves(p);
+      const s = halves(p, magnitude, bias, edge, top);
       sum = fma(sum, s, v128.load(sums + at));
       v128.store(scales + at, f32x4.mul(s, v128.load(steps + at)));
     }
-    if (at < end) v128.store(scales + at, halves(p));
+    if (at < end) v128.store(scales + at, halves(p, magnitude, bias, edge, top));
     for (; at < end; at += 4) {
       const s = load<f32>(scales + at);
       terms += s * load<f32>(sums + at);
@@ -52,9 +53,9 @@ function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums
   if (field(d, OFFSETS) == 0) return terms;
   let sum = f32x4.splat(0);
   p = halvesAt(w, d + OFFSET0, n);
-  for (at = 0; at < whole; at += 16, p += 8) sum = fma(sum, halves(p), v128.load(sums + at));
+  for (at = 0; at < whole; at += 16, p += 8) sum = fma(sum, halves(p, magnitude, bias, edge, top), v128.load(sums + at));
   let t = total(sum);
-  if (at < end) v128.store(extra, halves(p));
+  if (at < end) v128.store(extra, halves(p, magnitude, bias, edge, top));
   for (let o = extra; at < end; at += 4, o += 4) t += load<f32>(o) * load<f32>(sums + at);
   return terms + t;
 }

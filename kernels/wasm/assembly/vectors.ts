@@ -49,17 +49,18 @@ export function ordinary(f: v128, edge: v128): v128 {
   return f32x4.pmin(f, f32x4.sub(f32x4.add(f, f), edge));
 }
 
-/** With the top bits of `sign`. */
+/**
+ * Four float16 at p as float32, exact, subnormals included; the top exponent is one more, not inf or NaN. The rest: MAGNITUDE .. TOP, each splat and
+ * `kept` before the loop.
+ */
 // @ts-ignore: decorator
 @inline
-export function signed(magnitude: v128, sign: v128): v128 {
-  return v128.or(magnitude, v128.and(sign, f32x4.splat(-0.0)));
+export function halves(p: usize, magnitude: v128, bias: v128, edge: v128, top: v128): v128 {
+  const h = i32x4.shl(v128.load16x4_s(p), 13);
+  return v128.or(ordinary(i32x4.add(v128.and(h, magnitude), bias), edge), v128.and(h, top));
 }
 
-/** Four float16 at p as float32, exact, subnormals included; the top exponent is one more, not inf or NaN. */
-// @ts-ignore: decorator
-@inline
-export function halves(p: usize): v128 {
-  const h = i32x4.shl(v128.load16x4_s(p), 13), f = i32x4.add(v128.and(h, i32x4.splat(0x0fffe000)), i32x4.splat(0x38000000));
-  return signed(ordinary(f, f32x4.splat(reinterpret<f32>(0x38800000))), h);
-}
+export const MAGNITUDE: i32 = 0x0fffe000;
+export const BIAS: i32 = 0x38000000;
+export const EDGE: i32 = 0x38800000;
+export const TOP: i32 = 0x80000000;
