@@ -48,6 +48,9 @@ const BLOCKS = [128, 64, 32, 16] as const;
  */
 const FEW_ROWS = 8;
 
+/** Rows of x up to which it takes less time to decode float codes anew for each. */
+const FEW_FLOAT_ROWS = 2;
+
 /** Codes whose products with bytes of x, 16 in each lane's sum at most for twice these, eight for these, stay below 2^15: 8 * 128 * 31 does. */
 const SHORT_CODES = 31;
 
@@ -67,9 +70,10 @@ export function chooseWasm(
 ): WasmChoice {
   const block = sharedBlock(layout, columns);
   const exact = (reason: string): WasmChoice => {
-    const direct = block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows === 1 || forced === 'gemv_float32');
+    const direct =
+      block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows <= FEW_FLOAT_ROWS || forced === 'gemv_float32');
     return direct
-      ? {variant: 'gemv_float32', block, lanes: 0, kind: 0, reason: `${reason}; float codes of one row are decoded in registers`}
+      ? {variant: 'gemv_float32', block, lanes: 0, kind: 0, reason: `${reason}; float codes are decoded in registers`}
       : {variant: 'float32', block: 0, lanes: 0, kind: 0, reason};
   };
   if (precision === 'float32') return exact('float32 activations were asked for');

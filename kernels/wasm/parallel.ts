@@ -90,14 +90,14 @@ export const CUTS: Readonly<Partial<Record<ExportName, (call: Call) => Cut>>> = 
   finish: elementwise(2, 3, 32, [{at: 0, widths: 1}]),
 };
 
-/** What products of float32 rows need: a panel of 16 rows of W, float64 results of 128 rows, four rows and one row of codes. */
+/** What products of float32 rows need: float64 results of 128 rows, a part of a panel, 16 rows as float32 and one row of codes. */
 export function floatBytes(inDim: number): number {
-  return 16_384 + 64 * inDim + 16 * inDim + ((inDim + 31) & ~31) + 64;
+  return 32_768 + 64 * (inDim + 16) + ((inDim + 31) & ~31) + 64;
 }
 
 /** What any of the other products needs for itself: a part of a panel and results of 128 rows, eight rows of codes, 19 runs of scales in blocks of 16. */
 export function workBytes(inDim: number): number {
-  return 20_480 + 8 * ((inDim + 31) & ~31) + 19 * 4 * (inDim / 16 + 4) + 256;
+  return 20_992 + 8 * ((inDim + 31) & ~31) + 19 * 4 * (inDim / 16 + 4) + 256;
 }
 
 /** What attention over so many positions needs: the scores of two rows. */

@@ -36,13 +36,13 @@ function dotRow(w: usize, x: usize, inDim: i32): f32 {
   return <f32>sum;
 }
 
-/** Four rows of float32 into a quarter of a panel, whose columns are 64 bytes apart. */
-function packQuarter(p0: usize, p1: usize, p2: usize, p3: usize, inDim: i32, out: usize): void {
+/** `columns` of four rows of float32 into a quarter of a panel, whose columns are 64 bytes apart. */
+function packQuarter(p0: usize, p1: usize, p2: usize, p3: usize, columns: usize, out: usize): void {
   let k: usize = 0;
-  for (const stop = <usize>(inDim & ~3) << 2; k < stop; k += 16, out += 256) {
+  for (const stop = (columns & ~3) << 2; k < stop; k += 16, out += 256) {
     transpose(v128.load(p0 + k), v128.load(p1 + k), v128.load(p2 + k), v128.load(p3 + k), out, 64);
   }
-  for (const stop = <usize>inDim << 2; k < stop; k += 4, out += 64) {
+  for (const stop = columns << 2; k < stop; k += 4, out += 64) {
     store<f32>(out, load<f32>(p0 + k));
     store<f32>(out, load<f32>(p1 + k), 4);
     store<f32>(out, load<f32>(p2 + k), 8);
@@ -81,11 +81,12 @@ function tile(p: usize, x: usize, columns: usize, t: usize): void {
 
 /**
  * Rows begin..end of W times `rows` (at most 128) rows of x, in pairs as packFloats makes them, or one. y [rows, yStride], row `begin` of W in column 0.
- * scratch: 16 KiB, K columns of 16 float32, 4 rows of K float32 and K rounded up to 32 bytes.
+ * scratch: 32 KiB, 16 rows of K + 16 float32 and K rounded up to 32 bytes.
  */
 export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, end: i32, y: usize, yStride: i32, scratch: usize): void {
-  const inDim = field(d, IN_DIM), rowBytes = <usize>inDim << 2;
-  const panel = scratch + 16384, floats = panel + (rowBytes << 4), bytes = floats + 4 * rowBytes, together = PANEL >> 6;
+  // Rows are not a power of two apart, which would lie in the same lines of a cache.
+  const inDim = field(d, IN_DIM), rowBytes = <usize>inDim << 2, apart = rowBytes + 64, together = PANEL >> 6;
+  const panel = scratch + 16384, floats = panel + PANEL, bytes = floats + 16 * apart;
   if (rows == 1) {
     for (let n = begin; n < end; n++, y += 4) {
       rowFloats(w, d, n, floats, bytes);
@@ -94,16 +95,16 @@ export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, 
     return;
   }
   for (let n = begin; n < end; n += 16) {
-    const count = min(16, end - n);
-    for (let first = 0; first < count; first += 4) {
-      const last = <usize>min(3, count - 1 - first);
-      for (let r = 0; r <= <i32>last; r++) rowFloats(w, d, n + first + r, floats + <usize>r * rowBytes, bytes);
-      packQuarter(floats, floats + min(1, last) * rowBytes, floats + min(2, last) * rowBytes, floats + last * rowBytes, inDim, panel + (<usize>first << 2));
-    }
+    const count = min(16, end - n), last = count - 1;
+    for (let r = 0; r < count; r++) rowFloats(w, d, n + r, floats + <usize>r * apart, bytes);
     memory.fill(scratch, 0, <usize>((rows + 1) & ~1) << 7);
     for (let k: usize = 0; k < <usize>inDim; k += together) {
-      const columns = min(together, <usize>inDim - k);
-      for (let m = 0, t = scratch, pair = x + (k << 3); m < rows; m += 2, t += 256, pair += rowBytes << 1) tile(panel + (k << 6), pair, columns, t);
+      const columns = min(together, <usize>inDim - k), from = floats + (k << 2);
+      for (let r = 0; r < count; r += 4) {
+        const p1 = <usize>min(r + 1, last) * apart, p2 = <usize>min(r + 2, last) * apart, p3 = <usize>min(r + 3, last) * apart;
+        packQuarter(from + <usize>r * apart, from + p1, from + p2, from + p3, columns, panel + (<usize>r << 2));
+      }
+      for (let m = 0, t = scratch, pair = x + (k << 3); m < rows; m += 2, t += 256, pair += rowBytes << 1) tile(panel, pair, columns, t);
     }
     for (let m = 0; m < rows; m++) {
       const out = y + (<usize>(m * yStride + n - begin) << 2), t = scratch + (<usize>m << 7);

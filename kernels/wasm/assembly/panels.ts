@@ -3,7 +3,7 @@
 import {blockOffsets, blockScales, blockZeros} from './blocks';
 import {rowCodes} from './codes';
 import {raisedTable} from './fours';
-import {BITS0, DECODE, LOW_NIBBLES, OFFSETS, PLANES, TABLE_FACTOR, TABLE_LOWEST, ZERO_KIND, ZERO_VALUE, field} from './layout';
+import {DECODE, OFFSETS, TABLE_FACTOR, TABLE_LOWEST, ZERO_KIND, ZERO_VALUE, field} from './layout';
 
 /** Bytes of W's panel at a time: half of a small first-level cache, the other half is for x. */
 export const PANEL: usize = 16384;
@@ -25,24 +25,18 @@ export function transpose(v0: v128, v1: v128, v2: v128, v3: v128, out: usize, ap
   v128.store(out + 3 * apart, i64x2.shuffle(b, e, 1, 3));
 }
 
-/** Sixteen integers of at most 8 bits as bytes. */
+/** High bytes of sixteen integers, of which v are the first, rounded so that signed low bytes are what is left. */
 // @ts-ignore: decorator
 @inline
-function bytes(p: usize): v128 {
-  return i8x16.narrow_i16x8_s(v128.load(p), v128.load(p, 16));
-}
-
-// @ts-ignore: decorator
-@inline
-function highBytes(p: usize): v128 {
+function highBytes(v: v128, p: usize): v128 {
   const half = i16x8.splat(128);
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v128.load(p), half), 8), i16x8.shr_s(i16x8.add(v128.load(p, 16), half), 8));
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v, half), 8), i16x8.shr_s(i16x8.add(v128.load(p, 16), half), 8));
 }
 
 // @ts-ignore: decorator
 @inline
-function lowBytes(p: usize): v128 {
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v128.load(p), 8), 8), i16x8.shr_s(i16x8.shl(v128.load(p, 16), 8), 8));
+function lowBytes(v: v128, p: usize): v128 {
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v, 8), 8), i16x8.shr_s(i16x8.shl(v128.load(p, 16), 8), 8));
 }
 
 /**
@@ -52,12 +46,21 @@ function lowBytes(p: usize): v128 {
  */
 export function packRows(a: usize, steps: usize, sums: usize, inDim: i32, blocks: i32, count: i32, kind: i32, out: usize, outSteps: usize, outSums: usize): void {
   const rowBytes = <usize>inDim << 1, last = count - 1, a1 = a + <usize>min(1, last) * rowBytes, a2 = a + <usize>min(2, last) * rowBytes, a3 = a + <usize>last * rowBytes;
-  if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) {
-    for (let k: usize = 0; k < rowBytes; k += 16, out += 64) transpose(v128.load(a + k), v128.load(a1 + k), v128.load(a2 + k), v128.load(a3 + k), out, 16);
-  } else if (kind == SPLIT) {
-    for (let k: usize = 0; k < rowBytes; k += 32, out += 64) transpose(highBytes(a + k), lowBytes(a + k), highBytes(a1 + k), lowBytes(a1 + k), out, 16);
-  } else {
-    for (let k: usize = 0; k < rowBytes; k += 32, out += 64) transpose(bytes(a + k), bytes(a1 + k), bytes(a2 + k), bytes(a3 + k), out, 16);
+  const step: usize = !ASC_FEATURE_RELAXED_SIMD || kind == PAIRS ? 16 : 32;
+  for (let k: usize = 0; k < rowBytes; k += step, out += 64) {
+    let v0 = v128.load(a + k), v1 = v128.load(a1 + k), v2 = v128.load(a2 + k), v3 = v128.load(a3 + k);
+    if (ASC_FEATURE_RELAXED_SIMD && kind == SPLIT) {
+      v2 = highBytes(v1, a1 + k);
+      v3 = lowBytes(v1, a1 + k);
+      v1 = lowBytes(v0, a + k);
+      v0 = highBytes(v0, a + k);
+    } else if (ASC_FEATURE_RELAXED_SIMD && kind != PAIRS) {
+      v0 = i8x16.narrow_i16x8_s(v0, v128.load(a + k, 16));
+      v1 = i8x16.narrow_i16x8_s(v1, v128.load(a1 + k, 16));
+      v2 = i8x16.narrow_i16x8_s(v2, v128.load(a2 + k, 16));
+      v3 = i8x16.narrow_i16x8_s(v3, v128.load(a3 + k, 16));
+    }
+    transpose(v0, v1, v2, v3, out, 16);
   }
   for (let r = 0; r < 4; r++) {
     const at = <usize>(min(r, last) * blocks) << 2;
@@ -132,60 +135,19 @@ function packPairs(p0: usize, p1: usize, p2: usize, p3: usize, zeros: usize, blo
   }
 }
 
-/** Codes of one plane of 4 bits -> a pair of columns of two rows in 8 bytes, less z, and in 16 bits to out. */
-// @ts-ignore: decorator
-@inline
-function widenedNibbles(v: v128, nibbles: v128, z: v128, out: usize): void {
-  const low = v128.and(v, nibbles), high = v128.and(i16x8.shr_u(v, 4), nibbles);
-  const a = i8x16.sub(i8x16.shuffle(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), z);
-  const b = i8x16.sub(i8x16.shuffle(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), z);
-  v128.store(out, i16x8.extend_low_i8x16_s(a));
-  v128.store(out, i16x8.extend_high_i8x16_s(a), 32);
-  v128.store(out, i16x8.extend_low_i8x16_s(b), 64);
-  v128.store(out, i16x8.extend_high_i8x16_s(b), 96);
-}
-
-/** As packPairs, from four rows of one plane of 4 bits; block a multiple of 32. A byte is a pair of columns. */
-function packNibbles(p0: usize, p1: usize, p2: usize, p3: usize, zeros: usize, block: i32, blocks: i32, nibbles: v128, out: usize): void {
-  for (const stop = zeros + (<usize>blocks << 5); zeros < stop; zeros += 32) {
-    const codes = i32x4.trunc_sat_f32x4_s(v128.load(zeros)), twice = v128.or(codes, i32x4.shl(codes, 8));
-    const z = i8x16.shuffle(twice, twice, 0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13);
-    for (let j = 0; j < block; j += 32, out += 512, p0 += 16, p1 += 16, p2 += 16, p3 += 16) {
-      const v0 = v128.load(p0), v1 = v128.load(p1), v2 = v128.load(p2), v3 = v128.load(p3);
-      const a = i8x16.shuffle(v0, v1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      const b = i8x16.shuffle(v2, v3, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      const c = i8x16.shuffle(v0, v1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-      const e = i8x16.shuffle(v2, v3, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-      widenedNibbles(i16x8.shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11), nibbles, z, out);
-      widenedNibbles(i16x8.shuffle(a, b, 4, 12, 5, 13, 6, 14, 7, 15), nibbles, z, out + 128);
-      widenedNibbles(i16x8.shuffle(c, e, 0, 8, 1, 9, 2, 10, 3, 11), nibbles, z, out + 256);
-      widenedNibbles(i16x8.shuffle(c, e, 4, 12, 5, 13, 6, 14, 7, 15), nibbles, z, out + 384);
-    }
-  }
-}
-
 function packFours(p0: usize, p1: usize, p2: usize, p3: usize, columns: usize, out: usize): void {
   for (const end = p0 + columns; p0 < end; p0 += 16, p1 += 16, p2 += 16, p3 += 16, out += 128) {
     transpose(v128.load(p0), v128.load(p1), v128.load(p2), v128.load(p3), out, 32);
   }
 }
 
-/** Rows of W are one plane of 4 bits that packPanel reads as it is, less zeros that bytes hold? */
-export function isNibbles(d: usize, kind: i32, block: i32): bool {
-  const isPlane = field(d, DECODE) == 0 && field(d, PLANES) == 1 && field(d, BITS0) == 4;
-  return kind == PAIRS && isPlane && block % 32 == 0 && (field(d, ZERO_KIND) != 1 || <u32>field(d, ZERO_VALUE) < 128);
-}
-
-/**
- * Blocks of up to eight rows at `codes`, bytes or nibbles, -> a panel. Rows past `count` are the last one again, four of them are left out.
- */
-export function packPanel(d: usize, codes: usize, rowBytes: usize, count: i32, kind: i32, nibbles: bool, extra: usize, block: i32, blocks: i32, out: usize): void {
+/** Blocks of up to eight rows of bytes at `codes` -> a panel. Rows past `count` are the last one again, four of them are left out. */
+export function packPanel(codes: usize, rowBytes: usize, count: i32, kind: i32, extra: usize, block: i32, blocks: i32, out: usize): void {
   const last = count - 1;
   for (let first = 0; first < count; first += 4, extra += 16, out += 16) {
     const p0 = codes + <usize>first * rowBytes, p1 = codes + <usize>min(first + 1, last) * rowBytes;
     const p2 = codes + <usize>min(first + 2, last) * rowBytes, p3 = codes + <usize>min(first + 3, last) * rowBytes;
-    if (nibbles) packNibbles(p0, p1, p2, p3, extra, block, blocks, v128.load(d + LOW_NIBBLES), out);
-    else if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) packPairs(p0, p1, p2, p3, extra, block, blocks, out);
+    if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) packPairs(p0, p1, p2, p3, extra, block, blocks, out);
     else packFours(p0, p1, p2, p3, <usize>(block * blocks), out);
   }
 }
