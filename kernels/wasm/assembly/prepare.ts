@@ -77,8 +77,17 @@ export function prepareCodes(
   codes: usize, scales: usize, columns: i32, order: usize, inDim: i32, block: i32, lanes: i32, a: usize, steps: usize, sums: usize,
 ): void {
   for (let k = 0, b: usize = 0; k < inDim; k += block, b += 4) {
-    let sum = 0;
-    for (let j = k; j < k + block; j++) {
+    let sum = 0, j = k;
+    if (order == 0 && lanes == 0) {
+      let sums4 = i32x4.splat(0);
+      for (; j < k + block; j += 8) {
+        const p = codes + (<usize>j << 2), u = v128.load(p), v = v128.load(p, 16);
+        sums4 = i32x4.add(sums4, i32x4.add(u, v));
+        v128.store(a + (<usize>j << 1), i16x8.narrow_i32x4_s(u, v));
+      }
+      sum = i32x4.extract_lane(sums4, 0) + i32x4.extract_lane(sums4, 1) + i32x4.extract_lane(sums4, 2) + i32x4.extract_lane(sums4, 3);
+    }
+    for (; j < k + block; j++) {
       const q = load<i32>(codes + (<usize>(order == 0 ? <u32>j : load<u32>(order + (<usize>j << 2))) << 2));
       const at = lanes == 4 ? (j & ~31) | ((j & 3) << 3) | ((j & 31) >> 2) : lanes == 2 ? (j & ~15) | ((j & 1) << 3) | ((j & 15) >> 1) : j;
       store<i16>(a + (<usize>at << 1), <i16>q);

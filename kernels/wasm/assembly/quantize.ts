@@ -24,6 +24,14 @@ function entryOf(d: usize, blocks: i32, m: i32, k: i32): i32 {
   return g == 0 ? 0 : g == 1 ? m : g == 2 ? k : m * blocks + k / load<i32>(d + BLOCK);
 }
 
+/** Where the columns end that share column k's entry. */
+// @ts-ignore: decorator
+@inline
+function runEnd(d: usize, inDim: i32, k: i32): i32 {
+  const g = load<i32>(d + GRANULARITY), block = load<i32>(d + BLOCK);
+  return g == 2 ? k + 1 : g == 3 ? min(inDim, k - k % block + block) : inDim;
+}
+
 /** The number nearest to v among floats of `mantissa` bits and this bias; |v| at most the largest of them. */
 function roundFloat(v: f32, mantissa: i32, bias: i32): f32 {
   const magnitude = abs(v);
@@ -70,9 +78,13 @@ export function quantize(d: usize, x: usize, given: usize, m: i32, k: i32, count
   } else {
     memory.fill(inverses, 0, <usize>count << 2);
     for (let i = 0; i < m; i++) {
-      for (let j = 0; j < k; j++) {
-        const at = inverses + (<usize>entryOf(d, blocks, i, j) << 2), v = abs(load<f32>(x + (<usize>(i * k + j) << 2))), top = load<f32>(at);
-        if (v > top || v != v) store<f32>(at, v);
+      for (let j = 0; j < k; ) {
+        const at = inverses + (<usize>entryOf(d, blocks, i, j) << 2), end = runEnd(d, k, j);
+        let tops = v128.load32_splat(at);
+        for (; j + 4 <= end; j += 4) tops = f32x4.max(tops, f32x4.abs(v128.load(x + (<usize>(i * k + j) << 2))));
+        let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
+        for (; j < end; j++) top = max(top, abs(load<f32>(x + (<usize>(i * k + j) << 2))));
+        store<f32>(at, top);
       }
     }
     const divisor = load<f32>(d + DIVISOR);
@@ -84,23 +96,34 @@ export function quantize(d: usize, x: usize, given: usize, m: i32, k: i32, count
   }
   const mantissa = load<i32>(d + MANTISSA), bias = load<i32>(d + BIAS), top = load<f32>(d + MAX), reciprocal = load<i32>(d + RECIPROCAL), values = load<i32>(d + VALUES);
   for (let i = 0; i < m; i++) {
-    for (let j = 0; j < k; j++) {
-      const e = <usize>entryOf(d, blocks, i, j) << 2, s = load<f32>(scales + e), at = <usize>(i * k + j) << 2;
-      let v = load<f32>(x + at);
+    for (let j = 0; j < k; ) {
+      const e = <usize>entryOf(d, blocks, i, j) << 2, end = runEnd(d, k, j), s = load<f32>(scales + e);
       const inverse: f32 = given1 > 0 ? 1 / s : load<f32>(inverses + e);
-      if (s == 0) v = v != v ? v : 0;
-      else v = reciprocal ? v * inverse : v / s;
-      if (mantissa < 0) {
-        const q: f32 = v != v ? 0 : nearest(max<f32>(-128, min<f32>(127, v)));
-        if (values) store<f32>(out + at, q * s);
-        else store<i32>(out + at, <i32>q);
-      } else if (v != v) {
-        if (values) store<f32>(out + at, v * s);
-        else store<i32>(out + at, load<i32>(d + NAN_CODE));
-      } else {
-        const q = roundFloat(max(-top, min(top, v)), mantissa, bias);
-        if (values) store<f32>(out + at, q * s);
-        else store<i32>(out + at, codeOf(q, mantissa, bias, d));
+      if (mantissa < 0 && !values && s != 0) {
+        const factor = f32x4.splat(inverse), divisor = f32x4.splat(s);
+        for (; j + 4 <= end; j += 4) {
+          const at = <usize>(i * k + j) << 2, v = v128.load(x + at), q = reciprocal ? f32x4.mul(v, factor) : f32x4.div(v, divisor);
+          // NaN becomes 0.
+          v128.store(out + at, i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.max(f32x4.splat(-128), f32x4.min(f32x4.splat(127), q)))));
+        }
+      }
+      for (; j < end; j++) {
+        const at = <usize>(i * k + j) << 2;
+        let v = load<f32>(x + at);
+        if (s == 0) v = v != v ? v : 0;
+        else v = reciprocal ? v * inverse : v / s;
+        if (mantissa < 0) {
+          const q: f32 = v != v ? 0 : nearest(max<f32>(-128, min<f32>(127, v)));
+          if (values) store<f32>(out + at, q * s);
+          else store<i32>(out + at, <i32>q);
+        } else if (v != v) {
+          if (values) store<f32>(out + at, v * s);
+          else store<i32>(out + at, load<i32>(d + NAN_CODE));
+        } else {
+          const q = roundFloat(max(-top, min(top, v)), mantissa, bias);
+          if (values) store<f32>(out + at, q * s);
+          else store<i32>(out + at, codeOf(q, mantissa, bias, d));
+        }
       }
     }
   }
