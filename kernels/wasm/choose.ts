@@ -48,8 +48,8 @@ const BLOCKS = [128, 64, 32, 16] as const;
  */
 const FEW_ROWS = 8;
 
-/** Rows of x up to which it takes less time to decode float codes anew for each. */
-const FEW_FLOAT_ROWS = 2;
+/** Rows of x up to which it takes less time to decode float codes of so many bits anew for each. Measured from 2 to 8. */
+const FEW_FLOAT_ROWS: Readonly<Record<number, number>> = {8: 3, 16: 8, 32: 2};
 
 /** Codes whose products with bytes of x, 16 in each lane's sum at most for twice these, eight for these, stay below 2^15: 8 * 128 * 31 does. */
 const SHORT_CODES = 31;
@@ -70,8 +70,8 @@ export function chooseWasm(
 ): WasmChoice {
   const block = sharedBlock(layout, columns);
   const exact = (reason: string): WasmChoice => {
-    const direct =
-      block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows <= FEW_FLOAT_ROWS || forced === 'gemv_float32');
+    const few = FEW_FLOAT_ROWS[layout.planes[0] as number] ?? 0;
+    const direct = block !== null && decodesInRegisters(layout) && forced !== 'float32' && (rows <= few || forced === 'gemv_float32');
     return direct
       ? {variant: 'gemv_float32', block, lanes: 0, kind: 0, reason: `${reason}; float codes are decoded in registers`}
       : {variant: 'float32', block: 0, lanes: 0, kind: 0, reason};
