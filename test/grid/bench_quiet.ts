@@ -23,8 +23,13 @@ export interface Timing {
 /** A probe is at the machine's full rate up to this part over the shortest. */
 const SLACK = 1.1;
 
-/** Samples that stand for the others where none was at the full rate. */
-const LEAST_DISTURBED = 3;
+/** Where no sample was at the full rate: those that stand for the others, the part with the shortest probes, and how many at least. */
+const LEAST_DISTURBED = {part: 0.1, count: 3};
+
+function leastDisturbed(samples: readonly Sample[]): Sample[] {
+  const count = Math.max(LEAST_DISTURBED.count, Math.ceil(LEAST_DISTURBED.part * samples.length));
+  return [...samples].sort((a, b) => a.probeMs - b.probeMs).slice(0, count);
+}
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -40,7 +45,7 @@ export const atFullRate = (samples: readonly Sample[], bestMs: number): Sample[]
 export function timingOf(name: string, samples: readonly Sample[], bestMs: number): Timing {
   if (samples.length === 0) throw new RangeError(`${name}: nothing was timed`);
   const counted = atFullRate(samples, bestMs);
-  const shown = counted.length > 0 ? counted : [...samples].sort((a, b) => a.probeMs - b.probeMs).slice(0, LEAST_DISTURBED);
+  const shown = counted.length > 0 ? counted : leastDisturbed(samples);
   const times = shown.map(({ms}) => ms);
   return {name, medianMs: median(times), minMs: Math.min(...times), samples: counted.length, taken: samples.length};
 }

@@ -26,10 +26,13 @@ describe('samples of the bench', () => {
     expect(timingOf('one', [sample(10, 1), sample(40, 1.8)], 1)).toEqual({name: 'one', medianMs: 10, minMs: 10, samples: 1, taken: 2});
   });
 
-  it('of which none counts are told so: the three with the shortest probes stand for them', () => {
+  it('of which none count are told so: the tenth with the shortest probes stands for them, three at least', () => {
     const samples = [sample(40, 1.8), sample(31, 1.3), sample(30, 1.2), sample(38, 1.7), sample(35, 1.4)];
     expect(timingOf('product', samples, 1)).toEqual({name: 'product', medianMs: 31, minMs: 30, samples: 0, taken: 5});
     expect(timingOf('one', [sample(40, 1.8)], 1)).toEqual({name: 'one', medianMs: 40, minMs: 40, samples: 0, taken: 1});
+    const many = Array.from({length: 50}, (_, i) => sample(100 + i, 2 + ((i * 7) % 50)));
+    // Probes of 2 to 6: samples 0, 43, 36, 29 and 22.
+    expect(timingOf('many', many, 1)).toEqual({name: 'many', medianMs: 129, minMs: 100, samples: 0, taken: 50});
     expect(() => timingOf('none', [], 1)).toThrowError(RangeError, 'none: nothing was timed');
   });
 
