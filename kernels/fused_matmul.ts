@@ -56,8 +56,8 @@ export function surround(x: tf.Tensor, {norm, gate, residual}: Around, product: 
 export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: FusedMatMulOptions = {}): tf.Tensor {
   const where = 'fusedMatMul';
   checkOptions(where, options, OPTIONS);
-  const {norm, gate, residual, ...product} = options;
-  if (!(norm || gate || residual)) return quantizedMatMul(x, weight, product);
+  const {norm, gate, residual} = options;
+  if (!(norm || gate || residual)) return quantizedMatMul(x, weight, productOf(options));
   checkProduct(where, x, weight, options);
   checkActivation(gate ?? null, where);
   const [n, k] = weight.shape;
@@ -66,7 +66,7 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
   if (norm) checkShape(`${where}: norm`, norm.weight, [k]);
   if (residual) checkShape(`${where}: residual`, residual, outShape);
   if (x.size === 0 || n === 0 || !isNone(options.inputQuantization) || !hasKernel(FUSED_MATMUL)) {
-    return surround(x, {norm, gate, residual} as Around, (rows) => quantizedMatMul(rows, weight, product));
+    return surround(x, {norm, gate, residual} as Around, (rows) => quantizedMatMul(rows, weight, productOf(options)));
   }
   const run = (): tf.Tensor => {
     const attrs: FusedMatMulAttrs = {
@@ -86,6 +86,10 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
     return x.rank === 2 ? y : tf.reshape(y, outShape);
   };
   return x.rank === 2 && areFloats([x, options.bias, norm?.weight, residual]) ? run() : tf.tidy(run);
+}
+
+function productOf({norm: _norm, gate: _gate, residual: _residual, ...product}: FusedMatMulOptions): QuantizedMatMulOptions {
+  return product;
 }
 
 function checkShape(where: string, t: tf.Tensor, shape: readonly number[]): void {

@@ -22,7 +22,9 @@ export class Attention {
     const outputs: tf.Tensor[] = [];
     for (const layer of this.qkv) outputs.push(yield ask(layer, x, {norm}, outputs));
     const qkv = (outputs.length === 1 ? outputs[0] : tf.concat(outputs, 1)) as tf.Tensor2D;
-    return yield ask(this.output, ops.attend(qkv, cache.layer(this.layer), rotation), {residual: x});
+    const mixed = ops.attend(qkv, cache.layer(this.layer), rotation);
+    if (outputs.length > 1) qkv.dispose();
+    return yield ask(this.output, mixed, {residual: x});
   }
 
   dispose(): void {

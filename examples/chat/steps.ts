@@ -11,8 +11,8 @@ export interface Question {
   readonly layer: Linear | MLP;
   readonly input: tf.Tensor | {readonly rows: readonly number[]};
   readonly around: Surroundings;
-  /** Tensors needed after the answer, which belong to whoever asked; all others are freed. */
-  readonly held: readonly tf.Tensor[];
+  /** Tensors needed after the answer, which belong to whoever asked; all others are freed. Callers of callers add theirs. */
+  readonly held: tf.Tensor[];
 }
 
 /** What surrounds a layer in its block. */
@@ -23,13 +23,16 @@ export type Steps = Generator<Question, tf.Tensor, tf.Tensor>;
 
 /** residual + layer(norm(x)). */
 export function ask(layer: Linear | MLP, x: tf.Tensor, around: Surroundings = {}, held: readonly tf.Tensor[] = []): Question {
-  return {layer, input: x, around, held};
+  return {layer, input: x, around, held: [...held]};
 }
 
 /** The same steps, with tensors that outlive all of their questions. */
 export function* holding(held: readonly tf.Tensor[], steps: Steps): Steps {
   let step = steps.next();
-  while (!step.done) step = steps.next(yield {...step.value, held: [...step.value.held, ...held]});
+  while (!step.done) {
+    step.value.held.push(...held);
+    step = steps.next(yield step.value);
+  }
   return step.value;
 }
 
@@ -48,7 +51,7 @@ const TURN = 40;
 
 /** As `runSteps`, awaiting each answer, or with layers that answer at once making room for others in between: a long prompt freezes no page. */
 export async function runStepsAsync(steps: Steps, layers: 'awaited' | 'at once'): Promise<tf.Tensor> {
-  const live = new Live();
+  const live = new TidyLive();
   let turn = performance.now();
   try {
     let step = live.next(steps);
@@ -66,7 +69,7 @@ export async function runStepsAsync(steps: Steps, layers: 'awaited' | 'at once')
   }
 }
 
-/** The tensors of the last question. */
+/** The tensors of the last question, inside a tidy that has what steps make besides. */
 class Live {
   private tensors: readonly tf.Tensor[] = [];
 
@@ -74,11 +77,7 @@ class Live {
   next(steps: Steps, answered?: tf.Tensor): IteratorResult<Question, tf.Tensor> {
     const old = answered === undefined ? this.tensors : [...this.tensors, answered];
     this.tensors = old;
-    let step!: IteratorResult<Question, tf.Tensor>;
-    const needed = tf.tidy(() => {
-      step = answered === undefined ? steps.next() : steps.next(answered);
-      return step.done ? [step.value] : tensorsOf(step.value);
-    });
+    const {step, needed} = this.advance(steps, answered);
     for (const t of old) if (!needed.includes(t)) t.dispose();
     this.tensors = needed;
     return step;
@@ -86,6 +85,29 @@ class Live {
 
   free(): void {
     tf.dispose([...this.tensors]);
+  }
+
+  protected advance(steps: Steps, answered: tf.Tensor | undefined): Advance {
+    const step = answered === undefined ? steps.next() : steps.next(answered);
+    return {step, needed: step.done ? [step.value] : tensorsOf(step.value)};
+  }
+}
+
+interface Advance {
+  readonly step: IteratorResult<Question, tf.Tensor>;
+  readonly needed: readonly tf.Tensor[];
+}
+
+/** The same where no tidy is around: a tidy does not reach over an await. */
+class TidyLive extends Live {
+  protected override advance(steps: Steps, answered: tf.Tensor | undefined): Advance {
+    let step!: Advance['step'];
+    const needed = tf.tidy(() => {
+      const next = super.advance(steps, answered);
+      step = next.step;
+      return [...next.needed];
+    });
+    return {step, needed};
   }
 }
 

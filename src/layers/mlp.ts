@@ -149,13 +149,21 @@ export class MLP extends tf.LayersModel {
 
   private run(x: tf.Tensor, {norm = null, residual = null}: Around): tf.Tensor {
     const {activationFunction: act, swigluLimit: limit, gateUp, gateProj, upProj, downProj} = this;
+    // A tidy has its price: it is left out where one tensor is all there is to free.
+    if (gateUp !== null && limit === null) {
+      const gated = gateUp.forwardAround(x, {norm, gate: act});
+      try {
+        return downProj.forwardAround(gated, {residual});
+      } finally {
+        gated.dispose();
+      }
+    }
     return tf.tidy(() => {
       let gated: tf.Tensor;
       if (gateUp === null) {
         const rows = norm === null ? x : rmsNorm(x, norm.weight, norm.epsilon);
         gated = gateTensors(act, gateProj.forward(rows), upProj.forward(rows), limit);
-      } else if (limit === null) gated = gateUp.forwardAround(x, {norm, gate: act});
-      else gated = gatedActivation(gateUp.forwardAround(x, {norm}), act, limit);
+      } else gated = gatedActivation(gateUp.forwardAround(x, {norm}), act, limit);
       return downProj.forwardAround(gated, {residual});
     });
   }
