@@ -5,6 +5,7 @@
 import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, floatLayout} from '../../kernels/layout.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
+import {notConverted} from '../config/module_settings.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {copyByteRows} from './byte_rows.js';
 import {type FileTensor, type Format, lowerWhole, type ModuleHeader, need, refuseOthers, type TensorHeader} from './format.js';
@@ -36,6 +37,19 @@ export function checkBias(module: ModuleHeader, outDim: number): void {
   if (bias.shape.length !== 1 || bias.shape[0] !== outDim) {
     throw new ShapeError({where, expected: `[${outDim}], one a row of the weight`, received: `[${bias.shape}]`});
   }
+}
+
+/** Throws UnsupportedError where the model rounds these floats to -1, 0 and 1 when it runs (BitNet with quantization_mode 'online'): they are not its weight. */
+function refuseRounded({module, quantization}: ModuleHeader): void {
+  if (quantization?.quant_method !== 'bitnet' || /(^|\.)(lm_head|embed_tokens)$/.test(module)) return;
+  const kept = quantization.modules_to_not_convert;
+  if (Array.isArray(kept) && notConverted(kept.map(String), module) !== null) return;
+  throw new UnsupportedError({
+    where: `${module}.weight`,
+    expected: 'a weight that is used as it is stored',
+    received: "floats under quant_method 'bitnet', which the model rounds to -1, 0 and 1 as it runs, and x to 8 bits",
+    remedy: 'Use the GGUF of the model, in TQ1_0 or TQ2_0.',
+  });
 }
 
 /** Throws FileFormatError unless the tensor holds exactly `bytes` bytes. */
@@ -75,6 +89,7 @@ export const dense: Format = {
   validate(module) {
     const [outDim] = matrixShape(need(module, 'weight'), `${module.module}.weight`);
     checkBias(module, outDim);
+    refuseRounded(module);
     refuseOthers(module, dense.name, ['weight', 'bias', ...CACHE_SCALES]);
   },
 

@@ -88,6 +88,13 @@ describe('files as tools write them', () => {
     }
   });
 
+  it('BitNet b1.58 in bfloat16: floats that the model rounds as it runs are not read as its weights', async () => {
+    const quantization = {quant_method: 'bitnet', linear_class: 'autobitlinear', quantization_mode: 'online', modules_to_not_convert: ['gate']};
+    const linear = moduleOf(plain, quantization, 'model.layers.0.mlp.up_proj');
+    expect(() => FORMATS.find((f) => f.recognise(linear))!.validate(linear)).toThrowError(UnsupportedError, /up_proj\.weight.*'bitnet'.*TQ1_0/);
+    for (const name of ['lm_head', 'model.embed_tokens', 'model.layers.0.gate']) roundTrip(moduleOf(plain, quantization, name));
+  });
+
   it('Mamba, Nemotron-H: numbers in config.json that Python writes and JSON does not have', async () => {
     const files = checkpointFiles(moduleOf(plain, null, 'up'));
     const text = '{"time_step_limit": [0.0, Infinity], "low": -Infinity, "eps": NaN, "note": "NaN \\" Infinity"}';
