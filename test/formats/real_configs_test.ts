@@ -89,9 +89,17 @@ describe('files as tools write them', () => {
   });
 
   it('BitNet b1.58 in bfloat16: floats that the model rounds as it runs are not read as its weights', async () => {
-    const quantization = {quant_method: 'bitnet', linear_class: 'autobitlinear', quantization_mode: 'online', modules_to_not_convert: ['gate']};
+    const quantization = {
+      quant_method: 'bitnet',
+      linear_class: 'autobitlinear',
+      quantization_mode: 'online',
+      modules_to_not_convert: ['gate'],
+    };
     const linear = moduleOf(plain, quantization, 'model.layers.0.mlp.up_proj');
-    expect(() => FORMATS.find((f) => f.recognise(linear))!.validate(linear)).toThrowError(UnsupportedError, /up_proj\.weight.*'bitnet'.*TQ1_0/);
+    expect(() => FORMATS.find((f) => f.recognise(linear))!.validate(linear)).toThrowError(
+      UnsupportedError,
+      /up_proj\.weight.*'bitnet'.*TQ1_0/,
+    );
     for (const name of ['lm_head', 'model.embed_tokens', 'model.layers.0.gate']) roundTrip(moduleOf(plain, quantization, name));
   });
 
