@@ -116,5 +116,5 @@ export function around(layer: tf.LayersModel, width: number): tf.LayersModel {
   const before = tf.layers.dropout({rate: 0.5}).apply(input) as tf.SymbolicTensor;
   const inner = tf.sequential({layers: [layer, tf.layers.dense({units: 3, kernelInitializer: 'randomUniform'})]});
   const y = inner.apply(before) as tf.SymbolicTensor;
-  return tf.model({inputs: input, outputs: tf.layers.reLU().apply(y) as tf.SymbolicTensor});
+  return tf.model({inputs: input, outputs: tf.layers.leakyReLU().apply(y) as tf.SymbolicTensor});
 }
