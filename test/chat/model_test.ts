@@ -59,9 +59,11 @@ describe('Llama decoder', () => {
       const expected = tiny.logits(ids);
       const model = await load(tiny.files());
       const cache = model.createCache();
-      for (const [i, id] of ids.entries()) {
-        const logits = model.forward([id], cache);
-        if (i % 7 === 0 || i > 125) await expectLogits(logits, expected[i] as number[]);
+      // webgl compiles programs anew for every length, for two minutes in all: there most are read at once.
+      const first = tf.getBackend() === 'webgl' ? 120 : 1;
+      for (let i = first - 1; i < ids.length; i++) {
+        const logits = model.forward(i < first ? ids.slice(0, first) : [ids[i] as number], cache);
+        if (i % 7 === 0 || i > 118) await expectLogits(logits, expected[i] as number[]);
         else logits.dispose();
       }
       cache.dispose();
