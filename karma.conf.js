@@ -94,6 +94,9 @@ export default async function configure(config) {
     listenAddress: '127.0.0.1',
     // SwiftShader compiles shaders on two cores: a spec may be quiet for long.
     browserNoActivityTimeout: 300_000,
+    // A page that computes, on a machine that does other things too, answers late.
+    pingTimeout: 120_000,
+    browserDisconnectTimeout: 60_000,
     captureTimeout: 120_000,
     singleRun: true,
     autoWatch: false,

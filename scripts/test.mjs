@@ -1,5 +1,5 @@
-// npm test: every spec in Node and in Chromium at the same time, the latter in two processes, the former too where there are four cores. --node and
-// --browser run one of the two suites, in two processes where there are two cores; --filter RE runs the files, else the specs, that match.
+// npm test: every spec in Node and in Chromium at the same time, each in two processes where there are four cores. --node and --browser run one of
+// the two suites, in two processes where there are two cores; --filter RE runs the files, else the specs, that match.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,9 +14,8 @@ const {filter} = options;
 const folder = `build/test/${process.pid}`;
 
 const suites = ['node', 'browser'].filter((where) => options[where] || (!options.node && !options.browser));
-/** Processes of each suite: about one a core, as specs keep one busy and have time limits. Chromium's specs take longest: one process would be last by far. */
-const cores = os.availableParallelism();
-const processesOf = (where) => (cores > 1 && (where === 'browser' || cores >= 2 * suites.length) ? 2 : 1);
+/** Processes of each suite: one a core, as specs keep one busy and have time limits. */
+const PROCESSES = Math.max(1, Math.min(2, Math.floor(os.availableParallelism() / suites.length)));
 /** Files that are worth a second process. */
 const MANY = 10;
 
@@ -40,7 +39,7 @@ await buildAssembly();
 const running = [];
 for (const where of suites) {
   const {files} = selectTests(where, filter);
-  const count = files.length < MANY ? 1 : processesOf(where);
+  const count = files.length < MANY ? 1 : PROCESSES;
   for (let i = 1; i <= count && files.length > 0; i++) {
     const own = `${folder}/${where}${i}`;
     const {command, env} = await commandOf(where, `${i}/${count}`, own);
