@@ -34,157 +34,92 @@ const isChat = (row) => row.case.startsWith('chat-');
 const isFirstUse = (row) => row.case === 'first-use';
 const isProduct = (row) => !isLoading(row) && !isChat(row) && !isFirstUse(row);
 
+/** Columns of each kind of row: what stands over it, and what it shows of a row. */
+const column = (name, key = name) => [name, (r) => r[key]];
+const WHERE = ['case', 'where', 'backend'].map((name) => column(name));
+const SIZES = ['M', 'N', 'K'].map((name) => column(name));
+const OURS = ['ours ms', (r) => ms(r.medianMs)];
+const BASELINE = [
+  ['baseline ms', (r) => ms(r.baseline.medianMs)],
+  ['baseline', (r) => r.baseline.name],
+  ['ratio', (r) => r.ratio.toFixed(2)],
+];
+const COUNTED = ['counted', samples];
+
+const PRODUCT = [
+  ...WHERE,
+  column('format'),
+  ...SIZES,
+  column('threads'),
+  column('kernel', 'variant'),
+  OURS,
+  ...BASELINE,
+  COUNTED,
+  ['error', (r) => (r.error === null ? '' : r.error.toExponential(0))],
+];
+const PEER = [
+  ['M', ({row}) => row.M],
+  ['threads', ({row}) => row.threads],
+  ['beside in the same rounds', ({peer}) => peer.name],
+  ['ms', ({peer}) => ms(peer.medianMs)],
+  ['ours', ({row}) => `${row.format}: ${ms(row.medianMs)}`],
+  ['ours over it', ({row, peer}) => (row.medianMs / peer.medianMs).toFixed(2)],
+];
+const CHAT = [
+  ...WHERE,
+  column('model', 'format'),
+  column('threads'),
+  OURS,
+  ['tokens/s', (r) => r.tokensPerSecond.toFixed(1)],
+  ['dispatches', (r) => r.dispatches ?? ''],
+  ...BASELINE,
+  COUNTED,
+  ['longest task, first / later ms', (r) => (r.longestTaskMs === null ? '' : `${task(r.firstLongestTaskMs)} / ${task(r.longestTaskMs)}`)],
+];
+const LOADING = [
+  ...WHERE,
+  column('model', 'format'),
+  ['MB', (r) => (r.bytes / 1e6).toFixed(0)],
+  OURS,
+  ['MB/s', (r) => r.megabytesPerSecond.toFixed(0)],
+  ['read and copy ms', (r) => ms(r.baseline.medianMs)],
+  ['rate of plain', (r) => `${((100 * r.baseline.medianMs) / r.medianMs).toFixed(0)} %`],
+  COUNTED,
+  ['longest task ms', (r) => task(r.longestTaskMs)],
+];
+const FIRST_USE = [
+  ...WHERE,
+  column('format'),
+  ...SIZES,
+  ['before it', (r) => (r.start === 'warmUp' ? 'warmUp()' : 'nothing')],
+  ['warmUp() ms', (r) => (r.warmUpMs === null ? '' : ms(r.warmUpMs))],
+  ['its task', (r) => (r.warmUpMs === null ? '' : task(r.warmUpLongestTaskMs))],
+  ['first ms', (r) => ms(r.firstMs)],
+  ['its task', (r) => task(r.longestTaskMs)],
+  ['later ms', (r) => ms(r.laterMs)],
+];
+
 /** Text of all rows, one table for each kind. */
 export function tables(rows) {
-  const texts = [];
   const products = rows.filter(isProduct);
-  if (products.length > 0) {
-    const head = [
-      'case',
-      'where',
-      'backend',
-      'format',
-      'M',
-      'N',
-      'K',
-      'threads',
-      'kernel',
-      'ours ms',
-      'baseline ms',
-      'baseline',
-      'ratio',
-      'counted',
-      'error',
-    ];
-    texts.push(
-      table(
-        head,
-        products.map((r) => [
-          r.case,
-          r.where,
-          r.backend,
-          r.format,
-          r.M,
-          r.N,
-          r.K,
-          r.threads,
-          r.variant,
-          ms(r.medianMs),
-          ms(r.baseline.medianMs),
-          r.baseline.name,
-          r.ratio.toFixed(2),
-          samples(r),
-          r.error === null ? '' : r.error.toExponential(0),
-        ]),
-      ),
-    );
-  }
-  const beside = products.filter((r) => r.peers.length > 0);
-  if (beside.length > 0) {
-    const head = ['M', 'threads', 'beside in the same rounds', 'ms', 'ours', 'ours over it'];
-    const lines = beside.flatMap((r) =>
-      r.peers.map((p) => [r.M, r.threads, p.name, ms(p.medianMs), `${r.format}: ${ms(r.medianMs)}`, (r.medianMs / p.medianMs).toFixed(2)]),
-    );
-    texts.push(table(head, lines));
-  }
-  const chat = rows.filter(isChat);
-  if (chat.length > 0) {
-    const head = [
-      'case',
-      'where',
-      'backend',
-      'model',
-      'threads',
-      'ours ms',
-      'tokens/s',
-      'dispatches',
-      'baseline ms',
-      'baseline',
-      'ratio',
-      'counted',
-      'longest task, first / later ms',
-    ];
-    texts.push(
-      table(
-        head,
-        chat.map((r) => [
-          r.case,
-          r.where,
-          r.backend,
-          r.format,
-          r.threads,
-          ms(r.medianMs),
-          r.tokensPerSecond.toFixed(1),
-          r.dispatches ?? '',
-          ms(r.baseline.medianMs),
-          r.baseline.name,
-          r.ratio.toFixed(2),
-          samples(r),
-          r.longestTaskMs === null ? '' : `${task(r.firstLongestTaskMs)} / ${task(r.longestTaskMs)}`,
-        ]),
-      ),
-    );
-  }
-  const loading = rows.filter(isLoading);
-  if (loading.length > 0) {
-    const head = [
-      'case',
-      'where',
-      'backend',
-      'model',
-      'MB',
-      'ours ms',
-      'MB/s',
-      'read and copy ms',
-      'rate of plain',
-      'counted',
-      'longest task ms',
-    ];
-    texts.push(
-      table(
-        head,
-        loading.map((r) => [
-          r.case,
-          r.where,
-          r.backend,
-          r.format,
-          (r.bytes / 1e6).toFixed(0),
-          ms(r.medianMs),
-          r.megabytesPerSecond.toFixed(0),
-          ms(r.baseline.medianMs),
-          `${((100 * r.baseline.medianMs) / r.medianMs).toFixed(0)} %`,
-          samples(r),
-          task(r.longestTaskMs),
-        ]),
-      ),
-    );
-  }
-  const first = rows.filter(isFirstUse);
-  if (first.length > 0) {
-    const head = [
-      'case',
-      'where',
-      'backend',
-      'format',
-      'M',
-      'N',
-      'K',
-      'before it',
-      'warmUp() ms',
-      'its task',
-      'first ms',
-      'its task',
-      'later ms',
-    ];
-    const lines = first.map((r) => [
-      ...[r.case, r.where, r.backend, r.format, r.M, r.N, r.K],
-      r.start === 'warmUp' ? 'warmUp()' : 'nothing',
-      ...(r.warmUpMs === null ? ['', ''] : [ms(r.warmUpMs), task(r.warmUpLongestTaskMs)]),
-      ...[ms(r.firstMs), task(r.longestTaskMs), ms(r.laterMs)],
-    ]);
-    texts.push(`${table(head, lines)}\ntask: the longest task of the main thread, in ms`);
-  }
-  return texts.join('\n\n');
+  const kinds = [
+    {columns: PRODUCT, of: products},
+    {columns: PEER, of: products.flatMap((row) => row.peers.map((peer) => ({row, peer})))},
+    {columns: CHAT, of: rows.filter(isChat)},
+    {columns: LOADING, of: rows.filter(isLoading)},
+    {columns: FIRST_USE, of: rows.filter(isFirstUse), note: '\ntask: the longest task of the main thread, in ms'},
+  ];
+  const show = ({columns, of, note = ''}) => {
+    const lines = of.map((row) => columns.map(([, value]) => value(row)));
+    return `${table(
+      columns.map(([name]) => name),
+      lines,
+    )}${note}`;
+  };
+  return kinds
+    .filter(({of}) => of.length > 0)
+    .map(show)
+    .join('\n\n');
 }
 
 const BOUND_BY = {
