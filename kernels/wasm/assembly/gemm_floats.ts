@@ -1,8 +1,8 @@
 // Y = X . W^T with x as it is, every layout: 16 rows of W are expanded to a panel of float32, which pairs of x meet.
 import {rowFloats} from './expand';
 import {IN_DIM, field} from './layout';
-import {PANEL, transpose} from './panels';
-import {RUN, fma, total} from './vectors';
+import {PANEL} from './panels';
+import {RUN, fma, total, transpose} from './vectors';
 
 /**
  * `count` rows of x (float32 [count, K]) in stored order, `rows` (1 or 2) side by side: a column of both and then the next. A row that is not there is

@@ -124,7 +124,8 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
 /** Products of 16 codes. Not added to a sum one by one: each would wait for the one before. */
 // @ts-ignore: decorator
 @inline
-function sixteenCodes(even: v128, odd: v128, high: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
+function sixteenCodes(v: v128, small: v128, sixteen: v128, high: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
+  const even = evenBytes(v, small, sixteen), odd = oddBytes(v, small);
   return fma(fma(fma(f32x4.mul(low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
 }
 
@@ -157,23 +158,10 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
       // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
       for (const next = o + <usize>block; o < next; o += 16, p += 64) {
         const t = v128.load(p), t1 = v128.load(p, 16), t2 = v128.load(p, 32), t3 = v128.load(p, 48);
-        let v: v128, even: v128, odd: v128;
-        v = v128.load(o);
-        even = evenBytes(v, small, sixteen);
-        odd = oddBytes(v, small);
-        f0 = f32x4.add(f0, sixteenCodes(even, odd, high, t, t1, t2, t3));
-        v = v128.load(o + o1);
-        even = evenBytes(v, small, sixteen);
-        odd = oddBytes(v, small);
-        f1 = f32x4.add(f1, sixteenCodes(even, odd, high, t, t1, t2, t3));
-        v = v128.load(o + o2);
-        even = evenBytes(v, small, sixteen);
-        odd = oddBytes(v, small);
-        f2 = f32x4.add(f2, sixteenCodes(even, odd, high, t, t1, t2, t3));
-        v = v128.load(o + o3);
-        even = evenBytes(v, small, sixteen);
-        odd = oddBytes(v, small);
-        f3 = f32x4.add(f3, sixteenCodes(even, odd, high, t, t1, t2, t3));
+        f0 = f32x4.add(f0, sixteenCodes(v128.load(o), small, sixteen, high, t, t1, t2, t3));
+        f1 = f32x4.add(f1, sixteenCodes(v128.load(o + o1), small, sixteen, high, t, t1, t2, t3));
+        f2 = f32x4.add(f2, sixteenCodes(v128.load(o + o2), small, sixteen, high, t, t1, t2, t3));
+        f3 = f32x4.add(f3, sixteenCodes(v128.load(o + o3), small, sixteen, high, t, t1, t2, t3));
       }
       s0 = fma(s0, f0, v128.load32_splat(s));
       s1 = fma(s1, f1, v128.load32_splat(s + run));

@@ -1,4 +1,5 @@
 // A module of its own, with memory of its own: a weight's codes from the order of a file into that of the record, on every backend.
+import {transpose as fourByFour} from './vectors';
 
 /** Fields that lie 8 bits apart in each 8 bytes of x, moved side by side by halvings. */
 // @ts-ignore: decorator
@@ -87,13 +88,7 @@ export function transpose(from: usize, rows: i32, columns: i32, stride: i32, to:
       for (; r < fours; r += 4) {
         let a = from + r * stride + (c << 2), o = to + ((c * rows + r) << 2);
         for (let i = 0; i < 16; i += 4, a += 16, o += rows << 4) {
-          const x = v128.load(a), y = v128.load(a + stride), z = v128.load(a + 2 * stride), w = v128.load(a + 3 * stride);
-          const xy = i32x4.shuffle(x, y, 0, 4, 1, 5), zw = i32x4.shuffle(z, w, 0, 4, 1, 5);
-          const XY = i32x4.shuffle(x, y, 2, 6, 3, 7), ZW = i32x4.shuffle(z, w, 2, 6, 3, 7);
-          v128.store(o, i64x2.shuffle(xy, zw, 0, 2));
-          v128.store(o + (rows << 2), i64x2.shuffle(xy, zw, 1, 3));
-          v128.store(o + (rows << 3), i64x2.shuffle(XY, ZW, 0, 2));
-          v128.store(o + rows * 12, i64x2.shuffle(XY, ZW, 1, 3));
+          fourByFour(v128.load(a), v128.load(a + stride), v128.load(a + 2 * stride), v128.load(a + 3 * stride), o, rows << 2);
         }
       }
     }

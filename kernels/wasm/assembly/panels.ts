@@ -4,6 +4,7 @@ import {blockOffsets, blockScales, blockZeros} from './blocks';
 import {rowCodes} from './codes';
 import {raisedTable} from './fours';
 import {DECODE, OFFSETS, TABLE_FACTOR, TABLE_LOWEST, ZERO_KIND, ZERO_VALUE, field} from './layout';
+import {transpose} from './vectors';
 
 /** Bytes of W's panel at a time: half of a small first-level cache, the other half is for x. */
 export const PANEL: usize = 16384;
@@ -13,17 +14,6 @@ export const PAIRS: i32 = 0;
 export const FOURS: i32 = 1;
 export const SPLIT: i32 = 2;
 export const SHORT: i32 = 3;
-
-/** Four vectors of four 32-bit lanes, transposed; results `apart` bytes from each other. */
-// @ts-ignore: decorator
-@inline
-export function transpose(v0: v128, v1: v128, v2: v128, v3: v128, out: usize, apart: usize): void {
-  const a = i32x4.shuffle(v0, v1, 0, 4, 1, 5), b = i32x4.shuffle(v0, v1, 2, 6, 3, 7), c = i32x4.shuffle(v2, v3, 0, 4, 1, 5), e = i32x4.shuffle(v2, v3, 2, 6, 3, 7);
-  v128.store(out, i64x2.shuffle(a, c, 0, 2));
-  v128.store(out + apart, i64x2.shuffle(a, c, 1, 3));
-  v128.store(out + 2 * apart, i64x2.shuffle(b, e, 0, 2));
-  v128.store(out + 3 * apart, i64x2.shuffle(b, e, 1, 3));
-}
 
 /** High bytes of sixteen integers, of which v are the first, rounded so that signed low bytes are what is left. */
 // @ts-ignore: decorator

@@ -25,6 +25,17 @@ export function looked(table: v128, index: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(table, index) : i8x16.swizzle(table, index);
 }
 
+/** Four vectors of four 32-bit lanes, transposed; results `apart` bytes from each other. */
+// @ts-ignore: decorator
+@inline
+export function transpose(v0: v128, v1: v128, v2: v128, v3: v128, out: usize, apart: usize): void {
+  const a = i32x4.shuffle(v0, v1, 0, 4, 1, 5), b = i32x4.shuffle(v0, v1, 2, 6, 3, 7), c = i32x4.shuffle(v2, v3, 0, 4, 1, 5), e = i32x4.shuffle(v2, v3, 2, 6, 3, 7);
+  v128.store(out, i64x2.shuffle(a, c, 0, 2));
+  v128.store(out + apart, i64x2.shuffle(a, c, 1, 3));
+  v128.store(out + 2 * apart, i64x2.shuffle(b, e, 0, 2));
+  v128.store(out + 3 * apart, i64x2.shuffle(b, e, 1, 3));
+}
+
 /** Both halves of four float32 sums, added in float64. */
 // @ts-ignore: decorator
 @inline
