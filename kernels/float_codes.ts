@@ -4,6 +4,7 @@
  * the fnuz pair as in ml_dtypes (bias one more, no negative zero, 0x80 is NaN).
  */
 import type {FloatType} from './layout.js';
+import {remember} from './memo.js';
 
 export interface FloatFormat {
   readonly bits: number;
@@ -46,13 +47,10 @@ const tables = new Map<FloatType, Float32Array>();
 
 /** float32 of every code of a type of at most 16 bits, by code. */
 export function decodeTable(type: Exclude<FloatType, 'float32'>): Float32Array {
-  let table = tables.get(type);
-  if (table === undefined) {
+  return remember(tables, type, () => {
     const format = FLOAT_FORMATS[type];
-    table = Float32Array.from({length: 2 ** format.bits}, (_, code) => decodeOne(format, code));
-    tables.set(type, table);
-  }
-  return table;
+    return Float32Array.from({length: 2 ** format.bits}, (_, code) => decodeOne(format, code));
+  });
 }
 
 /** e8m0: 2^(code - 127), 255 is NaN. */

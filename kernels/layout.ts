@@ -142,6 +142,19 @@ export function gridsOf({scales, offsets, zero}: WeightLayout): Grid[] {
   return zero.kind === 'codes' ? [...grids, zero.grid] : grids;
 }
 
+export function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
+
+/** The longest run of columns, from any multiple of it, in which no scale, offset or zero changes; 0 where none ever does. */
+export function commonRun(layout: WeightLayout): number {
+  const runOf = ({shape, indexed, columns, columnPhase}: Grid): number => {
+    if (shape[1] <= 1) return 0;
+    return indexed ? 1 : gcd(columns, columnPhase);
+  };
+  return gridsOf(layout).reduce((run, g) => gcd(run, runOf(g)), 0);
+}
+
 /** The layout with each of its grids changed. */
 export function withGrids(layout: WeightLayout, change: (g: Grid) => Grid): WeightLayout {
   const level = (l: Level): Level => ({...l, grid: change(l.grid)});

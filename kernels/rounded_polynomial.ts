@@ -1,5 +1,6 @@
 /** A table of integers as a short polynomial of the code, rounded: arithmetic in place of choices. */
 import type {FieldMasks} from './fields.js';
+import {remember} from './memo.js';
 
 /** Of a higher degree, coefficients for codes at the top of a word would be subnormal. */
 const DEGREE = 4;
@@ -16,13 +17,7 @@ const at = (polynomial: readonly number[], t: number) => polynomial.reduceRight(
 
 /** Coefficients, lowest first, of a polynomial of degree 4 in the code that rounds to each of 16 integers; null where none was found. */
 export function roundedPolynomial(table: readonly number[]): readonly number[] | null {
-  const key = table.join();
-  let found = known.get(key);
-  if (found === undefined) {
-    found = table.every(Number.isInteger) ? approximate(table) : null;
-    known.set(key, found);
-  }
-  return found;
+  return remember(known, table.join(), () => (table.every(Number.isInteger) ? approximate(table) : null));
 }
 
 /** Lawson's algorithm: least squares again and again, each point weighing more by how far off it was, which tends to the least largest error. */

@@ -1,6 +1,7 @@
 /** Which of the tensorflow kernels answers: pure functions of the problem. */
 import {type InputPrecision, mayRoundX} from '../attributes.js';
-import {codeBits, type Grid, type WeightLayout} from '../layout.js';
+import {codeBits, commonRun, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {integerTable} from '../wasm/descriptor.js';
 
 /** In the order of `Variant` in native/layout.h. */
@@ -63,16 +64,8 @@ const blockCache = new WeakMap<WeightLayout, number>();
 
 /** The widest block that divides every group; 1 where none does. The last block of a row may be short. */
 export function commonBlock(layout: WeightLayout): number {
-  let block = blockCache.get(layout);
-  if (block === undefined) {
-    const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-    if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
-    block = BLOCKS.find((b) => grids.every((g) => fits(g, b))) ?? 1;
-    blockCache.set(layout, block);
-  }
-  return block;
-}
-
-function fits(g: Grid, block: number): boolean {
-  return g.shape[1] <= 1 || (!g.indexed && g.columns % block === 0 && g.columnPhase % block === 0);
+  return remember(blockCache, layout, () => {
+    const run = commonRun(layout);
+    return BLOCKS.find((b) => run % b === 0) ?? 1;
+  });
 }

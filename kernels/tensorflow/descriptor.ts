@@ -10,6 +10,7 @@ import {
   sectionsOf,
   type WeightLayout,
 } from '../layout.js';
+import {remember} from '../memo.js';
 import {integerTable} from '../wasm/descriptor.js';
 
 export interface Descriptor {
@@ -35,12 +36,7 @@ const cache = new WeakMap<WeightLayout, Descriptor>();
 
 /** Made once a layout. */
 export function descriptorOf(layout: WeightLayout): Descriptor {
-  let descriptor = cache.get(layout);
-  if (descriptor === undefined) {
-    descriptor = describe(layout);
-    cache.set(layout, descriptor);
-  }
-  return descriptor;
+  return remember(cache, layout, () => describe(layout));
 }
 
 function describe(layout: WeightLayout): Descriptor {

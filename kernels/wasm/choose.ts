@@ -1,6 +1,7 @@
 /** Which of the wasm kernels multiplies: a pure function of the problem. */
 import {type InputPrecision, mayRoundX} from '../attributes.js';
-import {codeBits, type Grid, type WeightLayout} from '../layout.js';
+import {codeBits, commonRun, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import {integerTable} from './descriptor.js';
 
 export type WasmVariant =
@@ -148,22 +149,14 @@ const blockCache = new WeakMap<WeightLayout, number | null>();
 
 /** The widest block that divides K and every group, or null. */
 function commonBlock(layout: WeightLayout): number | null {
-  let block = blockCache.get(layout);
-  if (block === undefined) {
-    const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-    if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
-    block = BLOCKS.find((b) => layout.inDim % b === 0 && grids.every((g) => fits(g, b))) ?? null;
-    blockCache.set(layout, block);
-  }
-  return block;
+  return remember(blockCache, layout, () => {
+    const run = commonRun(layout);
+    return BLOCKS.find((b) => layout.inDim % b === 0 && run % b === 0) ?? null;
+  });
 }
 
 /** A block of columns that shares its scales, of W and of x. */
 function sharedBlock(layout: WeightLayout, columns: number): number | null {
   const block = commonBlock(layout);
   return block === null || columns === 0 ? block : (BLOCKS.find((b) => b <= block && columns % b === 0) ?? block);
-}
-
-function fits(g: Grid, block: number): boolean {
-  return g.shape[1] <= 1 || (!g.indexed && g.columns % block === 0 && g.columnPhase % block === 0);
 }

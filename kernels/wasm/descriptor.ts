@@ -1,6 +1,7 @@
 /** A layout as the fields that assembly/layout.ts reads. */
 import {decodeTable} from '../float_codes.js';
 import {type Decode, type Grid, type Level, type LevelType, sectionsOf, type WeightLayout} from '../layout.js';
+import {remember} from '../memo.js';
 import type {WasmHeap} from './module.js';
 
 const FIELDS = 88;
@@ -32,17 +33,8 @@ const cache = new WeakMap<WasmHeap, WeakMap<WeightLayout, Int32Array>>();
 
 /** The fields of a layout, made once a layout and heap. */
 export function descriptorOf(heap: WasmHeap, layout: WeightLayout): Int32Array {
-  let byLayout = cache.get(heap);
-  if (byLayout === undefined) {
-    byLayout = new WeakMap();
-    cache.set(heap, byLayout);
-  }
-  let fields = byLayout.get(layout);
-  if (fields === undefined) {
-    fields = describe(heap, layout);
-    byLayout.set(layout, fields);
-  }
-  return fields;
+  const byLayout = remember(cache, heap, () => new WeakMap());
+  return remember(byLayout, layout, () => describe(heap, layout));
 }
 
 /** 4-bit numbers that are small integers times a power of two, as the integer kernels take them; null where they are not. */

@@ -2,6 +2,7 @@
  * Our WebAssembly module inside tf.js's wasm heap: it imports the backend's own memory, so tensors are read and written
  * in place and tf.js accounts for them. One instance and one scratch area a backend.
  */
+import {remember} from '../memo.js';
 import type {DotKind} from './choose.js';
 import {PLAIN, RELAXED} from './generated/binary.js';
 
@@ -212,16 +213,14 @@ export class WasmHeap {
 
   /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */
   table(key: string, make: () => Float32Array | Int8Array): number {
-    let address = this.tables.get(key);
-    if (address === undefined) {
+    return remember(this.tables, key, () => {
       const values = make();
-      address = this.backend.wasm._malloc(values.byteLength + 16);
+      const address = this.backend.wasm._malloc(values.byteLength + 16);
       new Uint8Array(this.memory.buffer, address, values.byteLength).set(
         new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
       );
-      this.tables.set(key, address);
-    }
-    return address;
+      return address;
+    });
   }
 
   /** Gives back what it took of the backend's memory. */
@@ -250,14 +249,11 @@ const modules = new Map<boolean, {module: WebAssembly.Module; relaxed: boolean}>
 
 /** Our module, for a shared memory or an unshared one; with relaxed SIMD where the engine has it. Compiled once. */
 export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed: boolean} {
-  let known = modules.get(shared);
-  if (known === undefined) {
+  return remember(modules, shared, () => {
     const fused = binary(RELAXED, shared);
     const relaxed = WebAssembly.validate(fused);
-    known = {module: new WebAssembly.Module(relaxed ? fused : binary(PLAIN, shared)), relaxed};
-    modules.set(shared, known);
-  }
-  return known;
+    return {module: new WebAssembly.Module(relaxed ? fused : binary(PLAIN, shared)), relaxed};
+  });
 }
 
 /** Bits of what a module says of a memory. Source: WebAssembly core specification 5.3.7, and the threads proposal. */
@@ -281,12 +277,7 @@ export function replaceHeap(backend: object, heap: WasmHeap | null): void {
 
 /** The heap of a backend instance, made at first use. */
 export function heapOf(backend: object): WasmHeap {
-  let heap = heaps.get(backend);
-  if (heap === undefined) {
-    heap = new WasmHeap(backend as WasmBackend);
-    heaps.set(backend, heap);
-  }
-  return heap;
+  return remember(heaps, backend, () => new WasmHeap(backend as WasmBackend));
 }
 
 /** Whether threads can share a memory. */

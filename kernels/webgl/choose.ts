@@ -1,5 +1,5 @@
 /** Which shader multiplies, how much of the result one fragment computes, and how K is split: a pure function of the problem. */
-import {codeBits, type Grid, sectionsOf, type WeightLayout} from '../layout.js';
+import {codeBits, commonRun, sectionsOf, type WeightLayout} from '../layout.js';
 import {remember} from '../memo.js';
 
 export type WebglVariant = 'blocks' | 'general';
@@ -64,22 +64,6 @@ function findBlockShape(layout: WeightLayout): BlockShape | null {
   const block = wanted.find((b) => b >= 16 && usable(b));
   if (block === undefined) return null;
   return {block, unit: run === 0 ? Math.max(UNIT, block) : run};
-}
-
-/** The longest run of columns, from any multiple of it, in which no scale, offset or zero changes; 0 where none ever does. */
-export function commonRun(layout: WeightLayout): number {
-  const grids = [...layout.scales, ...layout.offsets].map((l) => l.grid);
-  if (layout.zero.kind === 'codes') grids.push(layout.zero.grid);
-  return grids.reduce((run, grid) => greatestCommonDivisor(run, runOf(grid)), 0);
-}
-
-function runOf(grid: Grid): number {
-  if (grid.shape[1] <= 1) return 0;
-  return grid.indexed ? 1 : greatestCommonDivisor(grid.columns, grid.columnPhase);
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 /** Words of one block of a plane, and whether they are whole texels of every row. */

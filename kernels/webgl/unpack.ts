@@ -1,12 +1,11 @@
 /** UnpackWeight: the weight, or chosen rows of it, as float32, bit-equal to the oracle. */
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {UnpackWeightAttrs} from '../attributes.js';
-import type {WeightLayout} from '../layout.js';
+import {commonRun, type WeightLayout} from '../layout.js';
 import {remember} from '../memo.js';
 import {rowOutside} from '../rows.js';
 import {checkContext, lineShift, maxTextureSize, rendersFloat32, type WebglBackend} from './backend.js';
 import {checkDevice} from './check.js';
-import {commonRun} from './choose.js';
 import {accessFunctions, EXACT, valueFunctions} from './glsl/access.js';
 import {exactArithmetic} from './glsl/exact.js';
 import {type Folding, FRAGMENT_INDEX, foldingKey, VERSION, wordReaders} from './glsl/header.js';

@@ -1,5 +1,5 @@
 /** How a row of codes is walked: chunks of columns that are loaded together, steps of columns that share every scale. */
-import {gridsOf, sectionsOf, type WeightLayout} from '../layout.js';
+import {commonRun, gcd, gridsOf, sectionsOf, type WeightLayout} from '../layout.js';
 import {remember} from '../memo.js';
 
 export interface Chunking {
@@ -44,8 +44,6 @@ function wordOf(layout: WeightLayout): number {
   return layout.planes.length === 1 && layout.offsets.length === 0 ? 0 : widest(layout);
 }
 
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
-
 const most = {long: widest, short: () => SHORT, word: wordOf};
 
 const caches = {
@@ -61,12 +59,11 @@ export function chunkingOf(layout: WeightLayout, length: ChunkLength = 'long'): 
 
 function compute(layout: WeightLayout, most: number): Chunking | null {
   const smallest = Math.max(...layout.planes.map(smallestRun));
-  const inner = gridsOf(layout).filter((g) => g.shape[1] > 1);
-  if (inner.some((g) => g.indexed)) return null;
+  if (gridsOf(layout).some((g) => g.indexed && g.shape[1] > 1)) return null;
   // Differences of 32-bit codes are no float32 numbers before they are subtracted.
   if (layout.planes[0] === 32 && layout.zero.kind === 'codes') return null;
   // 0 where no grid has columns: one entry a row.
-  const shared = inner.reduce((size, g) => gcd(gcd(size, g.columns), g.columnPhase), 0);
+  const shared = commonRun(layout);
   if (shared % smallest !== 0) return null;
   let columns = Math.max(smallest, most);
   while (columns > smallest && layout.inDim % columns !== 0) columns /= 2;

@@ -64,20 +64,17 @@ function refused(backend: WebGPUBackendLike, shader: Shader, message: string): v
 /** The pipeline of a shader, compiled at the first call. A shader that the device refuses fails the device's pending and later reads. */
 export function pipelineFor(backend: WebGPUBackendLike, shader: Shader): Pipeline {
   const {device} = backend;
-  const cache = cacheOf(device);
   const code = textOf(shader);
-  let entry = cache.get(code);
-  if (entry === undefined) {
+  return remember(cacheOf(device), code, () => {
     device.pushErrorScope('validation');
     const {layout, descriptor} = describe(device, shader, code);
-    entry = {pipeline: device.createComputePipeline(descriptor), layout};
+    const entry = {pipeline: device.createComputePipeline(descriptor), layout};
     const scope = device.popErrorScope().then((error) => {
       if (error !== null) refused(backend, shader, error.message);
     });
     healthOf(backend).check(scope);
-    cache.set(code, entry);
-  }
-  return entry;
+    return entry;
+  });
 }
 
 /** Compiles ahead, off the main thread. Resolves when the pipeline is there; throws DeviceError where the device refuses it. */

@@ -4,6 +4,7 @@ import type {Activation} from '../../kernels/activation.js';
 import {quantizedMatMul} from '../../kernels/contract.js';
 import {activateTensor, recordsGradients} from '../../kernels/gradients.js';
 import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
+import {remember} from '../../kernels/memo.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {checkTensor} from '../arguments.js';
 import type {DenseWeight} from './dense_weight.js';
@@ -36,13 +37,7 @@ const layouts = new Map<string, WeightLayout>();
 
 /** float32 numbers as they are, 32 bits a code. */
 export function denseLayout(outDim: number, inDim: number): WeightLayout {
-  const key = `${outDim},${inDim}`;
-  let layout = layouts.get(key);
-  if (layout === undefined) {
-    layout = floatLayout('float32', outDim, inDim);
-    layouts.set(key, layout);
-  }
-  return layout;
+  return remember(layouts, `${outDim},${inDim}`, () => floatLayout('float32', outDim, inDim));
 }
 
 /** Numbers within [-bound, bound], NaN as -bound. */

@@ -1,6 +1,6 @@
 /** Cutting a packed record into shards, and putting shards together again: codes, scales, offsets, zeros, order at once. Host side. */
 import type * as tf from '@tensorflow/tfjs';
-import {type Grid, type Level, sectionsOf, type WeightLayout, withGrids} from '../../kernels/layout.js';
+import {type Grid, gcd, type Level, sectionsOf, type WeightLayout, withGrids} from '../../kernels/layout.js';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {groupsOf, type Range, sliceWords} from '../../kernels/slice.js';
 import {
@@ -119,10 +119,6 @@ function regrid(size: number, phase: number, entries: number, ranges: readonly R
     if (i < ranges.length - 1) step = gcd(step, end - begin);
   });
   return [step, Math.ceil(length / step)];
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }
 
 function copyColumns(old: WeightLayout, from: Parts, layout: WeightLayout, to: Parts, kept: readonly number[]): void {
