@@ -136,8 +136,8 @@ export class PastPositions {
  * ```
  */
 export function attend(qkv: tf.Tensor2D, past: PastPositions, rotation: Rotation): tf.Tensor2D {
-  for (const [name, t] of Object.entries({qkv, ...rotation})) checkTensor(`attend: ${name}`, t);
-  checkShapes(qkv, past, rotation);
+  checkTensor('attend: qkv', qkv);
+  checkAttend('attend', qkv.shape, past, rotation);
   const count = qkv.shape[0];
   const y =
     hasKernel(ATTEND) && 'cos' in rotation ? attendHere(qkv, past, rotation) : tf.tidy(() => attendComposed(asFloats(qkv), past, rotation));
@@ -156,19 +156,21 @@ function attendHere(qkv: tf.Tensor2D, past: PastPositions, {cos, sin}: Extract<R
   return areFloats([qkv, cos, sin]) ? run() : tf.tidy(run);
 }
 
-function checkShapes(qkv: tf.Tensor2D, {keyHeads, headDim}: PastPositions, rotation: Rotation): void {
-  const [count, width] = qkv.shape;
+/** Throws ArgumentError or ShapeError unless qkv of a shape and what turns its heads fit the heads of `past`. */
+export function checkAttend(where: string, qkv: readonly number[], {keyHeads, headDim}: PastPositions, rotation: Rotation): void {
+  for (const [name, t] of Object.entries(rotation)) checkTensor(`${where}: ${name}`, t);
+  const [count, width] = qkv as [number, number];
   const heads = width / headDim - 2 * keyHeads;
   const is = (t: tf.Tensor, ...shape: number[]) => t.shape.length === shape.length && t.shape.every((size, i) => size === shape[i]);
   const turns =
     'cos' in rotation
       ? is(rotation.cos, count, headDim / 2) && is(rotation.sin, count, headDim / 2)
       : count === 1 && is(rotation.matrix, 1, headDim, headDim);
-  if (qkv.rank === 2 && count > 0 && Number.isInteger(heads) && heads > 0 && heads % keyHeads === 0 && turns) return;
+  if (qkv.length === 2 && count > 0 && Number.isInteger(heads) && heads > 0 && heads % keyHeads === 0 && turns) return;
   const shown = 'cos' in rotation ? `cos [${rotation.cos.shape}], sin [${rotation.sin.shape}]` : `matrix [${rotation.matrix.shape}]`;
   throw new ShapeError({
-    where: 'attend',
+    where,
     expected: `qkv [M, (H + ${2 * keyHeads}) ${headDim}], H a multiple of ${keyHeads}; cos and sin [M, ${headDim / 2}], or for M = 1 a matrix [1, ${headDim}, ${headDim}]`,
-    received: `qkv [${qkv.shape}], ${shown}`,
+    received: `qkv [${qkv}], ${shown}`,
   });
 }

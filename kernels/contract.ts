@@ -73,18 +73,23 @@ export function quantizedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
 }
 
 /** Throws ArgumentError or ShapeError unless x [..., K], the weight [N, K] and the bias [N] fit each other. */
-export function checkProduct(
+export function checkProduct(where: string, x: tf.Tensor, weight: QuantizedWeight, options: QuantizedMatMulOptions): void {
+  checkTensor(`${where}: x`, x);
+  checkProductOf(where, x.shape, weight, options);
+}
+
+/** As `checkProduct`, of an x of a shape. */
+export function checkProductOf(
   where: string,
-  x: tf.Tensor,
+  shape: readonly number[],
   weight: QuantizedWeight,
   {bias, activation, inputPrecision}: QuantizedMatMulOptions,
 ): void {
-  checkTensor(`${where}: x`, x);
   checkWeight(weight, where);
   const [n, k] = weight.shape;
   weight.checkLive(where);
-  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
-    throw new ShapeError({where: `${where}: x`, expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${x.shape}]`});
+  if (shape.length < 1 || shape[shape.length - 1] !== k) {
+    throw new ShapeError({where: `${where}: x`, expected: `[..., ${k}] for a [${n}, ${k}] weight`, received: `[${shape}]`});
   }
   if (bias !== undefined && bias !== null) {
     checkTensor(`${where}: bias`, bias);

@@ -31,7 +31,7 @@ export interface Around {
 
 export type FusedMatMulOptions = QuantizedMatMulOptions & Around;
 
-const OPTIONS = [...PRODUCT_OPTIONS, 'norm', 'gate', 'residual'];
+export const FUSED_OPTIONS = [...PRODUCT_OPTIONS, 'norm', 'gate', 'residual'];
 
 /** `product` with what surrounds it, step by step. */
 export function surround(x: tf.Tensor, {norm, gate, residual}: Around, product: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
@@ -55,29 +55,18 @@ export function surround(x: tf.Tensor, {norm, gate, residual}: Around, product: 
  */
 export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: FusedMatMulOptions = {}): tf.Tensor {
   const where = 'fusedMatMul';
-  checkOptions(where, options, OPTIONS);
+  checkOptions(where, options, FUSED_OPTIONS);
   const {norm, gate, residual} = options;
   if (!(norm || gate || residual)) return quantizedMatMul(x, weight, productOf(options));
   checkProduct(where, x, weight, options);
-  checkActivation(gate ?? null, where);
   const [n, k] = weight.shape;
-  const outShape = [...x.shape.slice(0, -1), gate ? n / 2 : n];
-  if (gate && n % 2 !== 0) throw new ShapeError({where, expected: 'an even number of outputs to gate', received: String(n)});
-  if (norm) checkShape(`${where}: norm`, norm.weight, [k]);
+  const outShape = [...x.shape.slice(0, -1), gatedWidth(where, weight, options)];
   if (residual) checkShape(`${where}: residual`, residual, outShape);
   if (x.size === 0 || n === 0 || !isNone(options.inputQuantization) || !hasKernel(FUSED_MATMUL)) {
     return surround(x, {norm, gate, residual} as Around, (rows) => quantizedMatMul(rows, weight, productOf(options)));
   }
   const run = (): tf.Tensor => {
-    const attrs: FusedMatMulAttrs = {
-      layout: weight.layout,
-      rowStart: weight.rowStart,
-      rowEnd: weight.rowEnd,
-      activation: options.activation ?? null,
-      inputPrecision: options.inputPrecision ?? 'auto',
-      epsilon: norm?.epsilon ?? 0,
-      gate: gate ?? null,
-    };
+    const attrs = fusedAttrs(weight, options);
     const inputs: tf.NamedTensorMap = {x: asFloats(x.rank === 2 ? x : tf.reshape(x, [x.size / k, k])), words: weight.words};
     if (options.bias) inputs.bias = asFloats(options.bias);
     if (norm) inputs.norm = asFloats(norm.weight);
@@ -86,6 +75,28 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
     return x.rank === 2 ? y : tf.reshape(y, outShape);
   };
   return x.rank === 2 && areFloats([x, options.bias, norm?.weight, residual]) ? run() : tf.tidy(run);
+}
+
+/** The width of the result. Throws ArgumentError or ShapeError unless norm and gate fit the weight. */
+export function gatedWidth(where: string, weight: QuantizedWeight, {norm, gate}: Pick<Around, 'norm' | 'gate'>): number {
+  const [n, k] = weight.shape;
+  checkActivation(gate ?? null, where);
+  if (gate && n % 2 !== 0) throw new ShapeError({where, expected: 'an even number of outputs to gate', received: String(n)});
+  if (norm) checkShape(`${where}: norm`, norm.weight, [k]);
+  return gate ? n / 2 : n;
+}
+
+/** What a kernel is told of a product. */
+export function fusedAttrs(weight: QuantizedWeight, options: Omit<FusedMatMulOptions, 'residual'>): FusedMatMulAttrs {
+  return {
+    layout: weight.layout,
+    rowStart: weight.rowStart,
+    rowEnd: weight.rowEnd,
+    activation: options.activation ?? null,
+    inputPrecision: options.inputPrecision ?? 'auto',
+    epsilon: options.norm?.epsilon ?? 0,
+    gate: options.gate ?? null,
+  };
 }
 
 function productOf({norm: _norm, gate: _gate, residual: _residual, ...product}: FusedMatMulOptions): QuantizedMatMulOptions {

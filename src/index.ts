@@ -1,5 +1,6 @@
 /** tfjs-linear: quantised and sharded linear layers for TensorFlow.js. Importing it registers the kernels. */
 import {attend} from '../kernels/attention.js';
+import {chain} from '../kernels/chain.js';
 import * as contract from '../kernels/contract.js';
 import {registerCpuKernels} from '../kernels/cpu/index.js';
 import * as fp8 from '../kernels/fp8_contract.js';
@@ -21,6 +22,7 @@ for (const backend of ['cpu', 'wasm', 'webgl', 'webgpu', 'tensorflow']) register
 export type {Activation} from '../kernels/activation.js';
 export {PastPositions, type Rotation} from '../kernels/attention.js';
 export type {InputPrecision} from '../kernels/attributes.js';
+export type {AttendStep, ChainStep, ProductStep, StepAround} from '../kernels/chain.js';
 export type {WebGPUVariant} from '../kernels/choose.js';
 export type {QuantizedMatMulOptions} from '../kernels/contract.js';
 export type {Fp8QuantizeOptions, Fp8ScaledMatMulOptions} from '../kernels/fp8_contract.js';
@@ -99,6 +101,7 @@ export const ops = {
   gatedActivation: fused.gatedActivation,
   rmsNorm: fused.rmsNorm,
   attend,
+  chain,
   gptqUnpack,
   gptqUnpackAsync,
   fp8Quantize: fp8.fp8Quantize,

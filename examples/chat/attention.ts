@@ -1,6 +1,6 @@
 /** Grouped-query attention with a causal mask and a key-value cache. */
 import * as tf from '@tensorflow/tfjs';
-import {type Linear, ops, type Rotation} from 'tfjs-linear';
+import {type ChainStep, type Linear, ops, type Rotation} from 'tfjs-linear';
 import type {KeyValueCache} from './cache.js';
 import type {RmsNorm} from './norm.js';
 import {ask, type Steps} from './steps.js';
@@ -25,6 +25,14 @@ export class Attention {
     const mixed = ops.attend(qkv, cache.layer(this.layer), rotation);
     if (outputs.length > 1) qkv.dispose();
     return yield ask(this.output, mixed, {residual: x});
+  }
+
+  /** The same as steps of one op; null where a layer is none. */
+  chainSteps(rotation: Rotation, cache: KeyValueCache): readonly ChainStep[] | null {
+    const {norm, qkv, output} = this;
+    const first = qkv.length === 1 ? qkv[0].chainSteps({norm}) : null;
+    const last = output.chainSteps({residual: 3});
+    return first === null || last === null ? null : [...first, {past: cache.layer(this.layer), rotation}, ...last];
   }
 
   dispose(): void {

@@ -1,6 +1,6 @@
 /** A decoder of the Llama family in tf.js ops. Every matrix is a layer of tfjs-linear and stays packed. */
 import * as tf from '@tensorflow/tfjs';
-import type {Linear, MLP, Rotation} from 'tfjs-linear';
+import {type ChainStep, type Linear, type MLP, ops, type Rotation} from 'tfjs-linear';
 import type {Attention} from './attention.js';
 import {KeyValueCache} from './cache.js';
 import type {LlamaConfig} from './config.js';
@@ -90,6 +90,8 @@ export class Llama {
     const {embedding, blocks, rope} = this.parts;
     const first = yield {layer: embedding, input: {rows: ids}, around: {}, held: []};
     const rotation = rope.at(cache.length, ids.length);
+    const chained = ids.length === 1 ? chainOf(blocks, rotation, cache) : null;
+    if (chained !== null) return ops.chain(first as tf.Tensor2D, chained);
     return yield* holding(Object.values(rotation), through(blocks, first as tf.Tensor2D, rotation, cache));
   }
 }
@@ -101,6 +103,17 @@ function* through(blocks: readonly Block[], first: tf.Tensor2D, rotation: Rotati
     x = yield ask(mlp, attended, {norm, residual: attended});
   }
   return x;
+}
+
+/** All blocks as steps of one op: of one position each op costs about as much as its product. null where a layer is no step. */
+function chainOf(blocks: readonly Block[], rotation: Rotation, cache: KeyValueCache): readonly ChainStep[] | null {
+  const steps: ChainStep[] = [];
+  for (const {attention, mlpNorm: norm, mlp} of blocks) {
+    const [first, last] = [attention.chainSteps(rotation, cache), mlp.chainSteps({norm, residual: 1})];
+    if (first === null || last === null) return null;
+    steps.push(...first, ...last);
+  }
+  return steps;
 }
 
 export function disposeBlock({attention, mlpNorm, mlp}: Block): void {

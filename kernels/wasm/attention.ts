@@ -1,24 +1,38 @@
 /** Attend on wasm. */
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
 import type {AttendAttrs} from '../attention.js';
-import {heapOf, type WasmBackend} from './module.js';
+import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
 import {scoreBytes} from './parallel.js';
 
+/** What `attend` reads besides qkv, and how many positions are there before. */
+interface Past extends AttendAttrs {
+  readonly keys: TensorInfo;
+  readonly values: TensorInfo;
+  readonly cos: TensorInfo;
+  readonly sin: TensorInfo;
+  /** H D */
+  readonly width: number;
+}
+
 export const attend: KernelFunc = ({inputs, backend, attrs}) => {
-  const {length} = attrs as unknown as AttendAttrs;
   const heap = heapOf(backend);
-  const qkv = inputs.qkv as TensorInfo;
-  const [count, width] = qkv.shape as [number, number];
-  const [keyHeads, capacity, dim] = (inputs.keys as TensorInfo).shape as [number, number, number];
-  const heads = width / dim - 2 * keyHeads;
-  const [from, keys, values, cos, sin] = ['qkv', 'keys', 'values', 'cos', 'sin'].map((name) =>
-    heap.address(inputs[name] as TensorInfo),
-  ) as [number, number, number, number, number];
-  const out = (backend as unknown as WasmBackend).makeOutput([count, heads * dim], 'float32');
-  const q = heap.scratch(4 * count * heads * dim + scoreBytes(length + count));
-  const scores = q + 4 * count * heads * dim;
-  heap.exports.appendHeads(from, count, heads, keyHeads, dim, cos, sin, length, keys, values, capacity, q);
-  const rows = heads * count;
-  heap.exports.attend(q, 0, rows, count, heads, heads / keyHeads, dim, length, keys, values, capacity, scores, heap.address(out));
+  const {qkv, keys, values, cos, sin} = inputs as Record<'qkv' | 'keys' | 'values' | 'cos' | 'sin', TensorInfo>;
+  const [count, all] = qkv.shape as [number, number];
+  const [keyHeads, , dim] = keys.shape as [number, number, number];
+  const width = all - 2 * keyHeads * dim;
+  const out = (backend as unknown as WasmBackend).makeOutput([count, width], 'float32');
+  const {length} = attrs as unknown as AttendAttrs;
+  attendAt(heap, heap.address(qkv), count, {keys, values, cos, sin, length, width}, heap.address(out));
   return out as unknown as TensorInfo;
 };
+
+/** Rows of qkv at an address, results at another. */
+export function attendAt(heap: WasmHeap, qkv: number, count: number, {keys, values, cos, sin, length, width}: Past, out: number): void {
+  const [keyHeads, capacity, dim] = keys.shape as [number, number, number];
+  const heads = width / dim;
+  const [k, v, c, s] = [heap.address(keys), heap.address(values), heap.address(cos), heap.address(sin)];
+  const q = heap.scratch(4 * count * width + scoreBytes(length + count));
+  const scores = q + 4 * count * width;
+  heap.exports.appendHeads(qkv, count, heads, keyHeads, dim, c, s, length, k, v, capacity, q);
+  heap.exports.attend(q, 0, heads * count, count, heads, heads / keyHeads, dim, length, k, v, capacity, scores, out);
+}

@@ -2,10 +2,12 @@
 import {env, type KernelFunc, registerKernel, type TensorInfo} from '@tensorflow/tfjs';
 import {ATTEND} from '../attention.js';
 import {FP8_QUANTIZE, FP8_SCALED_MATMUL, QUANTIZED_MATMUL, UNPACK_WEIGHT, type UnpackWeightAttrs} from '../attributes.js';
+import {CHAIN} from '../chain.js';
 import {GATED_ACTIVATION, RMS_NORM} from '../fused.js';
 import {FUSED_MATMUL} from '../fused_matmul.js';
 import {rowOutside} from '../rows.js';
 import {attend} from './attention.js';
+import {chain} from './chain.js';
 import {descriptorOf} from './descriptor.js';
 import {gatedActivation, rmsNorm} from './fused.js';
 import {fusedMatMul} from './fused_matmul.js';
@@ -43,6 +45,7 @@ export function registerWasmKernels(backendName = 'wasm'): void {
   registerKernel({kernelName: GATED_ACTIVATION, backendName, kernelFunc: gatedActivation});
   registerKernel({kernelName: FUSED_MATMUL, backendName, kernelFunc: fusedMatMul});
   registerKernel({kernelName: ATTEND, backendName, kernelFunc: attend});
+  registerKernel({kernelName: CHAIN, backendName, kernelFunc: chain});
   registerKernel({kernelName: RMS_NORM, backendName, kernelFunc: rmsNorm});
   registerKernel({kernelName: FP8_QUANTIZE, backendName, kernelFunc: fp8Quantize});
   registerKernel({kernelName: FP8_SCALED_MATMUL, backendName, kernelFunc: fp8ScaledMatMul});

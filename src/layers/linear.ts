@@ -1,6 +1,7 @@
 /** Linear: y = x . W^T + b with W dense, 16-bit or packed. */
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {type Around, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
@@ -127,6 +128,21 @@ export class Linear extends tf.LayersModel {
     // A forward of one's own is not passed by.
     if (this.forward !== Linear.prototype.forward) return surround(x, around, (rows) => this.forward(rows));
     return this.core.forwardAround(x, around);
+  }
+
+  /**
+   * residual + gate(forward(norm(x))) as a step of `ops.chain`, residual as steps have it. null where it is none: a float32 or clipped weight,
+   * several devices or another than the current backend, a forward of one's own.
+   *
+   * ```js
+   * const layer = new tfl.Linear({inDim: 2, outDim: 2, dtype: 'bfloat16'});
+   * layer.loadStateDict({weight: tf.tensor2d([[1, 0], [0, 1]])});
+   * tfl.ops.chain(tf.tensor2d([[3, 4]]), layer.chainSteps({residual: 1})).print(); // [[6, 8]]
+   * ```
+   */
+  chainSteps(around: StepAround = {}): readonly ProductStep[] | null {
+    const step = this.forward === Linear.prototype.forward ? this.core.chainStep(around) : null;
+    return step === null ? null : [step];
   }
 
   /** As `forward`; for devices that cannot answer synchronously. */

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {InputPrecision} from '../../kernels/attributes.js';
+import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {type Around, fusedMatMul, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
@@ -173,9 +174,21 @@ export class LinearCore extends tf.layers.Layer {
 
   /** As `forward`, with what surrounds it: of a packed weight in one op. */
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    return this.isOneOp ? this.product(x, this.config.activation?.fused ?? null, around) : surround(x, around, (rows) => this.forward(rows));
+  }
+
+  /** As a step of `ops.chain`; null where it is none. */
+  chainStep(around: StepAround): ProductStep | null {
+    this.checkLive();
+    const {weight, bias, inputQuantization} = this;
+    const {activation, inputPrecision, device} = this.config;
+    if (!this.isOneOp || (device !== null && device.backendName !== tf.getBackend())) return null;
+    return {weight: weight as QuantizedWeight, bias, activation: activation?.fused ?? null, inputPrecision, inputQuantization, ...around};
+  }
+
+  private get isOneOp(): boolean {
     const {activation, clipWeight} = this.config;
-    const isOneOp = this.weight instanceof QuantizedWeight && clipWeight === null && (activation === null || activation.fused !== null);
-    return isOneOp ? this.product(x, activation?.fused ?? null, around) : surround(x, around, (rows) => this.forward(rows));
+    return this.weight instanceof QuantizedWeight && clipWeight === null && (activation === null || activation.fused !== null);
   }
 
   /** x . W^T + b and a fused activation, on the layer's device, without the layer's own activation; of a packed weight with what surrounds it. */

@@ -1,6 +1,7 @@
 /** MLP: the gated feed-forward block, down(act(gate(x)) * up(x)). */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
+import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation, gateTensors, rmsNorm} from '../../kernels/fused.js';
 import {type Around, surround} from '../../kernels/fused_matmul.js';
@@ -145,6 +146,15 @@ export class MLP extends tf.LayersModel {
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
     if (this.isSpread || this.forward !== MLP.prototype.forward || around.gate) return surround(x, around, (rows) => this.forward(rows));
     return this.run(x, around);
+  }
+
+  /** residual + forward(norm(x)) as steps of `ops.chain`; null where it is none, as Linear.chainSteps has it, or gate and up lie apart. */
+  chainSteps({norm = null, gate = null, residual = null}: StepAround = {}): readonly ProductStep[] | null {
+    if (this.isSpread || this.forward !== MLP.prototype.forward || gate !== null || this.swigluLimit !== null) return null;
+    const first = this.gateUp?.chainSteps({norm, gate: this.activationFunction}) ?? null;
+    // What down is given is one step further from x.
+    const second = this.downProj.chainSteps({residual: residual === null ? null : residual + 1});
+    return first === null || second === null ? null : [...first, ...second];
   }
 
   private run(x: tf.Tensor, {norm = null, residual = null}: Around): tf.Tensor {
