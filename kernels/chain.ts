@@ -78,7 +78,11 @@ const STEP_OPTIONS = ['weight', ...FUSED_OPTIONS];
 export function chain(x: tf.Tensor2D, steps: readonly ChainStep[]): tf.Tensor2D {
   checkTensor('chain: x', x);
   if (!Array.isArray(steps) || steps.length === 0) {
-    throw new ArgumentError({where: 'chain: steps', expected: 'a list of at least one step', received: JSON.stringify(steps) ?? String(steps)});
+    throw new ArgumentError({
+      where: 'chain: steps',
+      expected: 'a list of at least one step',
+      received: JSON.stringify(steps) ?? String(steps),
+    });
   }
   const widths = widthsOf(x, steps);
   const links = x.size > 0 && x.dtype === 'float32' && hasKernel(CHAIN) ? linksOf(x.shape[0], steps, widths) : null;
@@ -124,7 +128,11 @@ function widthsOf(x: tf.Tensor, steps: readonly ChainStep[]): number[] {
 function checkResidual(where: string, residual: number | null, width: number, widths: readonly number[]): void {
   if (residual === null) return;
   if (!Number.isInteger(residual) || residual < 1 || residual > widths.length) {
-    throw new ArgumentError({where: `${where}: residual`, expected: `a whole number from 1 to ${widths.length}, or null`, received: String(residual)});
+    throw new ArgumentError({
+      where: `${where}: residual`,
+      expected: `a whole number from 1 to ${widths.length}, or null`,
+      received: String(residual),
+    });
   }
   const received = widths[widths.length - residual] as number;
   if (received !== width) throw new ShapeError({where: `${where}: residual`, expected: `[M, ${width}]`, received: `[M, ${received}]`});

@@ -174,7 +174,9 @@ export class LinearCore extends tf.layers.Layer {
 
   /** As `forward`, with what surrounds it: of a packed weight in one op. */
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
-    return this.isOneOp ? this.product(x, this.config.activation?.fused ?? null, around) : surround(x, around, (rows) => this.forward(rows));
+    return this.isOneOp
+      ? this.product(x, this.config.activation?.fused ?? null, around)
+      : surround(x, around, (rows) => this.forward(rows));
   }
 
   /** As a step of `ops.chain`; null where it is none. */

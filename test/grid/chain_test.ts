@@ -1,6 +1,16 @@
 /** ops.chain: products and attentions one after the other as one op, against the ops one by one, on every backend. */
 import * as tf from '@tensorflow/tfjs';
-import {ArgumentError, type ChainStep, Linear, MLP, ops, PastPositions, type ProductStep, QuantizedWeight, ShapeError} from '../../src/index.js';
+import {
+  ArgumentError,
+  type ChainStep,
+  Linear,
+  MLP,
+  ops,
+  PastPositions,
+  type ProductStep,
+  QuantizedWeight,
+  ShapeError,
+} from '../../src/index.js';
 import {packedMLP} from '../layers/layers_support.js';
 import {onEachBackend} from '../support/backends.js';
 import {numbersOf} from '../support/numbers.js';
@@ -131,7 +141,11 @@ describe('chain', () => {
     it('of one step, of integers, of no rows', () => {
       const weight = weightOf(20, 32, 3);
       const x = tf.tensor2d(randomX(2, 32, 4), [2, 32]);
-      const whole = tf.tensor2d(new Int32Array(64).map((_, i) => (i % 7) - 3), [2, 32], 'int32');
+      const whole = tf.tensor2d(
+        new Int32Array(64).map((_, i) => (i % 7) - 3),
+        [2, 32],
+        'int32',
+      );
       for (const given of [x, whole]) {
         const [y, expected] = [ops.chain(given, [{weight, activation: 'relu'}]), ops.quantizedMatMul(given, weight, {activation: 'relu'})];
         expect(numbersOf(y)).toEqual(numbersOf(expected));
@@ -199,7 +213,10 @@ describe('chain', () => {
       refuse({weight: null}, ArgumentError, /step 10: weight/);
       refuse({past: pasts[0], rotation}, ArgumentError, /step 10: past.*an earlier step/);
       refuse({past: {}, rotation}, ArgumentError, /step 10: past/);
-      expect(() => ops.chain(x, [first, {past: pasts[0] as PastPositions, rotation: short}])).toThrowError(ShapeError, /step 2.*cos \[1,4\]/);
+      expect(() => ops.chain(x, [first, {past: pasts[0] as PastPositions, rotation: short}])).toThrowError(
+        ShapeError,
+        /step 2.*cos \[1,4\]/,
+      );
       expect(pasts.map((past) => past.length)).toEqual([0, 0]);
       expect(tf.memory().numTensors).toBe(numTensors);
       tf.dispose([x, cube, rotation.cos, rotation.sin, short.cos, short.sin]);
