@@ -5,6 +5,7 @@
 import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, floatLayout} from '../../kernels/layout.js';
 import {allocateWords, partsOf} from '../../kernels/words.js';
+import {stringsOf} from '../config/keys.js';
 import {notConverted} from '../config/module_settings.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
 import {copyByteRows} from './byte_rows.js';
@@ -42,8 +43,8 @@ export function checkBias(module: ModuleHeader, outDim: number): void {
 /** Throws UnsupportedError where the model rounds these floats to -1, 0 and 1 when it runs (BitNet with quantization_mode 'online'): they are not its weight. */
 function refuseRounded({module, quantization}: ModuleHeader): void {
   if (quantization?.quant_method !== 'bitnet' || /(^|\.)(lm_head|embed_tokens)$/.test(module)) return;
-  const kept = quantization.modules_to_not_convert;
-  if (Array.isArray(kept) && notConverted(kept.map(String), module) !== null) return;
+  const kept = stringsOf('quantization_config', quantization, 'modules_to_not_convert');
+  if (notConverted(kept, module) !== null) return;
   throw new UnsupportedError({
     where: `${module}.weight`,
     expected: 'a weight that is used as it is stored',

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {FileTensor, Module} from '../../src/formats/format.js';
 import {FORMATS} from '../../src/formats/index.js';
-import {FileFormatError, openCheckpoint, ShapeError, UnsupportedError} from '../../src/index.js';
+import {ArgumentError, FileFormatError, openCheckpoint, ShapeError, UnsupportedError} from '../../src/index.js';
 import {bytesOf, safetensorsFile} from '../io/bytes_support.js';
 import {checkpointFiles} from './checkpoint_build.js';
 import {f32, integers, moduleOf, seeded, tensor} from './packed_build.js';
@@ -99,6 +99,11 @@ describe('files as tools write them', () => {
     expect(() => FORMATS.find((f) => f.recognise(linear))!.validate(linear)).toThrowError(
       UnsupportedError,
       /up_proj\.weight.*'bitnet'.*TQ1_0/,
+    );
+    const unlisted = moduleOf(plain, {...quantization, modules_to_not_convert: 'gate'}, 'model.layers.0.gate');
+    expect(() => FORMATS.find((f) => f.recognise(unlisted))!.validate(unlisted)).toThrowError(
+      ArgumentError,
+      /modules_to_not_convert: expected a list of strings/,
     );
     for (const name of ['lm_head', 'model.embed_tokens', 'model.layers.0.gate']) roundTrip(moduleOf(plain, quantization, name));
   });
