@@ -168,10 +168,10 @@ export class Linear extends tf.LayersModel {
     return this.forward((Array.isArray(x) ? x[0] : x) as tf.Tensor);
   }
 
-  /** As of any tf.LayersModel. Throws UnsupportedError where nothing trains: packed weights are frozen. */
-  override async fit(...args: Parameters<tf.LayersModel['fit']>): ReturnType<tf.LayersModel['fit']> {
+  /** What fit, fitDataset and trainOnBatch train with. Throws UnsupportedError where nothing trains: packed weights are frozen. */
+  protected override makeTrainFunction(): (data: tf.Tensor[]) => tf.Scalar[] {
     refuseFrozen(this);
-    return super.fit(...args);
+    return super.makeTrainFunction();
   }
 
   /** Parameters of the model: N * K weights (not packed words) and N biases. */

@@ -1,6 +1,6 @@
 /** fit() and gradients: dense weights and biases learn, packed ones stay. */
 import * as tf from '@tensorflow/tfjs';
-import {Linear, MLP, type QuantizedWeight} from '../../src/index.js';
+import {Linear, MLP, type QuantizedWeight, UnsupportedError} from '../../src/index.js';
 import {onEachBackend} from '../support/backends.js';
 import {packedLayer, packedMLP, randomTensor, take} from './layers_support.js';
 
@@ -110,6 +110,28 @@ describe('training', () => {
     expect(dx.dataSync().every((v) => v === 54321)).toBeTrue();
     dx.dispose();
     layer.dispose();
+  });
+
+  it('is refused alike by every way to train, where packed weights are all there is', async () => {
+    const before = tf.memory().numTensors;
+    for (const layer of [new Linear({inDim: 32, outDim: 3, quantizationEncoding: 'Q8_0'}), await packedLayer('gptq_b4_g64_asym_act_v2')]) {
+      const [x, y] = [tf.ones([2, layer.inDim]), tf.ones([2, layer.outDim])];
+      const data = tf.data.array([{xs: x, ys: y}]) as unknown as Parameters<typeof layer.fitDataset>[0];
+      const optimizer = tf.train.sgd(0.1);
+      layer.compile({optimizer, loss: 'meanSquaredError'});
+      const ways: (() => Promise<unknown>)[] = [
+        () => layer.fit(x, y),
+        () => layer.fitDataset(data, {epochs: 1}),
+        () => layer.trainOnBatch(x, y),
+      ];
+      for (const train of ways) {
+        await expectAsync(train()).toBeRejectedWithError(UnsupportedError, /fit: expected something that trains.*packed weights alone/);
+      }
+      tf.dispose([x, y]);
+      optimizer.dispose();
+      layer.dispose();
+    }
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('is off where trainable is false', () => {
