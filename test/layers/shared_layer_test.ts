@@ -37,6 +37,37 @@ describe('a layer that is shared', () => {
       expect(layer.dispose().numDisposedVariables).toBe(0);
     });
 
+    it(`${name} at the beginning of two tf.sequential lives until both are disposed`, () => {
+      const before = tf.memory().numTensors;
+      const layer = make();
+      const [first, second] = [0, 1].map(() => tf.sequential({layers: [layer, tf.layers.reLU()]})) as [tf.Sequential, tf.Sequential];
+      const x = tf.ones([2, 8]);
+      first.dispose();
+      const y = second.predict(x) as tf.Tensor;
+      expect(y.shape).toEqual([2, 8]);
+      second.dispose();
+      expect(() => layer.predict(x)).toThrowError(/disposed/);
+      tf.dispose([x, y]);
+      expect(tf.memory().numTensors).toBe(before);
+    });
+
+    it(`${name} at the beginning of one tf.sequential and inside another lives until both are disposed`, () => {
+      const before = tf.memory().numTensors;
+      const layer = make();
+      const models = [
+        tf.sequential({layers: [layer, tf.layers.reLU()]}),
+        tf.sequential({layers: [tf.layers.reLU({inputShape: [8]}), layer]}),
+      ];
+      const x = tf.ones([2, 8]);
+      models[0]?.dispose();
+      const y = models[1]?.predict(x) as tf.Tensor;
+      expect(y.shape).toEqual([2, 8]);
+      models[1]?.dispose();
+      expect(() => layer.predict(x)).toThrowError(/disposed/);
+      tf.dispose([x, y]);
+      expect(tf.memory().numTensors).toBe(before);
+    });
+
     it(`${name} twice in one model is freed by it and by its maker`, () => {
       const before = tf.memory().numTensors;
       const layer = make();
