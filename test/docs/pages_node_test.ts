@@ -89,3 +89,19 @@ describe('code on the pages', () => {
     }
   });
 });
+
+describe('pages that errors point to', () => {
+  it('are in the package', async () => {
+    const {files} = JSON.parse(await readFile('package.json', 'utf8')) as {files: string[]};
+    const named = new Set<string>();
+    for (const folder of ['src', 'kernels']) {
+      const sources = (await readdir(folder, {recursive: true})).filter((file) => file.endsWith('.ts'));
+      for (const file of sources) {
+        const text = await readFile(path.join(folder, file), 'utf8');
+        for (const [page] of text.matchAll(/(?<![\w/])docs\/[\w-]+\.md/g)) named.add(page);
+      }
+    }
+    expect([...named]).toContain('docs/limits.md');
+    for (const page of named) expect(files).withContext(page).toContain(page);
+  });
+});
