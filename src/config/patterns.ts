@@ -1,4 +1,4 @@
-/** Module name patterns of quantisation configs: regular expressions as Python writes them, anchored at the start. */
+/** Module name patterns of quantisation configs: regular expressions as Python writes them, anchored at the start; and shell wildcards. */
 import {UnsupportedError} from '../errors.js';
 
 const cache = new Map<string, RegExp>();
@@ -30,4 +30,10 @@ export function matchesPattern(pattern: string, name: string, where: string): bo
 /** Inside a character class '\-' is legal and must stay. */
 function inClass(pattern: string): boolean {
   return /\[[^\]]*\\-[^\]]*\]/.test(pattern);
+}
+
+/** Python's fnmatch: '*' is any text, dots too, '?' any letter; the whole name must match. */
+export function wildcard(pattern: string): RegExp {
+  const literal = pattern.replace(/[\\^$.+()[\]{}|]/g, '\\$&');
+  return new RegExp(`^${literal.replaceAll('*', '.*').replaceAll('?', '.')}$`);
 }

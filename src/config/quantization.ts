@@ -143,7 +143,9 @@ export function parseQuantizationConfig(raw: Json, where = 'quantization_config'
     });
   }
   const block = raw.weight_block_size as readonly number[] | null | undefined;
-  const fallback = stringOf(where, raw, 'quant_algo') === 'NVFP4' ? {bits: 4, groupSize: 16} : {bits: 8, groupSize: block?.[1] ?? -1};
+  const fallback = stringOf(where, raw, 'quant_algo')?.endsWith('NVFP4')
+    ? {bits: 4, groupSize: 16}
+    : {bits: 8, groupSize: block?.[1] ?? -1};
   return new QuantizationConfig({
     quantMethod: method,
     bits: integerOf(where, raw, 'bits') ?? fallback.bits,

@@ -25,7 +25,7 @@ export interface ModuleHeader {
   readonly container: 'safetensors' | 'gguf';
   /** By local name: what follows the prefix and a dot ('qweight', 'weight_scale', 'bias'). */
   readonly tensors: ReadonlyMap<string, TensorHeader>;
-  /** The checkpoint's quantisation config as parsed JSON (config.json's quantization_config, else quantize_config.json), or null. */
+  /** The checkpoint's quantisation config as parsed JSON (config.json's quantization_config, else the file beside it), or null. */
   readonly quantization: Readonly<Record<string, unknown>> | null;
 }
 
@@ -50,6 +50,8 @@ export interface InputScheme {
   readonly amaxFloor?: number;
   /** Two levels: a group's scale is scaleType(globalScale * absmax / divisor) / globalScale. */
   readonly globalScale?: number;
+  /** A dynamic scale is rounded up to a power of two. */
+  readonly powersOfTwo?: true;
   /** What a dynamic scale is rounded to; float32 if absent. */
   readonly scaleType?: 'float8_e4m3fn' | 'float8_e8m0fnu';
 }
@@ -139,11 +141,13 @@ export function findFormat(formats: readonly Format[], module: ModuleHeader): Fo
   const [first] = found;
   if (first !== undefined && found.length === 1) return first;
   const tensors = [...module.tensors].map(([name, t]) => `${name} ${t.dtype} [${t.shape}]`).join(', ');
+  const config: Readonly<Record<string, unknown>> = module.quantization ?? {};
+  const algo = config.quant_algo === undefined ? '' : `, quant_algo ${config.quant_algo}`;
   throw new UnsupportedError({
     where: module.module,
     expected: `tensors of one known format (${formats.map((f) => f.name).join(', ')})`,
     received: found.length > 1 ? `${tensors}, which fits ${found.map((f) => f.name).join(' and ')}` : tensors || 'no tensors',
-    why: `Quantisation method in the config: ${String(module.quantization?.quant_method ?? 'none')}.`,
+    why: `Quantisation method in the config: ${String(config.quant_method ?? 'none')}${algo}.`,
   });
 }
 

@@ -1,6 +1,7 @@
 /** Which writer's fp8 tensors these are, and what their scale means. */
 
 import {stringOf, stringsOf} from '../config/keys.js';
+import {checkModelopt} from '../config/modelopt.js';
 import {moduleSettings, notConverted} from '../config/module_settings.js';
 import {checkQuantization, methodOf} from '../config/quantization.js';
 import {MissingError, UnsupportedError} from '../errors.js';
@@ -66,8 +67,13 @@ export function fp8Header(module: ModuleHeader): Fp8Header {
 
 /** Checks the config's keys and that the module is one it quantises. */
 function checkedMethod(quantization: Raw, module: string): string {
-  const method = checkQuantization(quantization);
-  const ignored = ['modules_to_not_convert', 'ignored_layers', 'exclude_modules']
+  const method = methodOf(quantization);
+  if (method === 'modelopt') {
+    checkModelopt(quantization, module, ['FP8']);
+    return method;
+  }
+  checkQuantization(quantization);
+  const ignored = ['modules_to_not_convert', 'ignored_layers']
     .map((key) => notConverted(stringsOf('quantization_config', quantization, key), module))
     .find((entry) => entry !== null);
   const excludedBy = ignored ?? (method === 'fp8' ? moduleSettings(quantization, module).excludedBy : null);
@@ -75,7 +81,7 @@ function checkedMethod(quantization: Raw, module: string): string {
     const expected = `a plain weight: the config leaves this module unquantised (${excludedBy})`;
     throw new UnsupportedError({where: module, expected, received: 'fp8 tensors'});
   }
-  if (method === 'fp8' || method === 'fbgemm_fp8' || (method === 'modelopt' && quantization.quant_algo === 'FP8')) return method;
+  if (method === 'fp8' || method === 'fbgemm_fp8') return method;
   throw new UnsupportedError({
     where: module,
     expected: 'quant_method fp8, fbgemm_fp8, or modelopt with quant_algo FP8, as the tensors are',

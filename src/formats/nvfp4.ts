@@ -3,14 +3,16 @@
  * the other multiplies with; its name tells which.
  *   compressed-tensors 'nvfp4-pack-quantized': weight_packed U8 [N, K / 2], weight_scale F8_E4M3 [N, K / 16],
  *     weight_global_scale F32 [1] DIVIDES: W = e2m1 * (weight_scale / weight_global_scale); input_global_scale F32 [1] likewise
- *   Model Optimizer (quant_method 'modelopt', quant_algo 'NVFP4'): weight U8 [N, K / 2], weight_scale F8_E4M3 [N, K / 16],
+ *   Model Optimizer (quant_method 'modelopt', quant_algo 'NVFP4' or, of x as it is, 'W4A16_NVFP4'): weight U8 [N, K / 2], weight_scale F8_E4M3 [N, K / 16],
  *     weight_scale_2 F32 [] MULTIPLIES; input_scale F32 [] likewise, so that its inverse is the global input scale
  */
 
 import type {Grid} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
 import type {CompressedScheme} from '../config/compressed_groups.js';
-import {checkQuantization, methodOf} from '../config/quantization.js';
+import {integerOf, type Json} from '../config/keys.js';
+import {checkModelopt} from '../config/modelopt.js';
+import {methodOf} from '../config/quantization.js';
 import {UnsupportedError} from '../errors.js';
 import {compressedSchemeOf, mayBeCompressed, scaleUseOf, tieOf, withBias} from './compressed_tensors.js';
 import {checkBias, matrixShape} from './dense.js';
@@ -30,6 +32,7 @@ import {scaleGrid} from './scale_grid.js';
 import {needDtype} from './tensors.js';
 
 const GROUP = 16; // values under one scale
+const WEIGHT_ONLY = 'W4A16_NVFP4';
 
 interface Dialect {
   readonly name: string;
@@ -74,6 +77,7 @@ interface Header {
 
 function headerOf(module: ModuleHeader, dialect: Dialect): Header {
   const {module: name, quantization} = module;
+  if (dialect === MODELOPT && quantization !== null) checkConfig(quantization, name);
   refuseOthers(module, dialect.name, [
     dialect.codes,
     'weight_scale',
@@ -83,7 +87,6 @@ function headerOf(module: ModuleHeader, dialect: Dialect): Header {
     ...(dialect === MODELOPT ? CACHE_SCALES : []),
   ]);
   const scheme = dialect === COMPRESSED ? compressedSchemeOf(module, [dialect.name], 'float', [4]) : null;
-  if (dialect === MODELOPT && quantization !== null) checkModelopt(quantization);
   const [outDim, halves] = matrixShape(needDtype(module, dialect.codes, ['U8']), `${name}.${dialect.codes}`);
   const inDim = halves * 2;
   const scale = needDtype(module, 'weight_scale', ['F8_E4M3']);
@@ -94,11 +97,18 @@ function headerOf(module: ModuleHeader, dialect: Dialect): Header {
   return {outDim, inDim, grid, scheme};
 }
 
-function checkModelopt(quantization: Readonly<Record<string, unknown>>): void {
-  checkQuantization(quantization);
-  if (quantization.quant_algo === 'NVFP4') return;
-  const received = JSON.stringify(quantization.quant_algo);
-  throw new UnsupportedError({where: 'quantization_config.quant_algo', expected: "'NVFP4', as the tensors are", received});
+/** Rounding of x that goes with these tensors: to 4 bits, or none. */
+const ALGOS = ['NVFP4', WEIGHT_ONLY];
+
+function checkConfig(quantization: Json, module: string): void {
+  checkModelopt(quantization, module, ALGOS);
+  const size = integerOf('quantization_config', quantization, 'group_size') ?? GROUP;
+  if (size === GROUP) return;
+  throw new UnsupportedError({
+    where: `${module}: group_size`,
+    expected: `${GROUP} with ${quantization.quant_algo}`,
+    received: String(size),
+  });
 }
 
 /**
@@ -127,7 +137,7 @@ function weightOf(module: Module, dialect: Dialect): {weight: Float4Weight; glob
 
 function inputSchemeOf(module: Module, dialect: Dialect, scheme: CompressedScheme | null, input: StoredScalar | null): InputScheme | null {
   if (dialect === COMPRESSED) return schemeOf(module.module, scheme?.input ?? null, input?.value ?? null, dialect.name);
-  if (input === null) return null;
+  if (input === null || module.quantization?.quant_algo === WEIGHT_ONLY) return null;
   const globalScale = Math.fround(1 / input.value);
   return {
     dtype: 'float4_e2m1fn',

@@ -7,7 +7,7 @@ import {SpareWords} from '../../kernels/spare_words.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
 import {checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
-import {ArgumentError, didYouMean, FileFormatError, MissingError, UnsupportedError} from '../errors.js';
+import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {dense} from '../formats/dense.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
@@ -16,6 +16,7 @@ import {Linear, type LinearConfig} from '../layers/linear.js';
 import {MLP, type MLPConfig} from '../layers/mlp.js';
 import type {ShardingStrategy} from '../sharding/strategy.js';
 import {checkProjections, refuseTransposed} from './check_modules.js';
+import {readConfigs} from './config_files.js';
 import {classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
 import {toFloat32} from './plain_floats.js';
 import {SmallTensors} from './small_tensors.js';
@@ -86,7 +87,7 @@ export class Checkpoint {
     private readonly files: TensorFiles,
     /** Parsed config.json, or the GGUF metadata; null where there is none. */
     readonly config: Readonly<Record<string, unknown>> | null,
-    /** The quantisation config as in config.json or quantize_config.json, or null. */
+    /** The quantisation config as in config.json or quantize_config.json, or hf_quant_config.json as config.json would have it; or null. */
     readonly quantization: Readonly<Record<string, unknown>> | null,
   ) {
     this.small = new SmallTensors(files, (module) => this.moduleHeader(module));
@@ -96,10 +97,8 @@ export class Checkpoint {
     const files = await openTensorFiles(source, options);
     try {
       if (files.container === 'gguf') return new Checkpoint(files, files.metadata, null);
-      const config = asRecord(await files.json('config.json'), 'config.json');
-      const inside = asRecord(config?.quantization_config ?? config?.compression_config, 'config.json: quantization_config');
-      const beside = inside === null ? asRecord(await files.json('quantize_config.json'), 'quantize_config.json') : null;
-      return new Checkpoint(files, config, inside ?? beside);
+      const {config, quantization} = await readConfigs(files);
+      return new Checkpoint(files, config, quantization);
     } catch (error) {
       await files.close();
       throw error;
@@ -293,13 +292,6 @@ export class Checkpoint {
     layer.dispose();
     return values;
   }
-}
-
-/** A JSON object; null for none. Throws FileFormatError for anything else: what it means cannot be known. */
-function asRecord(value: unknown, where: string): Record<string, unknown> | null {
-  if (value === undefined || value === null) return null;
-  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new FileFormatError({where, expected: 'an object', received: JSON.stringify(value).slice(0, 60)});
 }
 
 /**
