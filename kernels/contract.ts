@@ -6,7 +6,8 @@ import {ACTIVATIONS, type Activation} from './activation.js';
 import {FP8_SCALED_MATMUL, type InputPrecision, QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from './attributes.js';
 import type {ScaledMatMulAttrs} from './fp8_matmul.js';
 import {activateTensor, recordsGradients} from './gradients.js';
-import {type InputQuantization, quantizeAttrs, scaleTensor} from './input_quantization.js';
+import {type InputQuantization, quantizeAttrs} from './input_quantization.js';
+import {scaleFor} from './power_scales.js';
 import {QuantizedWeight} from './quantized_weight.js';
 
 export interface QuantizedMatMulOptions {
@@ -105,8 +106,7 @@ export function isNone(q: InputQuantization | 'none' | null | undefined): q is '
 }
 
 function scaled(inputs: tf.NamedTensorMap, q: InputQuantization, attrs: ScaledMatMulAttrs): tf.Tensor {
-  const [m, k] = (inputs.x as tf.Tensor).shape as [number, number];
-  const scale = scaleTensor(q, m, k);
+  const scale = scaleFor(q, inputs.x as tf.Tensor2D);
   const all: tf.NamedTensorMap = scale === null ? inputs : {...inputs, scale};
   return tf.engine().runKernel(FP8_SCALED_MATMUL, all, attrs as unknown as tf.NamedAttrMap);
 }

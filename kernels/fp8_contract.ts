@@ -4,14 +4,8 @@ import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError} from '../src/errors.js';
 import {FP8_QUANTIZE} from './attributes.js';
 import {checkWeight, quantizedMatMul} from './contract.js';
-import {
-  INPUT_OPTIONS,
-  type InputGranularity,
-  type InputQuantization,
-  type InputType,
-  quantizeAttrs,
-  scaleTensor,
-} from './input_quantization.js';
+import {INPUT_OPTIONS, type InputGranularity, type InputQuantization, type InputType, quantizeAttrs} from './input_quantization.js';
+import {scaleFor} from './power_scales.js';
 import type {QuantizedWeight} from './quantized_weight.js';
 
 export interface Fp8QuantizeOptions extends Omit<InputQuantization, 'dtype'> {
@@ -44,8 +38,9 @@ export function fp8Quantize(x: tf.Tensor, given: Fp8QuantizeOptions): {codes: tf
   const m = lead.reduce((a, b) => a * b, 1);
   const attrs = quantizeAttrs(options, false);
   return tf.tidy(() => {
-    const inputs: tf.NamedTensorMap = {x: asFloats(tf.reshape(x, [m, k]))};
-    const scale = scaleTensor(options, m, k);
+    const rows = asFloats(tf.reshape(x, [m, k])) as tf.Tensor2D;
+    const inputs: tf.NamedTensorMap = {x: rows};
+    const scale = scaleFor(options, rows);
     if (scale !== null) inputs.scale = scale;
     const [codes, scales] = tf.engine().runKernel(FP8_QUANTIZE, inputs, attrs as unknown as tf.NamedAttrMap) as unknown as [
       tf.Tensor,

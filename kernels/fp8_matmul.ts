@@ -21,6 +21,7 @@ const TO_BFLOAT16: QuantizeAttrs = {
   amaxFloor: 0,
   divisor: 1,
   reciprocal: false,
+  powersOfTwo: false,
   globalScale: 0,
   values: true,
 };

@@ -2,6 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from './activation.js';
 import {FP8_SCALED_MATMUL, QUANTIZED_MATMUL, type QuantizedMatMulAttrs, UNPACK_WEIGHT, type UnpackWeightAttrs} from './attributes.js';
+import type {ScaledMatMulAttrs} from './fp8_matmul.js';
+import {scaleShape} from './input_quantization.js';
 
 /** Floats of W expanded at a time (16 MiB): dx needs W, but never the whole of it. */
 const SLAB_FLOATS = 1 << 22;
@@ -58,6 +60,12 @@ function throughWeight(dy: tf.Tensor2D, words: tf.Tensor, attrs: QuantizedMatMul
   return dx as tf.Tensor2D;
 }
 
+/** None, where a scale is one that came from x; any other is no function of what is asked for. */
+function throughScale({shape}: tf.Tensor2D, {layout, quantize}: ScaledMatMulAttrs): {scale?: () => tf.Tensor} {
+  if (!quantize?.powersOfTwo) return {};
+  return {scale: () => tf.zeros(scaleShape(quantize.granularity, shape[0], layout.inDim, quantize.block))};
+}
+
 /**
  * Registers the gradients for every backend. Rounding x to 8 bits passes the gradient straight through (Bengio et al. 2013, arXiv 1308.3432),
  * as quantisation-aware training does. UnpackWeight has no differentiable input.
@@ -72,6 +80,7 @@ export function registerGradients(): void {
         return {
           x: () => throughWeight(dy as tf.Tensor2D, words, attrs as unknown as QuantizedMatMulAttrs),
           bias: () => tf.sum(dy as tf.Tensor2D, 0),
+          ...throughScale(dy as tf.Tensor2D, attrs as unknown as ScaledMatMulAttrs),
         };
       },
     });

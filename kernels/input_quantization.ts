@@ -3,7 +3,7 @@
  * It belongs to the op call, not to the weight.
  */
 import * as tf from '@tensorflow/tfjs';
-import {asFloats, checkOptions, checkTensor} from '../src/arguments.js';
+import {asFloats, checkBoolean, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 
 export type InputType = 'float8_e4m3fn' | 'float8_e5m2' | 'float8_e4m3fnuz' | 'float8_e5m2fnuz' | 'float4_e2m1fn' | 'int8' | 'bfloat16';
@@ -34,12 +34,14 @@ export interface InputQuantization {
   readonly divisor?: number;
   /** Multiply by 1 / s (static) or divisor / amax (dynamic) instead of dividing by s: the last bit of x / s can differ. Default false. */
   readonly reciprocal?: boolean;
+  /** dynamic: s is rounded up to a power of two, in a pass of its own over x (scale_fmt 'ue8m0' of DeepSeek V3.1). Default false. */
+  readonly powersOfTwo?: boolean;
   /** dynamic: s = e4m3fn(globalScale * amax / divisor) / globalScale, the two levels of 4-bit block floats. */
   readonly globalScale?: number;
 }
 
 /** Keys of InputQuantization. */
-export const INPUT_OPTIONS = 'dtype origin granularity block scale scaleUb amaxFloor divisor reciprocal globalScale'.split(' ');
+export const INPUT_OPTIONS = 'dtype origin granularity block scale scaleUb amaxFloor divisor reciprocal powersOfTwo globalScale'.split(' ');
 
 /** Largest finite number, mantissa bits, exponent bias and code of NaN. */
 export interface TypeFacts {
@@ -69,6 +71,8 @@ export interface QuantizeAttrs {
   readonly amaxFloor: number;
   readonly divisor: number;
   readonly reciprocal: boolean;
+  /** The scale that the kernel is given came from x. */
+  readonly powersOfTwo: boolean;
   /** 0: one level. */
   readonly globalScale: number;
   /** values: q * s as float32; else codes as int32 (int8: -128..127). */
@@ -111,6 +115,9 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
   if (typeof q.scale === 'number' && !(q.scale >= 0 && q.scale < Infinity)) throw bad('scale', 'a finite number of at least 0', q.scale);
   if (q.origin === 'static' && (q.scaleUb ?? q.amaxFloor ?? q.globalScale) !== undefined)
     throw bad('scaleUb, amaxFloor, globalScale', 'none with a static scale', 'one');
+  checkBoolean(`${where}: powersOfTwo`, q.powersOfTwo);
+  if (q.powersOfTwo && (q.origin === 'static' || q.globalScale !== undefined))
+    throw bad('powersOfTwo', 'a dynamic origin and no globalScale', `origin ${q.origin}, globalScale ${q.globalScale}`);
   for (const option of ['scaleUb', 'amaxFloor', 'divisor', 'globalScale'] as const) {
     const value = q[option];
     if (value !== undefined && !(Number.isFinite(value) && value > 0)) throw bad(option, 'a positive number', value);
@@ -123,6 +130,7 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
     amaxFloor: q.amaxFloor ?? 0,
     divisor: q.divisor ?? (q.dtype === 'int8' ? 127 : INPUT_TYPES[q.dtype].max),
     reciprocal: q.reciprocal ?? false,
+    powersOfTwo: q.powersOfTwo ?? false,
     globalScale: q.globalScale ?? 0,
     values,
   };

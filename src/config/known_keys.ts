@@ -54,10 +54,12 @@ export const AWQ_KEYS: KnownKeys = {
 
 export const FP8_KEYS: KnownKeys = {
   read: 'quant_method method fmt format checkpoint_format activation_scheme weight_block_size weight_scale_semantics'
-    .concat(' weight_scale_method modules_to_not_convert ignored_layers bits group_size desc_act sym dynamic lm_head weight_scale meta')
+    .concat(
+      ' scale_fmt weight_scale_method modules_to_not_convert ignored_layers bits group_size desc_act sym dynamic lm_head weight_scale meta',
+    )
     .split(' '),
   // Experts of another type have tensors of another dtype, and modules_to_convert names more than the usual ones.
-  harmless: [...RUN, 'scale_fmt', 'dequantize', 'kv_cache_scheme', 'expert_dtype', 'modules_to_convert'],
+  harmless: [...RUN, 'dequantize', 'kv_cache_scheme', 'expert_dtype', 'modules_to_convert'],
   only: OFF,
 };
 

@@ -52,9 +52,17 @@ function inputSchemeOf(
     }
     case 'dynamic':
       // Without blocks one scale for the tensor, as AutoFP8 means it.
-      return blockColumns === null
-        ? {dtype, origin: 'dynamic', granularity: 'tensor', divisor: LARGEST}
-        : {dtype, origin: 'dynamic', granularity: 'group', groupSize: blockColumns, divisor: LARGEST, amaxFloor: AMAX_FLOOR};
+      if (blockColumns === null) return {dtype, origin: 'dynamic', granularity: 'tensor', divisor: LARGEST};
+      return {
+        dtype,
+        origin: 'dynamic',
+        granularity: 'group',
+        groupSize: blockColumns,
+        divisor: LARGEST,
+        amaxFloor: AMAX_FLOOR,
+        // As round_scale in act_quant of DeepSeek V3.2's inference/kernel.py.
+        ...(module.quantization?.scale_fmt === 'ue8m0' ? {powersOfTwo: true} : {}),
+      };
   }
 }
 

@@ -6,7 +6,7 @@ import type {InputScheme} from '../formats/format.js';
 /** The rounding of x that the checkpoint asks for; null: none. Throws UnsupportedError for scales rounded to powers of two. */
 export function inputQuantizationFrom(scheme: InputScheme | null, where: string): InputQuantization | null {
   if (scheme === null) return null;
-  const {dtype, origin, granularity, groupSize, scale, scaleUb, divisor, amaxFloor, globalScale, scaleType} = scheme;
+  const {dtype, origin, granularity, groupSize, scale, scaleUb, divisor, amaxFloor, globalScale, powersOfTwo, scaleType} = scheme;
   if (scaleType === 'float8_e8m0fnu') {
     throw new UnsupportedError({
       where: `${where}: input_activations`,
@@ -25,5 +25,6 @@ export function inputQuantizationFrom(scheme: InputScheme | null, where: string)
     ...(divisor === undefined || origin === 'static' ? {} : {divisor}),
     ...(amaxFloor === undefined ? {} : {amaxFloor}),
     ...(globalScale === undefined ? {} : {globalScale}),
+    ...(powersOfTwo === undefined ? {} : {powersOfTwo}),
   };
 }
