@@ -1,5 +1,5 @@
 /** The part of tf.js's webgpu backend that the kernels use, found on the object that tf.js passes to them. */
-import type {KernelBackend, TensorInfo, TypedArray} from '@tensorflow/tfjs';
+import {findBackend, type KernelBackend, type TensorInfo, type TypedArray} from '@tensorflow/tfjs';
 import {remember} from '../memo.js';
 
 export interface TensorData {
@@ -109,6 +109,13 @@ function isSoftware(backend: WebGPUBackendLike): boolean {
 /** tf.js's backend object as ours. */
 export function asWebGPU(backend: unknown): WebGPUBackendLike {
   return backend as WebGPUBackendLike;
+}
+
+/** The started backend of this name, where it is one of ours or tf.js's on WebGPU; else null. */
+export function findWebGPU(name: string): WebGPUBackendLike | null {
+  const backend = String(name).split(':')[0] === 'webgpu' ? findBackend(name) : null;
+  // A device in another thread has no part of this.
+  return backend === null || backend === undefined || !('tensorMap' in backend) ? null : asWebGPU(backend);
 }
 
 /** `made`, once `f` has run; where `f` throws, `made` is disposed. */

@@ -1,11 +1,15 @@
 /** Pipelines compiled and weights uploaded before they are needed. */
 import * as tf from '@tensorflow/tfjs';
+import {checkOptions} from '../../src/arguments.js';
 import type {Activation} from '../activation.js';
+import {checkWeight} from '../contract.js';
 import {holderOf} from '../holder.js';
 import type {QuantizedWeight} from '../quantized_weight.js';
 import type {WebglBackend} from '../webgl/backend.js';
 import {warmUpWebgl} from '../webgl/warm_up.js';
-import {asWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
+import {findWebGPU, profileOf, type WebGPUBackendLike} from './backend.js';
+import {gatedShaderOf, rmsShaderOf} from './fused.js';
+import {fusionOf} from './fused_matmul.js';
 import {healthOf} from './health.js';
 import {verifyOnce} from './known_answer.js';
 import {choiceFor} from './matmul.js';
@@ -21,23 +25,23 @@ export interface WarmUpOptions {
   activations?: readonly (Activation | null)[];
   /** Whether a bias will be fused. Default false. */
   bias?: boolean;
+  /**
+   * What will surround products (`forwardAround`, `ops.fusedMatMul`): each entry a combination of norm, gate and residual, for webgpu, which does them
+   * in the product's own kernel where it can. Default [{}]: nothing.
+   */
+  around?: readonly {readonly norm?: boolean; readonly gate?: Activation | null; readonly residual?: boolean}[];
   /** Also compiles unpacking, of all rows and of chosen ones (an embedding). Default false. */
   unpack?: boolean;
   /** Default: the current backend. */
   backendName?: string;
 }
 
-/** Whether a backend is one of ours or tf.js's on WebGPU. */
-function webGPUBackend(name: string): WebGPUBackendLike | null {
-  const backend = name.split(':')[0] === 'webgpu' ? tf.findBackend(name) : null;
-  // A device in another thread compiles there.
-  return backend === null || backend === undefined || !('tensorMap' in backend) ? null : asWebGPU(backend);
-}
+const OPTIONS = ['rows', 'activations', 'bias', 'around', 'unpack', 'backendName'];
 
 /**
  * Uploads the weights and compiles the kernels of their products, on webgpu and webgl: elsewhere nothing is compiled. webgpu compiles off the main
  * thread; webgl compiles on it, a kernel a turn.
- * Throws DeviceError where the device is lost, out of memory, refuses a shader or computes wrongly.
+ * Throws ArgumentError for what is no packed weight, DeviceError where the device is lost, out of memory, refuses a shader or computes wrongly.
  *
  * ```js
  * const layer = new tfl.Linear({inDim: 32, outDim: 2, quantizationEncoding: 'Q4_0'});
@@ -46,33 +50,46 @@ function webGPUBackend(name: string): WebGPUBackendLike | null {
  * ```
  */
 export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight[], options: WarmUpOptions = {}): Promise<void> {
+  checkOptions('warmUp', options, OPTIONS);
   const name = options.backendName ?? tf.getBackend();
   const all = Array.isArray(weights) ? (weights as readonly QuantizedWeight[]) : [weights as QuantizedWeight];
+  for (const weight of all) checkWeight(weight, 'warmUp');
   if (name === 'webgl') {
     const webgl = tf.findBackend(name) as unknown as WebglBackend | null | undefined;
     return webgl ? warmUpWebgl(webgl, all, options) : undefined;
   }
-  const backend = webGPUBackend(name);
+  const backend = findWebGPU(name);
   if (backend === null) return;
-  const profile = profileOf(backend);
   const shaders = new Map<string, Shader>();
   const add = (shader: Shader) => shaders.set(shader.code, shader);
   for (const weight of all) {
-    const {layout} = weight;
-    for (const rows of options.rows ?? [1]) {
-      const {variant} = choiceFor(layout, rows, weight.outDim, profile);
-      verifyOnce(backend, variant);
-      for (const activation of options.activations ?? [null]) {
-        const plan = planFor(layout, variant, profile, rows, {bias: options.bias ?? false, activation});
-        add(plan.shader);
-        if (plan.prepare !== null) add(plan.prepare.shader);
-      }
-    }
-    if (options.unpack) for (const chosen of [false, true]) add(unpackPlan(layout, chosen).shader);
+    for (const rows of options.rows ?? [1]) for (const shader of productShaders(backend, weight, rows, options)) add(shader);
+    if (options.unpack) for (const chosen of [false, true]) add(unpackPlan(weight.layout, chosen).shader);
     if (backend.tensorMap.has(weight.words.dataId)) wordsBuffer(backend, weight.words);
   }
   await Promise.all([...shaders.values()].map((shader) => compileAhead(backend, shader)));
   await healthOf(backend).settled();
+}
+
+/** What products of `rows` rows take, with each activation and surroundings. */
+function productShaders(backend: WebGPUBackendLike, weight: QuantizedWeight, rows: number, options: WarmUpOptions): Shader[] {
+  const {layout, rowStart, rowEnd} = weight;
+  const profile = profileOf(backend);
+  const {variant} = choiceFor(layout, rows, weight.outDim, profile);
+  verifyOnce(backend, variant);
+  const shaders: Shader[] = [];
+  for (const activation of options.activations ?? [null]) {
+    for (const {norm = false, gate = null, residual = false} of options.around ?? [{}]) {
+      const own = fusionOf(backend, variant, rows, {layout, rowStart, rowEnd, activation, gate});
+      const finish = {bias: options.bias ?? false, activation, gate: own.gate, norm: norm && own.norm, residual: residual && own.last};
+      const plan = planFor(layout, variant, profile, rows, finish);
+      shaders.push(plan.shader);
+      if (plan.prepare !== null) shaders.push(plan.prepare.shader);
+      if (norm && !own.norm) shaders.push(rmsShaderOf(layout.inDim, profile).shader);
+      if (gate !== null && !own.last) shaders.push(gatedShaderOf(gate).shader);
+    }
+  }
+  return shaders;
 }
 
 /**
@@ -84,7 +101,7 @@ export async function warmUp(weights: QuantizedWeight | readonly QuantizedWeight
  * ```
  */
 export async function deviceReady(backendName: string = tf.getBackend()): Promise<void> {
-  const backend = webGPUBackend(backendName);
+  const backend = findWebGPU(backendName);
   if (backend !== null) await healthOf(backend).settled();
 }
 

@@ -4,7 +4,7 @@ import {profileOf} from '../../kernels/webgpu/backend.js';
 import {createWebGPUBackend} from '../../kernels/webgpu/device.js';
 import {rewriteShaders} from '../../kernels/webgpu/record.js';
 import {deviceReady, warmUp} from '../../kernels/webgpu/warm_up.js';
-import {ArgumentError, DeviceError, DeviceRef, ops, QuantizedWeight} from '../../src/index.js';
+import {ArgumentError, DeviceError, DeviceRef, Linear, ops, QuantizedWeight} from '../../src/index.js';
 import {registerWebGPU, webgpuBackend, webgpuClass, withDevice, withVariant} from '../support/webgpu.js';
 import {buildWeight, randomX} from './layouts.js';
 
@@ -90,6 +90,48 @@ describe('a webgpu device of our own', () => {
       tf.dispose([one, six, bias, ...outputs]);
       weight.dispose();
     });
+  });
+
+  it('compiles what surrounds products ahead, in the product or as a step of its own', async () => {
+    await withDevice({}, async () => {
+      const weight = load();
+      const around = [{norm: true}, {norm: true, gate: 'silu', residual: true}, {gate: 'gelu'}, {residual: true}] as const;
+      await warmUp(weight, {rows: [1, 6], activations: [null, 'relu'], bias: true, around});
+      const compile = spyOn(webgpuBackend().device, 'createComputePipeline').and.callThrough();
+      const bias = tf.tensor1d(randomX(1, 16, 3));
+      const outputs: tf.Tensor[] = [];
+      for (const rows of [1, 6]) {
+        const x = tf.tensor2d(randomX(rows, 64), [rows, 64]);
+        const norm = {weight: tf.tensor1d(randomX(1, 64, 2)), epsilon: 1e-5};
+        for (const activation of [null, 'relu'] as const) {
+          for (const {norm: normed, gate = null, residual: added} of around as readonly {
+            norm?: boolean;
+            gate?: 'silu' | 'gelu';
+            residual?: boolean;
+          }[]) {
+            const residual = added ? tf.tensor2d(randomX(rows, 16, 5).subarray(0, rows * (gate ? 8 : 16)), [rows, gate ? 8 : 16]) : null;
+            outputs.push(ops.fusedMatMul(x, weight, {bias, activation, norm: normed ? norm : null, gate, residual}));
+            residual?.dispose();
+          }
+        }
+        tf.dispose([x, norm.weight]);
+      }
+      await Promise.all(outputs.map((y) => y.data()));
+      // The residual after a gate of its own is added by a kernel of tf.js's.
+      const ours = compile.calls.allArgs().filter(([{label}]) => /gem|plain|prepare|rms norm|gated/.test(label ?? ''));
+      expect(ours.length).toBe(0);
+      tf.dispose([bias, ...outputs]);
+      weight.dispose();
+    });
+  });
+
+  it('is not warmed with what is no packed weight', async () => {
+    const layer = new Linear({inDim: 2, outDim: 2});
+    for (const wrong of [undefined, layer, layer.weight, [layer.weight]]) {
+      await expectAsync(warmUp(wrong as unknown as QuantizedWeight)).toBeRejectedWithError(ArgumentError, /warmUp: weight/);
+    }
+    await expectAsync(warmUp([], {row: [1]} as object)).toBeRejectedWithError(ArgumentError, /Did you mean 'rows'/);
+    layer.dispose();
   });
 
   it('does not warm what does not compile', async () => {

@@ -2,6 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {
   ArgumentError,
+  DeviceError,
+  explainWebGPU,
   FileFormatError,
   Float8Config,
   Float8InputScaleSpec,
@@ -82,6 +84,9 @@ describe('refused: options', () => {
     });
     await refused(ArgumentError, /undefined/, () => ops.fp8ScaledMatMul(x(), weight, any(undefined)));
     await refused(ArgumentError, /undefined/, () => ops.fp8Quantize(x(), any(undefined)));
+    await refused(ArgumentError, /explainWebGPU: layout.*undefined/, () => explainWebGPU(any(undefined), any(undefined)));
+    await refused(ArgumentError, /explainWebGPU: rows.*undefined/, () => explainWebGPU(weight.layout, any(undefined)));
+    await refused(DeviceError, /explainWebGPU: 'webgpu:9'/, () => explainWebGPU(weight.layout, 1, 'webgpu:9'));
     layer.dispose();
   });
 
