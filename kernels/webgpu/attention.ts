@@ -6,34 +6,43 @@ import {combineShader, fewShader, MOST_POSITIONS, manyShader, widthOf} from './a
 import {asWebGPU, type DeviceProfile, orDispose, profileOf, type WebGPUBackendLike} from './backend.js';
 import {fold} from './grid.js';
 import {healthOf} from './health.js';
+import {verifyAttention} from './known_attention.js';
 import {bufferOf, record} from './record.js';
 import {checkBinding} from './resident.js';
 import {cachedShader, type SizedShader} from './shader_cache.js';
 
 /** New positions up to which each has workgroups of its own: the lanes of a tile would be idle. */
-const FEW = 8;
+export const FEW = 8;
 /** Positions that a workgroup takes where there are more than it could keep. */
 const runFor = (software: boolean) => (software ? MOST_POSITIONS : 256);
 const TILE = 32;
 const COMBINE_THREADS = 64;
 
-/** The shader for few new positions or for many, and how many threads it has. Throws DeviceError for heads that are too wide for the device. */
-function shaderFor(dim: number, count: number, {limits, software}: DeviceProfile): SizedShader & {threads: number} {
+/** The shader for few new positions or for many, of heads of `dim`, and how many threads it has. */
+export interface AttentionKernel extends SizedShader {
+  readonly threads: number;
+  readonly dim: number;
+  readonly few: boolean;
+}
+
+/** Throws DeviceError for heads that are too wide for the device. */
+function kernelFor(dim: number, count: number, {limits, software}: DeviceProfile): AttentionKernel {
   const size = dim / widthOf(dim);
   const counts = {outputs: 3, inputs: 3};
   const most = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
   const memory = limits.maxComputeWorkgroupStorageSize;
-  if (count <= FEW) {
+  const few = count <= FEW;
+  if (few) {
     let threads = software ? 32 : 256;
     while (threads < size) threads *= 2;
     if (threads <= most && 4 * (dim + MOST_POSITIONS + 16 + threads * (1 + widthOf(dim))) <= memory) {
-      return {threads, ...cachedShader(`attend few ${dim} ${threads}`, counts, (p) => fewShader(p, dim, threads))};
+      return {threads, dim, few, ...cachedShader(`attend few ${dim} ${threads}`, counts, (p) => fewShader(p, dim, threads))};
     }
   } else {
     const threads = Math.min(64, most);
     const tile = Math.min(TILE, Math.floor(memory / (8 * dim)));
-    if (tile > 0)
-      return {threads, ...cachedShader(`attend many ${dim} ${threads} ${tile}`, counts, (p) => manyShader(p, dim, threads, tile))};
+    const label = `attend many ${dim} ${threads} ${tile}`;
+    if (tile > 0) return {threads, dim, few, ...cachedShader(label, counts, (p) => manyShader(p, dim, threads, tile))};
   }
   throw new DeviceError({
     where: 'webgpu attend',
@@ -54,25 +63,37 @@ export const attend: KernelFunc = ({inputs, backend: given, attrs}) => {
   const profile = profileOf(backend);
   checkBinding(backend, 'Attend: keys', keyHeads * capacity * dim * 4);
   checkBinding(backend, 'Attend: qkv', count * width * 4);
-  const {shader, params, threads} = shaderFor(dim, count, profile);
-  const few = count <= FEW;
-  const splits = few && length + count > MOST_POSITIONS ? Math.ceil((length + count) / runFor(profile.software)) : 1;
-  const rows = count * heads;
-  const groups = few ? rows * splits : keyHeads * Math.ceil(rows / keyHeads / threads);
-  const grid = fold(groups, profile.limits.maxComputeWorkgroupsPerDimension);
+  const kernel = kernelFor(dim, count, profile);
+  const splits = kernel.few && length + count > MOST_POSITIONS ? Math.ceil((length + count) / runFor(profile.software)) : 1;
+  const run = splits === 1 ? MOST_POSITIONS : runFor(profile.software);
   const out = backend.makeTensorInfo([count, heads * dim], 'float32');
   return orDispose(backend, out, () => {
-    const target = splits === 1 ? out : backend.makeTensorInfo([rows * splits, dim + widthOf(dim)], 'float32');
-    const run = splits === 1 ? MOST_POSITIONS : runFor(profile.software);
-    const uniforms = params.bytes({length, count, heads, key_heads: keyHeads, capacity, splits, run});
-    const tensors = [target, keys, values, qkv, cos, sin];
-    const bindings = tensors.map((t) => ({buffer: bufferOf(backend, t)}));
-    record(backend, shader, bindings, uniforms, grid, tensors);
-    if (splits === 1) return;
-    combine(backend, target, out, {rows, splits, dim});
-    backend.disposeData(target.dataId);
+    verifyAttention(backend, kernel, splits > 1);
+    recordAttend(backend, kernel, {qkv, keys, values, cos, sin}, {length, splits, run}, out);
   });
 };
+
+/** Appends the dispatches; with several splits each takes `run` positions of the past, and their results are combined. */
+export function recordAttend(
+  backend: WebGPUBackendLike,
+  {shader, params, threads, dim, few}: AttentionKernel,
+  {qkv, keys, values, cos, sin}: Readonly<Record<'qkv' | 'keys' | 'values' | 'cos' | 'sin', TensorInfo>>,
+  {length, splits, run}: Readonly<Record<'length' | 'splits' | 'run', number>>,
+  out: TensorInfo,
+): void {
+  const [keyHeads, capacity] = keys.shape as [number, number, number];
+  const [count, heads] = [qkv.shape[0] as number, (out.shape[1] as number) / dim];
+  const rows = count * heads;
+  const groups = few ? rows * splits : keyHeads * Math.ceil(rows / keyHeads / threads);
+  const target = splits === 1 ? out : backend.makeTensorInfo([rows * splits, dim + widthOf(dim)], 'float32');
+  const uniforms = params.bytes({length, count, heads, key_heads: keyHeads, capacity, splits, run});
+  const tensors = [target, keys, values, qkv, cos, sin];
+  const bindings = tensors.map((t) => ({buffer: bufferOf(backend, t)}));
+  record(backend, shader, bindings, uniforms, fold(groups, profileOf(backend).limits.maxComputeWorkgroupsPerDimension), tensors);
+  if (splits === 1) return;
+  combine(backend, target, out, {rows, splits, dim});
+  backend.disposeData(target.dataId);
+}
 
 function combine(
   backend: WebGPUBackendLike,

@@ -82,14 +82,19 @@ function ask(): Question {
   return question;
 }
 
-const asked = new WeakMap<object, Set<CheckedKernel>>();
+const asked = new WeakMap<object, Set<string>>();
 
 /** Asks at a kernel's first use on a device; a wrong answer fails the device. */
 export function verifyOnce(backend: WebGPUBackendLike, kernel: CheckedKernel): void {
+  askOnce(backend, kernel, () => verify(backend, kernel));
+}
+
+/** Holds reads back until the device has given the right answer to a question that it has not been asked yet. */
+export function askOnce(backend: WebGPUBackendLike, kernel: string, ask: () => Promise<void>): void {
   const known = remember(asked, backend, () => new Set());
   if (known.has(kernel)) return;
   known.add(kernel);
-  healthOf(backend).check(verify(backend, kernel));
+  healthOf(backend).check(ask());
 }
 
 function verify(backend: WebGPUBackendLike, kernel: CheckedKernel): Promise<void> {
@@ -148,7 +153,7 @@ function firstDifference(got: ArrayLike<number>, expected: ArrayLike<number>): D
   return null;
 }
 
-function wrongAnswer(kernel: CheckedKernel, {at, got, expected}: Difference): DeviceError {
+export function wrongAnswer(kernel: string, {at, got, expected}: Difference): DeviceError {
   return new DeviceError({
     where: `webgpu known-answer test of '${kernel}'`,
     expected: `${expected} at place ${at}`,

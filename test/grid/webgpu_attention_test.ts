@@ -1,8 +1,9 @@
 /** Attention on webgpu: heads of any width, every length of the past, few and many new positions, and devices with less. */
 import * as tf from '@tensorflow/tfjs';
+import {rewriteShaders} from '../../kernels/webgpu/record.js';
 import {DeviceError, ops, PastPositions} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
-import {describeWebGPU, withProfile} from '../support/webgpu.js';
+import {describeWebGPU, withDevice, withProfile} from '../support/webgpu.js';
 import {randomX} from './layouts.js';
 
 const BOUND = 2e-6;
@@ -45,8 +46,7 @@ class Conversation {
       );
     const [qkv, cos, sin] = [tf.tensor2d(x, [count, width]), table(Math.cos), table(Math.sin)];
     const y = ops.attend(qkv, this.past, {cos, sin});
-    const got = await y.data();
-    tf.dispose([qkv, cos, sin, y]);
+    const got = await y.data().finally(() => tf.dispose([qkv, cos, sin, y]));
     const rows = Array.from({length: count}, (_, m) => x.subarray(m * width, (m + 1) * width));
     rows.forEach((row, m) => {
       this.keys.push(this.turned(row, heads, keyHeads, start + m));
@@ -175,4 +175,35 @@ describeWebGPU('attention', () => {
     past.dispose();
     expect(tf.memory().numTensors).toBe(numTensors);
   });
+});
+
+describe('attention on a webgpu device that computes wrongly', () => {
+  afterEach(() => rewriteShaders(null));
+
+  // Shader, what its compiler makes of a text, and positions a call: the last call's answer is held back.
+  for (const [label, text, wrong, calls] of [
+    ['attend few', 'own / sum', 'own / (sum * 1.001)', [9, 1]],
+    ['attend few', 'a * c - b * s', 'a * c + b * s', [9, 1]],
+    ['attend few', 'values[held(t, head, i)] = v;', '', [9, 1]],
+    ['attend many', 'own[i] / sum', 'own[i] / (sum + 0.01)', [1, 9]],
+    ['attend many', 'keys[held(t, head, i)] = k;', 'keys[held(t, head, i)] = v;', [1, 9]],
+    ['attend combine', 'all / sum', 'all / (sum * 1.001)', [1025, 1]],
+    ['attend few', '.y = sum', '.y = sum * 1.001', [1025, 1]],
+  ] as const) {
+    it(`gives no result: ${label}, '${wrong}'`, () =>
+      withDevice({}, async () => {
+        const texts: string[] = [];
+        rewriteShaders((shader) => {
+          const code = shader.label.startsWith(label) ? shader.code.replace(text, wrong) : shader.code;
+          if (code !== shader.code) texts.push(shader.label);
+          return code;
+        });
+        const conversation = new Conversation({heads: 2, keyHeads: 1, dim: 8}, 4);
+        const [first, last] = calls;
+        expect(await conversation.error(first)).toBeLessThanOrEqual(BOUND);
+        await expectAsync(conversation.error(last)).toBeRejectedWithError(DeviceError, /known-answer test of 'attend/);
+        expect(texts.length).toBeGreaterThan(0);
+        conversation.dispose();
+      }));
+  }
 });
