@@ -3,7 +3,7 @@
  * as 'float8E4m3fn') except a string under the key `name`. What must come back as it was rides there, as JSON.
  */
 import * as tf from '@tensorflow/tfjs';
-import {UnsupportedError} from '../errors.js';
+import {ArgumentError, UnsupportedError} from '../errors.js';
 
 /** A checkpoint's quantisation config can be long (hundreds of module names), and every projection of an MLP came with it. */
 const SHARED = 'quantization';
@@ -40,9 +40,17 @@ function withoutOrigin(config: object): object {
 
 /**
  * The constructor's arguments from a saved config, or the config itself where it never went through a file. An argument that was changed since
- * `getConfig` (`fromConfig({...layer.getConfig(), name: 'copy'})`) keeps the change.
+ * `getConfig` (`fromConfig(Linear, {...layer.getConfig(), name: 'copy'})`) keeps the change. Throws ArgumentError for what is no config.
  */
 export function fromSavedConfig<T extends object>(config: tf.serialization.ConfigDict): T {
+  if (typeof config !== 'object' || config === null) {
+    throw new ArgumentError({
+      where: 'fromConfig',
+      expected: 'a class and what its getConfig returned',
+      received: String(config),
+      remedy: 'Name the class twice, as in tf.js: Linear.fromConfig(Linear, layer.getConfig()).',
+    });
+  }
   const {saved, ...plain} = config;
   const text = (saved as {name?: unknown} | undefined)?.name;
   if (typeof text !== 'string') return plain as T;

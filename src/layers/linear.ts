@@ -4,6 +4,7 @@ import type {InputPrecision} from '../../kernels/attributes.js';
 import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {type Around, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
+import {checkOptions} from '../arguments.js';
 import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
@@ -15,9 +16,13 @@ import {type LinearConfig, type LinearInit, resolveLinear} from './linear_config
 import {type CoreConfig, type LayerWeight, LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
+import {oneInput} from './shapes.js';
 import {type PreparedState, prepareLinearState, type StateDict, strictOf} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 import {refuseFrozen} from './train.js';
+
+/** Keys of Around. */
+const AROUND = ['norm', 'gate', 'residual'];
 
 export {autoName, type LinearConfig, type LinearInit} from './linear_config.js';
 
@@ -124,6 +129,7 @@ export class Linear extends tf.LayersModel {
    * ```
    */
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    checkOptions(`${this.name}: forwardAround`, around, AROUND);
     if (!(around.norm || around.gate || around.residual)) return this.forward(x);
     // A forward of one's own is not passed by.
     if (this.forward !== Linear.prototype.forward) return surround(x, around, (rows) => this.forward(rows));
@@ -165,7 +171,7 @@ export class Linear extends tf.LayersModel {
 
   /** As `forward`: any rank, any number of rows, in one batch. */
   override predict(x: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward((Array.isArray(x) ? x[0] : x) as tf.Tensor);
+    return this.forward(oneInput(x, this.name));
   }
 
   /** What fit, fitDataset and trainOnBatch train with. Throws UnsupportedError where nothing trains: packed weights are frozen. */

@@ -20,7 +20,7 @@ import {weightScaleOf} from './float8.js';
 import {GivenValues} from './given_values.js';
 import type {LayerOrigin} from './origin.js';
 import type {OutputActivation} from './output_activation.js';
-import {checkInput, outputShape} from './shapes.js';
+import {checkInput, oneInput, outputShape} from './shapes.js';
 import {countsAs} from './summary.js';
 
 export interface CoreConfig {
@@ -154,7 +154,7 @@ export class LinearCore extends tf.layers.Layer {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor);
+    return this.forward(oneInput(inputs, this.owner));
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

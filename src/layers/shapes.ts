@@ -1,6 +1,20 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {checkTensor} from '../arguments.js';
 import {ArgumentError, ShapeError} from '../errors.js';
+
+/** The x of tf.js's calls, which may stand in a list. Throws ArgumentError for a list of several tensors: all but one would be ignored. */
+export function oneInput(x: tf.Tensor | tf.Tensor[], layer: string): tf.Tensor {
+  if (!Array.isArray(x)) return x;
+  // What else is in a list is refused where x is checked.
+  if (!(x[1] instanceof tf.Tensor)) return x[0] as tf.Tensor;
+  const received = `a list of ${x.length}`;
+  throw new ArgumentError({
+    where: `${layer}: x`,
+    expected: 'one tensor',
+    received,
+    remedy: 'Make one of them: tf.concat(list), or tf.stack(list).',
+  });
+}
 
 /** Throws ShapeError unless x is [..., inDim] with rank 1 or more. */
 export function checkInput(x: tf.Tensor, outDim: number, inDim: number, layer: string): void {

@@ -106,6 +106,33 @@ describe('refused: options', () => {
     await refused(ArgumentError, /disposed/, () => dense.forward(tf.ones([1, 4])));
   });
 
+  it('of what Keras would take', async () => {
+    const [dense, mlp] = [new Linear({inDim: 4, outDim: 3}), new MLP({hiddenDim: 4, feedForwardLength: 2})];
+    const layer = packed();
+    for (const one of [dense, layer]) {
+      await refused(ArgumentError, /x: expected one tensor.*a list of 2.*tf\.concat/, () =>
+        one.predict([tf.ones([1, 4]), tf.ones([1, 4])]),
+      );
+      await refused(ArgumentError, /x: expected a tensor.*an array/, () => one.predict(any([[1, 2, 3, 4]])));
+      await refused(ArgumentError, /x: expected a tensor.*undefined/, () => one.predict([]));
+      await refused(ArgumentError, /forwardAround: .*undefined/, () => one.forwardAround(tf.ones([1, 4]), any(undefined)));
+      await refused(ArgumentError, /'residul'. Did you mean 'residual'/, () =>
+        one.forwardAround(tf.ones([1, 4]), any({residul: tf.ones([1, 3])})),
+      );
+    }
+    for (const one of [dense, layer, mlp]) {
+      const cls = one.constructor as typeof Linear;
+      await refused(ArgumentError, /fromConfig: .*undefined.*Linear\.fromConfig\(Linear/, () =>
+        cls.fromConfig(any(one.getConfig()), any(undefined)),
+      );
+      const x = tf.ones([1, 4]);
+      const y = one.predict([x]);
+      expect(y.shape[0]).toBe(1);
+      tf.dispose([x, y]);
+      one.dispose();
+    }
+  });
+
   it('of loadStateDict', async () => {
     const layer = new Linear({inDim: 3, outDim: 2, hasBias: true});
     await refused(ArgumentError, /weight: expected a tensor.*an array/, () => layer.loadStateDict(any({weight: [1], bias: tf.ones([2])})));
