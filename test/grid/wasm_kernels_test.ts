@@ -157,6 +157,53 @@ describe('kernels on wasm alone', () => {
     await check({name: 'w', layout, words}, 1);
   });
 
+  it('gives a row of e4m3 codes the same bits beside rows of subnormals', async () => {
+    const {layout, words} = buildWeight('w', {n: 4, k: 800, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 10);
+    const {codes} = partsOf(layout, words);
+    const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 4 * 800);
+    const x = tf.tensor2d(randomX(1, 800, 10), [1, 800]);
+    const first: number[] = [];
+    for (const mask of [0xbf, 0x87]) {
+      // Of ordinary size with 0x20, subnormals without; row 0 has none.
+      for (let i = 0; i < bytes.length; i++)
+        bytes[i] = ((bytes[i] as number) & (i < 800 ? 0xbf : mask)) | (i < 800 || mask === 0xbf ? 0x20 : 1);
+      const weight = QuantizedWeight.fromWords(layout, words.slice());
+      const y = ops.quantizedMatMul(x, weight);
+      first.push((await y.data())[0] as number);
+      y.dispose();
+      weight.dispose();
+    }
+    expect(first[1]).toBe(first[0] as number);
+    x.dispose();
+  });
+
+  it('multiplies by every scale of e8m0, the subnormal one and NaN', async () => {
+    const {layout, words} = buildWeight(
+      'w',
+      {n: 16, k: 512, planes: [8], decode: float('float8_e4m3fn'), scales: [['float8_e8m0fnu', 1, 32]]},
+      8,
+    );
+    const {codes, scales} = partsOf(layout, words);
+    codes.fill(0x38383838);
+    scales[0]?.set(Array.from({length: 256}, (_, i) => i));
+    const weight = QuantizedWeight.fromWords(layout, words);
+    // Row b of x has the columns of block b alone; all numbers of the weight are 1 times their scale.
+    const x = tf.tensor2d(
+      Array.from({length: 16 * 512}, (_, i) => (i >> 9 === (i & 511) >> 5 ? 2 ** 64 : 0)),
+      [16, 512],
+    );
+    variants.force('gemv_float32');
+    const y = ops.quantizedMatMul(x, weight);
+    const expected = Array.from({length: 256}, (_, i) => {
+      const [b, n] = [i >> 4, i & 15];
+      // Scale 255 is in row 15, and nothing times NaN is NaN.
+      return n === 15 ? Number.NaN : Math.fround(2 ** (64 + 5 + (16 * n + b - 127)));
+    });
+    expect([...(await y.data())]).toEqual(expected);
+    weight.dispose();
+    tf.dispose([x, y]);
+  });
+
   it('keeps infinities and NaN of float16 codes, and multiplies an x beyond 1e20', async () => {
     const {layout, words} = buildWeight('w', {n: 4, k: 32, planes: [16], decode: float('float16')}, 7);
     const codes = new Uint16Array(partsOf(layout, words).codes.buffer, partsOf(layout, words).codes.byteOffset);

@@ -40,11 +40,13 @@ function entries(w: usize, d: usize, l: usize, e: i32, count: i32, out: usize): 
   } else if (type == 2) {
     for (let p = at + (<usize>e << 1); out < end; p += 8, out += 16) v128.store(out, i32x4.shl(v128.load16x4_u(p), 16));
   } else if (type == 3) {
-    // An exponent alone; codes 0 and 255, the subnormal 2^-127 and NaN, both have one bit more.
-    const bit = kept(zeros, 0x00400000), one = kept(zeros, 1), low = kept(zeros, 254);
-    for (let p = at + <usize>e; out < end; p += 4, out += 16) {
-      const v = bytes4(p), ends = i32x4.eq(v128.and(i32x4.add(v, one), low), zeros);
-      v128.store(out, v128.or(i32x4.shl(v, 23), v128.and(ends, bit)));
+    // Eight at a time as the upper halves of float32: an exponent alone; codes 0 and 255, the subnormal 2^-127 and NaN, both have one bit more.
+    const bit = kept(zeros, 0x00400040), most = kept(zeros, 0x00fe00fe);
+    for (let p = at + <usize>e; out < end; p += 8, out += 32) {
+      const v = v128.load8x8_u(p), f = v128.or(i16x8.max_u(i16x8.shl(v, 7), bit), i16x8.shl(i16x8.sub_sat_u(v, most), 6));
+      v128.store(out, i16x8.shuffle(zeros, f, 0, 8, 1, 9, 2, 10, 3, 11));
+      if (out + 16 >= end) return;
+      v128.store(out, i16x8.shuffle(zeros, f, 4, 12, 5, 13, 6, 14, 7, 15), 16);
     }
   } else if (type == 4) {
     // Eight at a time as the upper halves of float32. The largest code is NaN.

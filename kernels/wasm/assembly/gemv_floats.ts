@@ -1,21 +1,21 @@
 // y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two or four rows of W at a time.
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
-import {hasSubnormals, subnormalRow} from './gemv_subnormals';
-import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
+import {hasSubnormals, subnormalPair} from './gemv_subnormals';
+import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field, unknownZeros} from './layout';
 import {halfToFloat} from './levels';
-import {RUN, fma, total64, widen} from './vectors';
+import {LONG_RUN, RUN, eight, fma, total64, widen} from './vectors';
 
 /**
- * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: in each 16,
- * columns 0 4 8 12, 2 6 10 14, 1 5 9 13, 3 7 11 15. order: 0 or uint32 [K] as elsewhere. factor multiplies x; returns 1 where that may overflow.
+ * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: the same
+ * in each 16. order: 0 or uint32 [K] as elsewhere. factor multiplies x; returns 1 where that may overflow.
  */
 export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, factor: f32, out: usize): i32 {
   let top: f32 = 0;
   for (let k = 0; k < inDim; k++) {
     let j = k;
     if (lanes == 2) j = (k & ~7) | ((k & 1) << 2) | ((k & 7) >> 1);
-    else if (lanes == 4) j = (k & ~15) | ((k & 1) << 3) | ((k & 2) << 1) | ((k & 15) >> 2);
+    else if (lanes == 4) j = (k & ~15) | ((k & 1) << 3) | ((k & 15) >> 1);
     const from = order == 0 ? <u32>k : load<u32>(order + (<usize>k << 2));
     const v = load<f32>(x + (<usize>from << 2));
     top = max(top, abs(v));
@@ -121,22 +121,26 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
   }
 }
 
-/** Products of 16 codes. Not added to a sum one by one: each would wait for the one before. */
+/** f + products of 16 codes. Each waits for the one before, which takes as long as those of four rows do. */
 // @ts-ignore: decorator
 @inline
-function sixteenCodes(v: v128, small: v128, sixteen: v128, high: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
-  const even = evenBytes(v, small, sixteen), odd = oddBytes(v, small);
-  return fma(fma(fma(f32x4.mul(low(even), t), v128.and(even, high), t1), low(odd), t2), v128.and(odd, high), t3);
+function sixteenCodes(f: v128, v: v128, small: v128, sixteen: v128, zeros: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
+  return eight(eight(f, evenBytes(v, small, sixteen), zeros, t, t1), oddBytes(v, small), zeros, t2, t3);
+}
+
+/** Sums of lanes 0 and 2, and of 1 and 3, of two vectors side by side. */
+// @ts-ignore: decorator
+@inline
+function halved(v: v128, u: v128): v128 {
+  return f32x4.add(i32x4.shuffle(v, u, 0, 4, 1, 5), i32x4.shuffle(v, u, 2, 6, 3, 7));
 }
 
 /** Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. */
 function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
   const n1 = min(n + apart, last), n2 = min(n + 2 * apart, last), n3 = min(n + 3 * apart, last), out = y - (<usize>n << 2);
   if (hasSubnormals(w, d, n, n1, n2, n3)) {
-    store<f32>(y, subnormalRow(w, d, n, x, block, blocks, scratch));
-    store<f32>(out + (<usize>n1 << 2), subnormalRow(w, d, n1, x, block, blocks, scratch));
-    store<f32>(out + (<usize>n2 << 2), subnormalRow(w, d, n2, x, block, blocks, scratch));
-    store<f32>(out + (<usize>n3 << 2), subnormalRow(w, d, n3, x, block, blocks, scratch));
+    subnormalPair(w, d, n, n1, x, block, blocks, scratch, y, out + (<usize>n1 << 2));
+    subnormalPair(w, d, n2, n3, x, block, blocks, scratch, out + (<usize>n2 << 2), out + (<usize>n3 << 2));
     return;
   }
   const run = <usize>(blocks + 4) << 2;
@@ -146,10 +150,10 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
     blockScales(w, d, n2, block, blocks, scratch + 2 * run);
     blockScales(w, d, n3, block, blocks, scratch + 3 * run);
   }
-  const small = v128.load(d + SMALL_FLOATS), high = v128.load(d + HIGH_HALVES), sixteen = v128.load(d + SIXTEENS);
-  let o = rowAt(w, d, n), p = x, a0 = f64x2.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  const small = v128.load(d + SMALL_FLOATS), zeros = unknownZeros(d), sixteen = v128.load(d + SIXTEENS);
+  let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a;
   const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
-  const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
+  const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
   for (let s = scratch; s < end; ) {
     const stop = min(end, s + runBytes);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
@@ -158,26 +162,25 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
       // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
       for (const next = o + <usize>block; o < next; o += 16, p += 64) {
         const t = v128.load(p), t1 = v128.load(p, 16), t2 = v128.load(p, 32), t3 = v128.load(p, 48);
-        f0 = f32x4.add(f0, sixteenCodes(v128.load(o), small, sixteen, high, t, t1, t2, t3));
-        f1 = f32x4.add(f1, sixteenCodes(v128.load(o + o1), small, sixteen, high, t, t1, t2, t3));
-        f2 = f32x4.add(f2, sixteenCodes(v128.load(o + o2), small, sixteen, high, t, t1, t2, t3));
-        f3 = f32x4.add(f3, sixteenCodes(v128.load(o + o3), small, sixteen, high, t, t1, t2, t3));
+        f0 = sixteenCodes(f0, v128.load(o), small, sixteen, zeros, t, t1, t2, t3);
+        f1 = sixteenCodes(f1, v128.load(o + o1), small, sixteen, zeros, t, t1, t2, t3);
+        f2 = sixteenCodes(f2, v128.load(o + o2), small, sixteen, zeros, t, t1, t2, t3);
+        f3 = sixteenCodes(f3, v128.load(o + o3), small, sixteen, zeros, t, t1, t2, t3);
       }
       s0 = fma(s0, f0, v128.load32_splat(s));
       s1 = fma(s1, f1, v128.load32_splat(s + run));
       s2 = fma(s2, f2, v128.load32_splat(s + 2 * run));
       s3 = fma(s3, f3, v128.load32_splat(s + 3 * run));
     }
-    a0 = widen(a0, s0);
-    a1 = widen(a1, s1);
-    a2 = widen(a2, s2);
-    a3 = widen(a3, s3);
+    const c = halved(s0, s1), e = halved(s2, s3), totals = f32x4.add(i64x2.shuffle(c, e, 0, 2), i64x2.shuffle(c, e, 1, 3));
+    a = f64x2.add(a, f64x2.promote_low_f32x4(totals));
+    b = f64x2.add(b, f64x2.promote_low_f32x4(i64x2.shuffle(totals, totals, 1, 0)));
   }
   const factor = <f64>load<f32>(d + TABLE_FACTOR);
-  store<f32>(y, <f32>(total64(a0) * factor));
-  store<f32>(out + (<usize>n1 << 2), <f32>(total64(a1) * factor));
-  store<f32>(out + (<usize>n2 << 2), <f32>(total64(a2) * factor));
-  store<f32>(out + (<usize>n3 << 2), <f32>(total64(a3) * factor));
+  store<f32>(y, <f32>(f64x2.extract_lane(a, 0) * factor));
+  store<f32>(out + (<usize>n1 << 2), <f32>(f64x2.extract_lane(a, 1) * factor));
+  store<f32>(out + (<usize>n2 << 2), <f32>(f64x2.extract_lane(b, 0) * factor));
+  store<f32>(out + (<usize>n3 << 2), <f32>(f64x2.extract_lane(b, 1) * factor));
 }
 
 /**
