@@ -23,7 +23,7 @@ function testFiles() {
 }
 
 /** Specs of the 'tensorflow' run: the grids that every backend must pass, and its own, which no other run has. */
-const OF_TENSORFLOW = /^test\/(tensorflow\/|grid\/(kernels|bounds|conformance|fp8|fused)_test)/;
+const OF_TENSORFLOW = /^test\/(tensorflow\/|grid\/(kernels|bounds|conformance|fp8|power_scales|fused)_test)/;
 
 function filesOf(where) {
   const all = testFiles();
