@@ -17,6 +17,12 @@ export function checkOptions(where: string, options: object, known: readonly str
   }
 }
 
+/** Throws ArgumentError unless `value` is an array of what `of` says. */
+export function checkArray(where: string, value: readonly unknown[], of: string): void {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return;
+  throw new ArgumentError({where, expected: `an array of ${of}`, received: String(value)});
+}
+
 /** Throws ArgumentError unless `value` is left out, true or false. */
 export function checkBoolean(where: string, value: boolean | null | undefined): void {
   if (value === undefined || value === null || typeof value === 'boolean') return;

@@ -5,7 +5,7 @@ import {hasOwnCopy} from '../../kernels/holder.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {SpareWords} from '../../kernels/spare_words.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
-import {checkOptions} from '../arguments.js';
+import {checkArray, checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {dense} from '../formats/dense.js';
@@ -149,6 +149,7 @@ export class Checkpoint {
    */
   async stacked(modules: readonly string[], options: LinearOptions = {}): Promise<Linear | null> {
     checkOptions('stacked', options, LINEAR_OPTIONS);
+    checkArray('stacked: modules', modules, 'module prefixes');
     const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
@@ -203,6 +204,7 @@ export class Checkpoint {
 
   /** Any other tensor as float32 of the file's shape; the caller disposes it. Throws UnsupportedError for a type that needs a format. */
   async tensor(name: string, options: {signal?: AbortSignal} = {}): Promise<tf.Tensor> {
+    checkOptions('tensor', options, ['signal']);
     const info = this.info(name);
     const data = await this.files.read(name, options.signal);
     const values = toFloat32(info.dtype, data, name);

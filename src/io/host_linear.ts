@@ -2,6 +2,7 @@
 
 import type {SpareWords} from '../../kernels/spare_words.js';
 import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
+import {checkArray} from '../arguments.js';
 import {ArgumentError, UnsupportedError} from '../errors.js';
 import type {Lowered} from '../formats/format.js';
 import {GPTQLinear} from '../layers/gptq_linear.js';
@@ -59,6 +60,7 @@ export function configOf(
 /** Its rows in the order of the options; the words given are spare then. */
 export function reordered(host: HostLinear, {rows, name = 'linear'}: LinearOptions, spare: SpareWords): HostLinear {
   if (rows === undefined) return host;
+  checkArray(`${name}: rows`, rows, 'rows');
   const {layout, words, bias, inputScheme, origin} = host;
   const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
   if (bad !== undefined) {

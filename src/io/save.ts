@@ -1,4 +1,5 @@
 /** Layers to a safetensors file. */
+import * as tf from '@tensorflow/tfjs';
 import {encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {type WeightLayout, withGrids} from '../../kernels/layout.js';
@@ -102,6 +103,15 @@ interface Piece {
 
 function linearsOf(layers: SavedLayers): Entry[] {
   checkObject('saveSafetensors', layers, 'layers by prefix');
+  if (layers instanceof tf.LayersModel) {
+    const received = `a model: ${layers.name}`;
+    throw new ArgumentError({
+      where: 'saveSafetensors',
+      expected: 'layers by prefix',
+      received,
+      remedy: "Give each layer its prefix: {'up_proj': layer}.",
+    });
+  }
   return Object.entries(layers).flatMap(([prefix, layer]): Entry[] => {
     if (layer instanceof StackedLinear && !layer.stacked) {
       const pieces = layer.names.map((name, i) => ({module: `${prefix}.${name}`, rows: layer.outDims[i] as number}));

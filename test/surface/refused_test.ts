@@ -158,6 +158,13 @@ describe('refused: checkpoints', () => {
     const source = {'model.safetensors': file()};
     await refused(ArgumentError, /'progress'/, () => openCheckpoint(source, any({progress: null})));
     const checkpoint = await openCheckpoint(source);
+    await refused(ArgumentError, /stacked: modules: .*an array.*'?up/, () => checkpoint.stacked(any('up')));
+    await refused(ArgumentError, /stacked: modules: .*undefined/, () => checkpoint.stacked(any(undefined)));
+    await refused(ArgumentError, /rows: expected an array of rows.*2/, () => checkpoint.linear('up', {rows: any(2)}));
+    await refused(ArgumentError, /tensor: .*'dtype'/, () => checkpoint.tensor('up.weight', any({dtype: 'float16'})));
+    const layer = packed();
+    await refused(ArgumentError, /saveSafetensors: .*a model: linear.*\{'up_proj': layer\}/, () => saveSafetensors(any(layer)));
+    layer.dispose();
     await refused(ArgumentError, /'devise'. Did you mean 'device'\?/, () => checkpoint.linear('up', any({devise: 'cpu'})));
     await refused(ArgumentError, /'activation'/, () => checkpoint.mlp('up', any({activation: 'silu'})));
     await refused(ArgumentError, /a prefix of tensor names/, () => checkpoint.linear(any(undefined)));
