@@ -7,8 +7,8 @@ import * as esbuild from 'esbuild';
  * format and a model may be saved with any layer. The rest is dropped where it is not used. A sixth is the WebAssembly modules, as text.
  */
 const BUDGETS = {
-  "import {Linear} from 'tfjs-linear'; use(Linear)": 152,
-  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 171,
+  "import {Linear} from 'tfjs-linear'; use(Linear)": 150,
+  "import {openCheckpoint} from 'tfjs-linear'; use(openCheckpoint)": 170,
   "import * as tfl from 'tfjs-linear'; use(tfl)": 196,
 };
 
