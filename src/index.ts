@@ -53,11 +53,11 @@ export {
   columnParallelLinear,
   type TiedWeight,
 } from './layers/column_parallel_linear.js';
+export type {LayerWeight} from './layers/core_config.js';
 export {DenseWeight} from './layers/dense_weight.js';
 export {DistributedMLP, type DistributedMLPConfig, type DistributeOptions, distributedMLP} from './layers/distributed_mlp.js';
 export {GPTQLinear, type GPTQLinearConfig, gptqLinear} from './layers/gptq_linear.js';
 export {Linear, type LinearConfig, linear} from './layers/linear.js';
-export type {LayerWeight} from './layers/linear_core.js';
 export {type LinearClass, MLP, type MLPConfig, mlp} from './layers/mlp.js';
 export {MLPV1, type MLPV1Config} from './layers/mlp_v1.js';
 export {ShardedLinear, type ShardedLinearConfig, type SpreadOptions} from './layers/sharded_linear.js';

@@ -7,10 +7,10 @@ import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
 import {layoutOfTied, tiedShards} from '../sharding/tied.js';
+import type {CoreConfig} from './core_config.js';
 import type {DenseWeight} from './dense_weight.js';
 import {Linear} from './linear.js';
 import type {LinearInit} from './linear_config.js';
-import type {CoreConfig} from './linear_core.js';
 import {devicesOf, homeOf, ShardedLinear, type ShardedLinearConfig} from './sharded_linear.js';
 import {checkKeys, checkShape, ownFloats, type PreparedState, type StateDict} from './state.js';
 

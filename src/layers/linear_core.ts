@@ -1,62 +1,24 @@
 /** The op layer inside Linear: owns the variables and runs x . W^T + b. Not exported from the package. */
 import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
-import type {InputPrecision} from '../../kernels/attributes.js';
 import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {type Around, fusedMatMul, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {asFloats} from '../arguments.js';
-import type {Float8Config} from '../config/float8.js';
-import {type DeviceRef, onDevice} from '../device.js';
+import {onDevice} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {roundInput} from '../sharding/round_input.js';
-import type {ShardedWeight} from '../sharding/sharded_weight.js';
 import {sameTensor} from '../sharding/transfer.js';
+import type {CoreConfig, LayerWeight} from './core_config.js';
 import {clipValues, denseMatMul} from './dense_matmul.js';
 import {DenseWeight} from './dense_weight.js';
 import {weightScaleOf} from './float8.js';
 import {GivenValues} from './given_values.js';
 import type {LayerOrigin} from './origin.js';
-import type {OutputActivation} from './output_activation.js';
 import {checkInput, oneInput, outputShape} from './shapes.js';
 import {countsAs} from './summary.js';
-
-export interface CoreConfig {
-  name: string;
-  inDim: number;
-  outDim: number;
-  hasBias: boolean;
-  /** null: a float32 weight that trains. */
-  layout: WeightLayout | null;
-  device: DeviceRef | null;
-  clipWeight: number | null;
-  inputPrecision: InputPrecision;
-  /** How x is rounded; with a `scaleShape` the scale is a variable, not here. */
-  inputQuantization: InputQuantization | null;
-  /** Shape of the static scale of x where that is a weight of the layer, else null. */
-  scaleShape: readonly number[] | null;
-  /** What the weight's scales are, and the rounding of x unless another was given. */
-  float8: Float8Config | null;
-  activation: OutputActivation | null;
-  /** The quantizationEncoding that `layout` was made for, or null. */
-  encoding: string | null;
-  origin: LayerOrigin | null;
-  trainable: boolean;
-  /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
-  words?: Int32Array;
-  bias?: Float32Array;
-  /** Values of the scale; ones without. A tensor is copied. */
-  inputScale?: Float32Array | tf.Tensor;
-  /** A window on what another layer owns, its rows from `begin`: this layer then has no variables. */
-  view?: {of: {readonly weight: LayerWeight; readonly bias: tf.Tensor1D | null; readonly inputScale?: tf.Tensor | null}; begin: number};
-  /** The weight lies on several devices: this layer then has no variables of its own. */
-  spread?: ShardedWeight;
-}
-
-/** What a layer holds: packed, float32, or either on several devices. */
-export type LayerWeight = QuantizedWeight | DenseWeight | ShardedWeight;
 
 type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
 type Variable = tf.LayerVariable;

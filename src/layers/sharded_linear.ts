@@ -11,9 +11,9 @@ import {ShardedCore, type ShardPlan} from '../sharding/sharded_core.js';
 import type {ShardedWeight, ShardPlace} from '../sharding/sharded_weight.js';
 import {ShardingStrategy, type StrategyConfig} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
+import type {CoreConfig} from './core_config.js';
 import {Linear} from './linear.js';
 import {type LinearConfig, type LinearInit, linearConfigOf} from './linear_config.js';
-import type {CoreConfig} from './linear_core.js';
 
 /** Where a layer is spread to, and how. */
 export interface SpreadOptions {

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {gatedActivation, gateTensors} from '../../kernels/fused.js';
 import {DeviceRef, nameOf, onDevice} from '../device.js';
 import {DeviceError, DeviceLostError, TfjsLinearError} from '../errors.js';
-import type {CoreConfig} from '../layers/linear_core.js';
+import type {CoreConfig} from '../layers/core_config.js';
 import {LocalShard} from './local_shard.js';
 import type {After, Held, ShardDevice} from './shard_device.js';
 import {checkReadable, copyTo, copyToAsync, isStarted} from './transfer.js';

@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {partsOf, valueWords} from '../../kernels/words.js';
+import type {CoreConfig} from '../layers/core_config.js';
 import {denseLayout} from '../layers/dense_matmul.js';
-import type {CoreConfig} from '../layers/linear_core.js';
 import {cutRecord, type HostRecord} from './record.js';
 import type {PlacedShard, ShardDevice} from './shard_device.js';
 import {indicesOf, lengthOf} from './split.js';

@@ -2,7 +2,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import type {WeightLayout} from '../../kernels/layout.js';
-import type {CoreConfig} from '../layers/linear_core.js';
+import type {CoreConfig} from '../layers/core_config.js';
 import type {HostShard} from './local_shard.js';
 import type {HostRecord} from './record.js';
 

@@ -1,8 +1,8 @@
 /** Shards over a weight that another layer owns: windows where it lies, copies of their rows elsewhere. */
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {UnsupportedError} from '../errors.js';
+import type {CoreConfig} from '../layers/core_config.js';
 import type {DenseWeight} from '../layers/dense_weight.js';
-import type {CoreConfig} from '../layers/linear_core.js';
 import {LocalDevice} from './device.js';
 import {LocalShard} from './local_shard.js';
 import {biasOf} from './place.js';

@@ -6,8 +6,8 @@ import {sectionsOf} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
 import {onDevice} from '../../src/device.js';
 import {DeviceLostError, DeviceRef} from '../../src/index.js';
+import type {CoreConfig} from '../../src/layers/core_config.js';
 import {denseLayout} from '../../src/layers/dense_matmul.js';
-import type {CoreConfig} from '../../src/layers/linear_core.js';
 import type {HostShard} from '../../src/sharding/local_shard.js';
 import type {After, Held, PlacedShard, ShardDevice} from '../../src/sharding/shard_device.js';
 
