@@ -3,7 +3,7 @@
 // and no plane needs its codes shuffled into order.
 import {rowAt} from './codes';
 import {BITS0, BITS1, BITS2, DECODE, IN_DIM, LOW_NIBBLES, PLANES, START1, START2, TABLE, TABLE_LOWEST, field} from './layout';
-import {fma, looked, total} from './vectors';
+import {fma, looked, storeTotals} from './vectors';
 
 /** The table of 16 small integers less the lowest, for a swizzle. */
 export function raisedTable(d: usize): v128 {
@@ -105,7 +105,7 @@ function run(
 @inline
 function rows(
   bits0: i32, bits1: i32, bits2: i32, tabled: bool, two: bool, short: bool,
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   // Constants that are not written as such would be built anew in each iteration.
   const nibbles = v128.load(d + LOW_NIBBLES), nothing = i8x16.shr_u(nibbles, 4), bit = i8x16.shr_u(nibbles, 3);
@@ -128,44 +128,43 @@ function rows(
     f = fma(f, f32x4.convert_i32x4_s(c), laneScales(block, s + at));
     g = fma(g, f32x4.convert_i32x4_s(c1), laneScales(block, s1 + at));
   }
-  store<f32>(y, total(f) * factor + t);
-  store<f32>(y1, total(g) * factor + t1);
+  storeTotals(fma(t, f, f32x4.splat(factor)), fma(t1, g, f32x4.splat(factor)), y, y1);
 }
 
 // A function each: in one, what differs by constants alone would be joined and ask in every run which it is.
 
 function five(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   rows(4, 1, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
 }
 
 function six(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   rows(4, 2, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
 }
 
 function three(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   rows(2, 1, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
 }
 
 function twos(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   rows(2, 0, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
 }
 
 function tabled4(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   rows(4, 0, 0, true, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
 }
 
 function any(
-  two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   const planes = field(d, PLANES);
   rows(field(d, BITS0), planes > 1 ? field(d, BITS1) : 0, planes > 2 ? field(d, BITS2) : 0, field(d, DECODE) == 6, two, false, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
@@ -173,7 +172,7 @@ function any(
 
 /** Rows n and n1 as `rows` has it. short: the codes have at most 6 bits, and this engine's better products are in 16. */
 export function pairFours(
-  two: bool, short: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: f32, y1: usize, t1: f32,
+  two: bool, short: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
 ): void {
   const planes = field(d, PLANES), bits0 = field(d, BITS0), bits1 = planes > 1 ? field(d, BITS1) : 0;
   if (!two || !short) any(two, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);

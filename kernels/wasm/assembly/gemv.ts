@@ -2,8 +2,8 @@
 import {rowAt, rowCodes} from './codes';
 import {raisedTable} from './fours';
 import {BITS0, DECODE, IN_DIM, LOW_NIBBLES, TABLE, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
-import {rowTerms} from './terms';
-import {fma, looked, total} from './vectors';
+import {inHalves, rowTerms} from './terms';
+import {fma, looked, storeTotals, total} from './vectors';
 
 // Codes come out of 16-bit lanes of W as they lie in them, and x is in that order (see prepare.ts): to widen bytes side by side takes more instructions.
 
@@ -55,11 +55,11 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
   const zero: f32 = hasTable ? -<f32>field(d, TABLE_LOWEST) * factor : 0;
   const s0 = scratch, s1 = s0 + run, s2 = s1 + run, s3 = s2 + run, extra = s3 + run;
   // Rows a quarter of W apart: each quarter is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
-  const quarter = (end - begin + 3) >> 2, last = end - 1;
+  const quarter = (end - begin + 3) >> 2, last = end - 1, fast = inHalves(d, block);
   for (let n = begin; n < begin + quarter; n++) {
     const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
-    const t0 = rowTerms(w, d, n, block, blocks, steps, sums, s0, extra, zero), t1 = rowTerms(w, d, n1, block, blocks, steps, sums, s1, extra, zero);
-    const t2 = rowTerms(w, d, n2, block, blocks, steps, sums, s2, extra, zero), t3 = rowTerms(w, d, n3, block, blocks, steps, sums, s3, extra, zero);
+    const t0 = rowTerms(fast, w, d, n, block, blocks, steps, sums, s0, extra, zero), t1 = rowTerms(fast, w, d, n1, block, blocks, steps, sums, s1, extra, zero);
+    const t2 = rowTerms(fast, w, d, n2, block, blocks, steps, sums, s2, extra, zero), t3 = rowTerms(fast, w, d, n3, block, blocks, steps, sums, s3, extra, zero);
     let o = rowAt(w, d, n), p = a;
     const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
     let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
@@ -113,10 +113,9 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
       f3 = add(f3, c3, s3 + b);
     }
     const out = y - (<usize>begin << 2);
-    store<f32>(out + (<usize>n << 2), total(f0) * factor + t0);
-    store<f32>(out + (<usize>n1 << 2), total(f1) * factor + t1);
-    store<f32>(out + (<usize>n2 << 2), total(f2) * factor + t2);
-    store<f32>(out + (<usize>n3 << 2), total(f3) * factor + t3);
+    const v = f32x4.splat(factor);
+    storeTotals(fma(t0, f0, v), fma(t1, f1, v), out + (<usize>n << 2), out + (<usize>n1 << 2));
+    storeTotals(fma(t2, f2, v), fma(t3, f3, v), out + (<usize>n2 << 2), out + (<usize>n3 << 2));
   }
 }
 
@@ -127,8 +126,9 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
 export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
   const run = <usize>(blocks + 4) << 2, bytes = scratch + 2 * run, tabled = field(d, DECODE) == 6, inDim = field(d, IN_DIM);
   const factor: f32 = tabled ? load<f32>(d + TABLE_FACTOR) : 1;
+  const fast = inHalves(d, block);
   for (let n = begin; n < end; n++, y += 4) {
-    const t = rowTerms(w, d, n, block, blocks, steps, sums, scratch, scratch + run, 0);
+    const t = rowTerms(fast, w, d, n, block, blocks, steps, sums, scratch, scratch + run, 0);
     rowCodes(w, d, n, bytes);
     let o = bytes, p = a, f = f32x4.splat(0);
     if (tabled) {
@@ -152,6 +152,6 @@ export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usiz
       }
       f = add(f, i32x4.add(c, e), scratch + b);
     }
-    store<f32>(y, total(f) * factor + t);
+    store<f32>(y, total(fma(t, f, f32x4.splat(factor))));
   }
 }

@@ -5,8 +5,15 @@ import {total} from './vectors';
 /** 127 * 256 + 127: the largest that is 256 times a signed byte and another. */
 const LARGEST: f32 = 32639;
 
+/** Sums of blocks past the last, which are read four at a time. */
+// @ts-ignore: decorator
+@inline
+function noMore(sums: usize): void {
+  v128.store(sums, i32x4.splat(0));
+}
+
 /**
- * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32639 of block b, sums[b] = steps[b] * sum of its integers.
+ * Row of x (float32 [K]) -> a int16 [K], steps[b] = absmax / 32639 of block b, sums[b] = steps[b] * sum of its integers, and four zeros.
  * order: 0, or the address of uint32 [K]: column j is x[order[j]]. lanes: how codes come out of 16 bits, 4: inside each 32 columns
  * 0 4 8 .., then 1 5 9 .., 2 6 10 .., 3 7 11 ..; 2: inside each 16 even columns, then odd ones; else in order. Returns 1 where x holds what 16 bits cannot: NaN, infinity, a block below 1e-30, or outliers that make
  * the steps of these blocks too coarse.
@@ -65,6 +72,7 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, lanes
     const integers = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
     store<f32>(sums + b, <f32>integers * step);
   }
+  noMore(sums + (<usize>(inDim / block) << 2));
   if (block > 32 && <f64>block * tops > 32 * squares) bad = 1;
   return bad;
 }
@@ -97,4 +105,5 @@ export function prepareCodes(
     store<f32>(steps + b, step);
     store<f32>(sums + b, <f32>sum * step);
   }
+  noMore(sums + (<usize>(inDim / block) << 2));
 }

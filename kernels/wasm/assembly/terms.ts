@@ -28,44 +28,60 @@ function halvesAt(w: usize, l: usize, n: i32): usize {
   return wordsAt(w, l, LEVEL_START) + (<usize>(n * field(l, GRID_WIDTH)) << 1);
 }
 
-/** rowTerms where scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant `value`: most 4-bit weights. */
-function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, value: f32): f32 {
-  const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2, zeros = unknownZeros(d);
-  const magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), top = kept(zeros, TOP);
-  let terms: f32 = 0, at: usize = 0, p = halvesAt(w, d + SCALE0, n);
-  if (value == 0) {
-    for (; at < end; at += 16, p += 8) v128.store(scales + at, f32x4.mul(halves(p, magnitude, bias, edge, top), v128.load(steps + at)));
-  } else {
-    let sum = f32x4.splat(0);
-    for (; at < whole; at += 16, p += 8) {
-      const s = halves(p, magnitude, bias, edge, top);
-      sum = fma(sum, s, v128.load(sums + at));
-      v128.store(scales + at, f32x4.mul(s, v128.load(steps + at)));
-    }
-    if (at < end) v128.store(scales + at, halves(p, magnitude, bias, edge, top));
-    for (; at < end; at += 4) {
-      const s = load<f32>(scales + at);
-      terms += s * load<f32>(sums + at);
-      store<f32>(scales + at, s * load<f32>(steps + at));
-    }
-    terms = -value * (terms + total(sum));
-  }
-  if (field(d, OFFSETS) == 0) return terms;
-  let sum = f32x4.splat(0);
-  p = halvesAt(w, d + OFFSET0, n);
-  for (at = 0; at < whole; at += 16, p += 8) sum = fma(sum, halves(p, magnitude, bias, edge, top), v128.load(sums + at));
-  let t = total(sum);
-  if (at < end) v128.store(extra, halves(p, magnitude, bias, edge, top));
-  for (let o = extra; at < end; at += 4, o += 4) t += load<f32>(o) * load<f32>(sums + at);
-  return terms + t;
+/** Whether scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant: most 4-bit weights. */
+export function inHalves(d: usize, block: i32): bool {
+  const offsets = field(d, OFFSETS);
+  return (
+    field(d, ZERO_KIND) != 2 && field(d, SCALES) == 1 && !field(d, DIVIDE0) && isHalves(d + SCALE0, block) &&
+    (offsets == 0 || (offsets == 1 && isHalves(d + OFFSET0, block)))
+  );
 }
 
-/** Scales of row n times the steps of x into `scales`; returns what zero and offset add to the row's result. `zero` is added to a constant zero. */
-export function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32): f32 {
-  const kind = field(d, ZERO_KIND), offsets = field(d, OFFSETS);
-  if (kind != 2 && field(d, SCALES) == 1 && !field(d, DIVIDE0) && isHalves(d + SCALE0, block) && (offsets == 0 || (offsets == 1 && isHalves(d + OFFSET0, block)))) {
-    return halvesTerms(w, d, n, blocks, steps, sums, scales, extra, (kind == 1 ? <f32>field(d, ZERO_VALUE) : 0) + zero);
+/** rowTerms of such a weight: up to three blocks that are none count, whose sums are 0. */
+function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums: usize, scales: usize, zero: f32): v128 {
+  const zeros = unknownZeros(d), magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), top = kept(zeros, TOP);
+  const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, value = constantZero(d, zero);
+  let p = halvesAt(w, d + SCALE0, n), at = scales, sum = zeros;
+  if (field(d, OFFSETS) == 0) {
+    for (; at < end; at += 16, p += 8) {
+      const s = halves(p, magnitude, bias, edge, top);
+      sum = fma(sum, s, v128.load(at + toSums));
+      v128.store(at, f32x4.mul(s, v128.load(at + toSteps)));
+    }
+    return value == 0 ? zeros : f32x4.mul(f32x4.splat(-value), sum);
   }
+  let offset = zeros;
+  for (let q = halvesAt(w, d + OFFSET0, n); at < end; at += 16, p += 8, q += 8) {
+    const s = halves(p, magnitude, bias, edge, top), u = v128.load(at + toSums);
+    sum = fma(sum, s, u);
+    offset = fma(offset, halves(q, magnitude, bias, edge, top), u);
+    v128.store(at, f32x4.mul(s, v128.load(at + toSteps)));
+  }
+  return value == 0 ? offset : fma(offset, f32x4.splat(-value), sum);
+}
+
+// @ts-ignore: decorator
+@inline
+function constantZero(d: usize, zero: f32): f32 {
+  return (field(d, ZERO_KIND) == 1 ? <f32>field(d, ZERO_VALUE) : 0) + zero;
+}
+
+/**
+ * Scales of row n times the steps of x into `scales`; returns four numbers that together are what zero and offset add to the row's result. `zero` is
+ * added to a constant zero. fast: as `inHalves` says.
+ */
+// @ts-ignore: decorator
+@inline
+export function rowTerms(
+  fast: bool, w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32,
+): v128 {
+  if (fast) return halvesTerms(w, d, n, blocks, steps, sums, scales, zero);
+  return f32x4.replace_lane(f32x4.splat(0), 0, anyTerms(w, d, n, block, blocks, steps, sums, scales, extra, zero));
+}
+
+/** rowTerms of any weight, as one number. */
+function anyTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32): f32 {
+  const kind = field(d, ZERO_KIND), offsets = field(d, OFFSETS);
   blockScales(w, d, n, block, blocks, scales);
   const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
   let terms: f32 = 0, sum = f32x4.splat(0), at: usize = 0;
@@ -93,7 +109,7 @@ export function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, st
       terms += s * load<f32>(sums + at);
       store<f32>(scales + at, s * load<f32>(steps + at));
     }
-    const value = (kind == 1 ? <f32>field(d, ZERO_VALUE) : 0) + zero;
+    const value = constantZero(d, zero);
     terms = value == 0 ? 0 : -value * (terms + total(sum));
   }
   if (offsets > 0) {

@@ -13,6 +13,15 @@ export function total(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
+/** The sums of four float32 lanes of f and of g, to y and y1. */
+// @ts-ignore: decorator
+@inline
+export function storeTotals(f: v128, g: v128, y: usize, y1: usize): void {
+  const twos = f32x4.add(i32x4.shuffle(f, g, 0, 1, 4, 5), i32x4.shuffle(f, g, 2, 3, 6, 7)), sums = f32x4.add(twos, i32x4.shuffle(twos, twos, 1, 0, 3, 2));
+  v128.store32_lane(y, sums, 0);
+  v128.store32_lane(y1, sums, 2);
+}
+
 /** f + a * b: one instruction, rounded once, in the relaxed builds. */
 // @ts-ignore: decorator
 @inline
