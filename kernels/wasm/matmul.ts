@@ -4,7 +4,7 @@ import {env} from '@tensorflow/tfjs';
 import type {Activation} from '../activation.js';
 import type {QuantizedMatMulAttrs} from '../attributes.js';
 import {sectionsOf, type WeightLayout} from '../layout.js';
-import {chooseWasm, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
+import {chooseWasm, type Products, WASM_VARIANTS, type WasmChoice, type WasmVariant} from './choose.js';
 import {descriptorOf, exponentShiftOfX} from './descriptor.js';
 import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
 import {floatBytes, workBytes} from './parallel.js';
@@ -89,7 +89,7 @@ function tried(job: Job, choice: WasmChoice, codes: Codes | null): boolean {
 
 /** false: x holds what 16-bit integers cannot, or not in blocks of this size. */
 function integers(job: Job, choice: WasmChoice, codes: Codes | null): boolean {
-  return choice.variant.startsWith('gemm') ? inQuads(job, choice, codes) : rowByRow(job, choice, codes);
+  return choice.variant.startsWith('gemm') ? inPacks(job, choice, codes) : rowByRow(job, choice, codes);
 }
 
 /** Row m of x as integers in blocks at `to`, with a step and a sum for each. false: as above. */
@@ -113,43 +113,55 @@ function prepared(
   return true;
 }
 
+/** Rows of x side by side, by kind of product (assembly/panels.ts). */
+const TOGETHER = [4, 6, 3, 4] as const;
+
+/** Where two packs of two thirds of bytes hold all rows, they take less time than a whole one and another. */
+function rowsTogether(kind: Products, rows: number): number {
+  const most = TOGETHER[kind];
+  const less = (2 * most) / 3;
+  return (kind === 1 || kind === 2) && rows > most && rows <= 2 * less ? less : most;
+}
+
 /** Several rows of x, which share each panel of W. */
-function inQuads(job: Job, {block, kind}: WasmChoice, codes: Codes | null): boolean {
+function inPacks(job: Job, {block, kind}: WasmChoice, codes: Codes | null): boolean {
   const {heap, layout, rows} = job;
   const {exports} = heap;
   const k = layout.inDim;
   const blocks = k / block;
-  const together = kind === 2 ? 2 : 4;
-  const quads = Math.ceil(Math.min(rows, SLAB) / together);
-  const quadBytes = kind === 0 ? 8 * k : 4 * k;
-  const levelBytes = 16 * blocks;
+  const together = rowsTogether(kind, rows);
+  const packs = Math.ceil(Math.min(rows, SLAB) / together);
+  const packBytes = (kind === 0 || kind === 2 ? 2 : 1) * TOGETHER[kind] * k;
+  const levelBytes = 4 * together * blocks;
   const fields = descriptorOf(heap, layout);
   const fieldBytes = fields.length * 4 + 16;
-  const base = heap.scratch(fieldBytes + quads * (quadBytes + 2 * levelBytes) + workBytes(k) + 8 * k + 2 * levelBytes + 4 * k);
+  const base = heap.scratch(
+    fieldBytes + packs * (packBytes + 2 * levelBytes) + 16 + workBytes(k) + 2 * together * k + 2 * levelBytes + 4 * k,
+  );
   const a = base + fieldBytes;
-  const steps = a + quads * quadBytes;
-  const sums = steps + quads * levelBytes;
-  const work = sums + quads * levelBytes;
-  // A quad before it is packed, and a gathered row as float32.
+  const steps = a + packs * packBytes;
+  const sums = steps + packs * levelBytes;
+  const work = (sums + packs * levelBytes + 15) & -16;
+  // A pack's rows before they are packed, and a gathered row as float32.
   const plain = work + workBytes(k);
-  const plainSteps = plain + 8 * k;
+  const plainSteps = plain + 2 * together * k;
   const plainSums = plainSteps + levelBytes;
   const spare = plainSums + levelBytes;
   heap.write(base, fields);
   const n = job.end - job.begin;
   for (let first = 0; first < rows; first += SLAB) {
     const count = Math.min(SLAB, rows - first);
-    for (let m = 0, q = 0; m < count; m += together, q++) {
+    for (let m = 0, p = 0; m < count; m += together, p++) {
       const here = Math.min(together, count - m);
       for (let r = 0; r < here; r++) {
         const at = 4 * r * blocks;
         if (!prepared(job, codes, first + m + r, block, 0, plain + 2 * r * k, plainSteps + at, plainSums + at, spare)) return false;
       }
-      const [to, toSteps, toSums] = [a + q * quadBytes, steps + q * levelBytes, sums + q * levelBytes];
-      exports.packRows(plain, plainSteps, plainSums, k, blocks, here, kind, to, toSteps, toSums);
+      const [to, toSteps, toSums] = [a + p * packBytes, steps + p * levelBytes, sums + p * levelBytes];
+      exports.packRows(plain, plainSteps, plainSums, k, blocks, here, kind, together, to, toSteps, toSums);
     }
     const y = job.y + first * n * 4;
-    exports.gemm(job.words, base, a, steps, sums, count, block, blocks, job.begin, job.end, y, n, work, kind);
+    exports.gemm(job.words, base, a, steps, sums, count, block, blocks, job.begin, job.end, y, n, work, kind, together);
   }
   return true;
 }

@@ -86,6 +86,7 @@ export interface WasmExports {
     blocks: number,
     count: number,
     kind: number,
+    together: number,
     out: number,
     outSteps: number,
     outSums: number,
@@ -105,6 +106,7 @@ export interface WasmExports {
     yStride: number,
     scratch: number,
     kind: number,
+    together: number,
   ): void;
   gemmFloats(w: number, d: number, x: number, rows: number, begin: number, end: number, y: number, yStride: number, scratch: number): void;
   prepareFloats(x: number, order: number, inDim: number, lanes: number, factor: number, out: number): number;

@@ -2,8 +2,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {QUANTIZED_MATMUL, type QuantizedMatMulAttrs} from '../../kernels/attributes.js';
 import {chooseWasm, type DotKind} from '../../kernels/wasm/choose.js';
+import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
+import {rowErrors} from '../support/errors.js';
+import {productOf, unpacked} from '../support/reference.js';
+import {variantsOf} from '../support/variants.js';
 import {buildWeight, randomX, type Structure} from './layouts.js';
 
 const f16 = 'float16' as const;
@@ -27,9 +31,12 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
 };
 
 describe('products of many rows on wasm', () => {
+  const variants = variantsOf('wasm');
+
   beforeEach(async () => {
     await tf.setBackend('wasm');
   });
+  afterEach(() => variants.force(null));
   afterAll(async () => {
     await tf.setBackend('cpu');
   });
@@ -38,7 +45,7 @@ describe('products of many rows on wasm', () => {
     const chosen = (name: keyof typeof STRUCTURES, dots: DotKind, columns: number) => {
       const {variant, block, kind} = chooseWasm(
         buildWeight(name, {...(STRUCTURES[name] as Structure), n: 229}, 1).layout,
-        8,
+        64,
         'auto',
         null,
         dots,
@@ -58,35 +65,92 @@ describe('products of many rows on wasm', () => {
     // x of 16 bits.
     expect(chosen('int5 g32', 0, 0)).toBe('gemm_int16 32 0');
     expect(chosen('int5 g32', 1, 0)).toBe('gemm_dots_int16 32 2');
+    expect(chosen('int8 g32', 1, 0)).toBe('gemm_int16 32 0');
     expect(chosen('int4 g128', -1, 128)).toBe('gemm_int16 128 0');
   });
 
-  // 127 times 31 sixteen times in two lanes, 127 times 15 thirty-two times: one block more would not fit.
+  // 127 times 31 sixteen times in two lanes, 127 times 15 thirty-two times: one block more would not fit. 32639 times 127 fits 132 times in 32 bits.
   for (const [name, structure] of [
     ['4 bits', {n: 16, k: 256, planes: [4], scales: [['float32', 1, 128]]}],
     ['5 bits', {n: 17, k: 256, planes: [4, 1], scales: [['float32', 1, 64]]}],
+    ['7 bits', {n: 9, k: 256, planes: [4, 2, 1], scales: [['float32', 1, 128]]}],
   ] as [string, Structure][]) {
-    it(`are exact for the largest codes of ${name} and the largest bytes of x`, async () => {
-      const {layout, words} = buildWeight(name, structure, 3);
-      const {codes, scales} = partsOf(layout, words);
-      codes.fill(-1);
-      scales[0]?.fill(1);
-      const weight = QuantizedWeight.fromWords(layout, words);
-      const [n, k] = weight.shape;
-      const signs = [1, -1, 1];
-      const x = tf.tensor2d(
-        signs.flatMap((s) => Array.from({length: k}, () => s * 2)),
-        [3, k],
-      );
-      const y = ops.quantizedMatMul(x, weight, {inputQuantization: {dtype: 'int8', origin: 'dynamic', granularity: 'colwise'}});
-      const highest = 2 ** (structure.planes.length + 3) - 1;
-      const expected = signs.flatMap((s) => Array.from({length: n}, () => s * 2 * highest * k));
-      (await y.data()).forEach((v, i) => {
-        expect(Math.abs(v / (expected[i] as number) - 1)).toBeLessThan(1e-6);
+    for (const dtype of ['int8', null] as const) {
+      it(`are exact for the largest codes of ${name} and the largest ${dtype === null ? '16-bit numbers' : 'bytes'} of x`, async () => {
+        const {layout, words} = buildWeight(name, structure, 3);
+        const {codes, scales} = partsOf(layout, words);
+        codes.fill(-1);
+        scales[0]?.fill(1);
+        const weight = QuantizedWeight.fromWords(layout, words);
+        const [n, k] = weight.shape;
+        const signs = [1, -1, 1];
+        const x = tf.tensor2d(
+          signs.flatMap((s) => Array.from({length: k}, () => s * 2)),
+          [3, k],
+        );
+        const highest = 2 ** structure.planes.reduce((sum, bits) => sum + bits) - 1;
+        const expected = signs.flatMap((s) => Array.from({length: n}, () => s * 2 * highest * k));
+        for (const variant of [null, 'gemm_dots_int16', 'gemm_int16']) {
+          variants.force(variant);
+          const y = ops.quantizedMatMul(
+            x,
+            weight,
+            dtype === null ? {} : {inputQuantization: {dtype, origin: 'dynamic', granularity: 'colwise'}},
+          );
+          (await y.data()).forEach((v, i) => {
+            expect(Math.abs(v / (expected[i] as number) - 1)).toBeLessThan(1e-6);
+          });
+          y.dispose();
+        }
+        x.dispose();
+        weight.dispose();
       });
-      tf.dispose([x, y]);
-      weight.dispose();
-    });
+    }
+  }
+
+  // Packs of x have two to six rows, and the last one what is left: 128 rows are taken at a time.
+  for (const name of ['int4 g32 offset', 'int4 g128', 'int6 g64'] as const) {
+    for (const dtype of ['int8', null] as const) {
+      it(`give a row of x the same bits whatever rows are beside it: ${name}, x ${dtype ?? 'of 16 bits'}`, async () => {
+        const {layout, words} = buildWeight(name, {...(STRUCTURES[name] as Structure), n: 11}, 60);
+        const [n, k] = [11, 384];
+        const values = randomX(135, k, 61);
+        const weight = QuantizedWeight.fromWords(layout, words.slice());
+        const before = tf.memory().numTensors;
+        const heap = heapOf(tf.backend()) as {dots: DotKind};
+        const own = heap.dots;
+        // How the engine multiplies bytes decides in what they are summed.
+        const ways = [['gemm_int16', own], ...(own === -1 ? [] : [0, 1].map((dots) => ['gemm_dots_int16', dots]))] as [string, DotKind][];
+        try {
+          for (const [variant, dots] of ways) {
+            variants.force(variant);
+            heap.dots = dots;
+            const product = async (m: number) => {
+              const x = tf.tensor2d(values.slice(0, m * k), [m, k]);
+              const y = ops.quantizedMatMul(
+                x,
+                weight,
+                dtype === null ? {} : {inputQuantization: {dtype, origin: 'dynamic', granularity: 'colwise'}},
+              );
+              const got = (await y.data<'float32'>()).slice();
+              tf.dispose([x, y]);
+              return got;
+            };
+            const all = await product(135);
+            if (dtype === null) expect(rowErrors(all, productOf(values, unpacked({layout, words}), 135, n), n)).toBeLessThan(1e-4);
+            for (const m of [3, 4, 5, 6, 7, 8, 9, 11, 13, 127, 128, 129, 130, 132]) {
+              expect(await product(m))
+                .withContext(`${variant}, ${dots}, ${m} rows`)
+                .toEqual(all.slice(0, m * n));
+            }
+          }
+        } finally {
+          heap.dots = own;
+        }
+        expect(tf.memory().numTensors).toBe(before);
+        weight.dispose();
+      });
+    }
   }
 
   Object.entries(STRUCTURES).forEach(([name, structure], i) => {

@@ -1,5 +1,5 @@
-// Rows of W and of x side by side, as products of many rows read them: eight rows of W are a panel, four of x a quad. Four rows of W fill a vector of sums,
-// so that what a block is scaled by is applied to four results at once, and no sum has to be added up across its lanes.
+// Rows of W and of x side by side, as products of many rows read them: eight rows of W are a panel, two to six of x a pack. Four rows of W fill a vector
+// of sums, so that what a block is scaled by is applied to four results at once, and no sum has to be added up across its lanes.
 import {blockOffsets, blockScales, blockZeros} from './blocks';
 import {rowCodes} from './codes';
 import {raisedTable} from './fours';
@@ -15,48 +15,68 @@ export const FOURS: i32 = 1;
 export const SPLIT: i32 = 2;
 export const SHORT: i32 = 3;
 
-/** High bytes of sixteen integers, of which v are the first, rounded so that signed low bytes are what is left. */
+/** High bytes of the sixteen integers at p, rounded so that signed low bytes are what is left. */
 // @ts-ignore: decorator
 @inline
-function highBytes(v: v128, p: usize): v128 {
+function highBytes(p: usize): v128 {
   const half = i16x8.splat(128);
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v, half), 8), i16x8.shr_s(i16x8.add(v128.load(p, 16), half), 8));
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v128.load(p), half), 8), i16x8.shr_s(i16x8.add(v128.load(p, 16), half), 8));
 }
 
 // @ts-ignore: decorator
 @inline
-function lowBytes(v: v128, p: usize): v128 {
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v, 8), 8), i16x8.shr_s(i16x8.shl(v128.load(p, 16), 8), 8));
+function lowBytes(p: usize): v128 {
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v128.load(p), 8), 8), i16x8.shr_s(i16x8.shl(v128.load(p, 16), 8), 8));
+}
+
+/** Sixteen integers of 8 bits. */
+// @ts-ignore: decorator
+@inline
+function narrow(p: usize): v128 {
+  return i8x16.narrow_i16x8_s(v128.load(p), v128.load(p, 16));
+}
+
+/** Sixteen bytes of six rows, four columns of each side by side. */
+// @ts-ignore: decorator
+@inline
+function packSixes(v0: v128, v1: v128, v2: v128, v3: v128, v4: v128, v5: v128, out: usize): void {
+  transpose(v0, v1, v2, v3, out, 24);
+  const a = i32x4.shuffle(v4, v5, 0, 4, 1, 5), b = i32x4.shuffle(v4, v5, 2, 6, 3, 7);
+  v128.store64_lane(out, a, 0, 16);
+  v128.store64_lane(out, a, 1, 40);
+  v128.store64_lane(out, b, 0, 64);
+  v128.store64_lane(out, b, 1, 88);
 }
 
 /**
- * A quad from `count` rows of x as prepareRow leaves them in plain order: a int16 [count, K], steps and sums float32 [count, blocks].
- * out: two columns of all rows (PAIRS) or four, then the next ones; SPLIT: high bytes of a row, its low bytes, and those of a second row.
- * outSteps and outSums float32 [blocks, 4]. Rows that are not there are the last one again.
+ * A pack from `count` of `together` rows of x as prepareRow leaves them in plain order: a int16 [count, K], steps and sums float32 [count, blocks].
+ * out: two columns (PAIRS) or four of four rows (SHORT), of six (FOURS), of three as high bytes and low ones (SPLIT), then the next columns.
+ * outSteps and outSums float32 [blocks, together]. Rows that are not there are the last one again.
  */
-export function packRows(a: usize, steps: usize, sums: usize, inDim: i32, blocks: i32, count: i32, kind: i32, out: usize, outSteps: usize, outSums: usize): void {
-  const rowBytes = <usize>inDim << 1, last = count - 1, a1 = a + <usize>min(1, last) * rowBytes, a2 = a + <usize>min(2, last) * rowBytes, a3 = a + <usize>last * rowBytes;
-  const step: usize = !ASC_FEATURE_RELAXED_SIMD || kind == PAIRS ? 16 : 32;
-  for (let k: usize = 0; k < rowBytes; k += step, out += 64) {
-    let v0 = v128.load(a + k), v1 = v128.load(a1 + k), v2 = v128.load(a2 + k), v3 = v128.load(a3 + k);
-    if (ASC_FEATURE_RELAXED_SIMD && kind == SPLIT) {
-      v2 = highBytes(v1, a1 + k);
-      v3 = lowBytes(v1, a1 + k);
-      v1 = lowBytes(v0, a + k);
-      v0 = highBytes(v0, a + k);
-    } else if (ASC_FEATURE_RELAXED_SIMD && kind != PAIRS) {
-      v0 = i8x16.narrow_i16x8_s(v0, v128.load(a + k, 16));
-      v1 = i8x16.narrow_i16x8_s(v1, v128.load(a1 + k, 16));
-      v2 = i8x16.narrow_i16x8_s(v2, v128.load(a2 + k, 16));
-      v3 = i8x16.narrow_i16x8_s(v3, v128.load(a3 + k, 16));
+export function packRows(
+  a: usize, steps: usize, sums: usize, inDim: i32, blocks: i32, count: i32, kind: i32, together: i32, out: usize, outSteps: usize, outSums: usize,
+): void {
+  const rowBytes = <usize>inDim << 1, last = count - 1, a1 = a + <usize>min(1, last) * rowBytes, a2 = a + <usize>min(2, last) * rowBytes;
+  const a3 = a + <usize>min(3, last) * rowBytes, a4 = a + <usize>min(4, last) * rowBytes, a5 = a + <usize>min(5, last) * rowBytes;
+  if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) {
+    for (let k: usize = 0; k < rowBytes; k += 16, out += 64) transpose(v128.load(a + k), v128.load(a1 + k), v128.load(a2 + k), v128.load(a3 + k), out, 16);
+  } else if (kind == SHORT) {
+    for (let k: usize = 0; k < rowBytes; k += 32, out += 64) transpose(narrow(a + k), narrow(a1 + k), narrow(a2 + k), narrow(a3 + k), out, 16);
+  } else if (kind == FOURS) {
+    for (let k: usize = 0; k < rowBytes; k += 32, out += 96) {
+      packSixes(narrow(a + k), narrow(a1 + k), narrow(a2 + k), narrow(a3 + k), narrow(a4 + k), narrow(a5 + k), out);
     }
-    transpose(v0, v1, v2, v3, out, 16);
+  } else {
+    for (let k: usize = 0; k < rowBytes; k += 32, out += 96) {
+      packSixes(highBytes(a + k), lowBytes(a + k), highBytes(a1 + k), lowBytes(a1 + k), highBytes(a2 + k), lowBytes(a2 + k), out);
+    }
   }
-  for (let r = 0; r < 4; r++) {
+  for (let r = 0; r < together; r++) {
     const at = <usize>(min(r, last) * blocks) << 2;
-    for (let b: usize = 0; b < <usize>blocks; b++) {
-      store<f32>(outSteps + (b << 4) + (<usize>r << 2), load<f32>(steps + at + (b << 2)));
-      store<f32>(outSums + (b << 4) + (<usize>r << 2), load<f32>(sums + at + (b << 2)));
+    let o = <usize>r << 2;
+    for (let b: usize = 0; b < <usize>blocks << 2; b += 4, o += <usize>together << 2) {
+      store<f32>(outSteps + o, load<f32>(steps + at + b));
+      store<f32>(outSums + o, load<f32>(sums + at + b));
     }
   }
 }

@@ -1,4 +1,5 @@
-// Four rows of x times eight of W: eight vectors of sums stay in registers, six loads feed eight products, and a block's sums are scaled four at a time.
+// Rows of x times eight of W: eight vectors of sums stay in registers, of bytes twelve; six loads feed eight products, eight feed twelve, and a block's sums
+// are scaled four at a time.
 import {FOURS, PAIRS, SHORT, SPLIT} from './panels';
 import {fma} from './vectors';
 
@@ -25,16 +26,28 @@ function joined(high: v128, low: v128): v128 {
   return i32x4.add(i32x4.shl(high, 8), low);
 }
 
+/** Results of a row of x: t float32 [8] += sums of a block times its step and W's scales. */
+// @ts-ignore: decorator
+@inline
+function finish(kind: i32, t: usize, c0: v128, c1: v128, s0: v128, s1: v128, step: usize): void {
+  const h = v128.load32_splat(step);
+  v128.store(t, add(kind, v128.load(t), c0, f32x4.mul(s0, h)));
+  v128.store(t, add(kind, v128.load(t, 16), c1, f32x4.mul(s1, h)), 16);
+}
+
 /**
- * `blocks` blocks of a panel p and a quad x: t float32 [4, 8] += their products, of SPLIT [2, 8]. scales s float32 [blocks, 8], steps h float32 [blocks, 4].
- * A block is `depth` bytes of the panel. four: all rows of the quad, or two. One step an iteration: engines mix several, and run out of registers.
+ * `blocks` blocks of a panel p and a pack x: t float32 [rows, 8] += their products. scales s float32 [blocks, 8], steps h `apart` bytes a block.
+ * A block is `depth` bytes of the panel. four, six: rows of the pack that are multiplied, SPLIT's of high and of low bytes; neither: two. Two products of
+ * bytes start in a cycle of x86 and take five, so that it takes ten sums and more to keep it busy. One step an iteration: engines mix several, and run
+ * out of registers.
  */
 // @ts-ignore: decorator
 @inline
-function tile(kind: i32, four: bool, split: bool, p: usize, x: usize, s: usize, h: usize, t: usize, depth: usize, blocks: i32): void {
-  for (const stop = s + (<usize>blocks << 5); s < stop; s += 32, h += 16) {
-    let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, e0 = a0, e1 = a0;
-    for (const end = p + depth; p < end; p += 32, x += 16) {
+function tile(kind: i32, four: bool, six: bool, p: usize, x: usize, s: usize, h: usize, apart: usize, t: usize, depth: usize, blocks: i32): void {
+  const xStep: usize = kind == PAIRS || kind == SHORT ? 16 : 24;
+  for (const stop = s + (<usize>blocks << 5); s < stop; s += 32, h += apart) {
+    let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, e0 = a0, e1 = a0, f0 = a0, f1 = a0, g0 = a0, g1 = a0;
+    for (const end = p + depth; p < end; p += 32, x += xStep) {
       const q0 = v128.load(p), q1 = v128.load(p, 16);
       let u = v128.load32_splat(x);
       a0 = dot(kind, u, q0, a0); a1 = dot(kind, u, q1, a1);
@@ -46,45 +59,53 @@ function tile(kind: i32, four: bool, split: bool, p: usize, x: usize, s: usize, 
         u = v128.load32_splat(x, 12);
         e0 = dot(kind, u, q0, e0); e1 = dot(kind, u, q1, e1);
       }
-    }
-    if (split) {
-      a0 = joined(a0, b0); a1 = joined(a1, b1);
-      b0 = joined(c0, e0); b1 = joined(c1, e1);
+      if (six) {
+        u = v128.load32_splat(x, 16);
+        f0 = dot(kind, u, q0, f0); f1 = dot(kind, u, q1, f1);
+        u = v128.load32_splat(x, 20);
+        g0 = dot(kind, u, q0, g0); g1 = dot(kind, u, q1, g1);
+      }
     }
     const s0 = v128.load(s), s1 = v128.load(s, 16);
-    let step = v128.load32_splat(h);
-    v128.store(t, add(kind, v128.load(t), a0, f32x4.mul(s0, step)));
-    v128.store(t, add(kind, v128.load(t, 16), a1, f32x4.mul(s1, step)), 16);
-    step = v128.load32_splat(h, 4);
-    v128.store(t, add(kind, v128.load(t, 32), b0, f32x4.mul(s0, step)), 32);
-    v128.store(t, add(kind, v128.load(t, 48), b1, f32x4.mul(s1, step)), 48);
-    if (four && !split) {
-      step = v128.load32_splat(h, 8);
-      v128.store(t, add(kind, v128.load(t, 64), c0, f32x4.mul(s0, step)), 64);
-      v128.store(t, add(kind, v128.load(t, 80), c1, f32x4.mul(s1, step)), 80);
-      step = v128.load32_splat(h, 12);
-      v128.store(t, add(kind, v128.load(t, 96), e0, f32x4.mul(s0, step)), 96);
-      v128.store(t, add(kind, v128.load(t, 112), e1, f32x4.mul(s1, step)), 112);
+    if (kind == SPLIT) {
+      finish(kind, t, joined(a0, b0), joined(a1, b1), s0, s1, h);
+      if (four) finish(kind, t + 32, joined(c0, e0), joined(c1, e1), s0, s1, h + 4);
+      if (six) finish(kind, t + 64, joined(f0, g0), joined(f1, g1), s0, s1, h + 8);
+    } else {
+      finish(kind, t, a0, a1, s0, s1, h);
+      finish(kind, t + 32, b0, b1, s0, s1, h + 4);
+      if (four) {
+        finish(kind, t + 64, c0, c1, s0, s1, h + 8);
+        finish(kind, t + 96, e0, e1, s0, s1, h + 12);
+      }
+      if (six) {
+        finish(kind, t + 128, f0, f1, s0, s1, h + 16);
+        finish(kind, t + 160, g0, g1, s0, s1, h + 20);
+      }
     }
   }
 }
 
-/** A tile of up to four rows of x, of SPLIT up to two. */
-export function multiply(kind: i32, rows: i32, p: usize, x: usize, s: usize, h: usize, t: usize, block: i32, blocks: i32): void {
+/** A tile of as many rows of x as a pack has. */
+export function multiply(kind: i32, rows: i32, p: usize, x: usize, s: usize, h: usize, apart: usize, t: usize, block: i32, blocks: i32): void {
   const pairs = <usize>block << 4, fours = pairs >> 1;
   if (!ASC_FEATURE_RELAXED_SIMD || kind == PAIRS) {
-    if (rows > 2) tile(PAIRS, true, false, p, x, s, h, t, pairs, blocks);
-    else tile(PAIRS, false, false, p, x, s, h, t, pairs, blocks);
-  } else if (kind == SHORT) tile(SHORT, true, false, p, x, s, h, t, fours, blocks);
-  else tile(FOURS, true, kind == SPLIT, p, x, s, h, t, fours, blocks);
+    if (rows > 2) tile(PAIRS, true, false, p, x, s, h, apart, t, pairs, blocks);
+    else tile(PAIRS, false, false, p, x, s, h, apart, t, pairs, blocks);
+  } else if (kind == SHORT) tile(SHORT, true, false, p, x, s, h, apart, t, fours, blocks);
+  else if (kind == SPLIT) {
+    if (rows > 2) tile(SPLIT, true, true, p, x, s, h, apart, t, fours, blocks);
+    else tile(SPLIT, true, false, p, x, s, h, apart, t, fours, blocks);
+  } else if (rows > 4) tile(FOURS, true, true, p, x, s, h, apart, t, fours, blocks);
+  else tile(FOURS, true, false, p, x, s, h, apart, t, fours, blocks);
 }
 
-/** t float32 [8] += extra [blocks, 8] times the sums of a row of x, which are 16 bytes apart. */
-export function addTerms(extra: usize, sums: usize, t: usize, blocks: i32): void {
+/** t float32 [8] += extra [blocks, 8] times the sums of a row of x, which are `apart` bytes from each other. */
+export function addTerms(extra: usize, sums: usize, apart: usize, t: usize, blocks: i32): void {
   let a0 = v128.load(t), a1 = v128.load(t, 16), b0 = f32x4.splat(0), b1 = b0;
   const stop = extra + (<usize>blocks << 5);
-  for (const even = extra + (<usize>(blocks & ~1) << 5); extra < even; extra += 64, sums += 32) {
-    const u = v128.load32_splat(sums), v = v128.load32_splat(sums, 16);
+  for (const even = extra + (<usize>(blocks & ~1) << 5); extra < even; extra += 64, sums += apart << 1) {
+    const u = v128.load32_splat(sums), v = v128.load32_splat(sums + apart);
     a0 = fma(a0, u, v128.load(extra));
     a1 = fma(a1, u, v128.load(extra, 16));
     b0 = fma(b0, v, v128.load(extra, 32));
