@@ -18,11 +18,12 @@ import {autoName, Linear, type LinearConfig, type LinearInit} from './linear.js'
 import {MLP_OPTIONS, type MLPConfig} from './mlp_config.js';
 import {coreOf, mlpFlow} from './mlp_flow.js';
 import {allOrNone, classOf} from './mlp_projections.js';
+import {loadMLPState} from './mlp_state.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
-import {checkDim, outputShape} from './shapes.js';
+import {checkDim, oneInput, outputShape} from './shapes.js';
 import {devicesOf} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
-import {checkKeys, type PreparedState, type StateDict, strictOf} from './state.js';
+import {type StateDict, strictOf} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 import {refuseFrozen} from './train.js';
 
@@ -191,7 +192,7 @@ export class MLP extends tf.LayersModel {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward((Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor);
+    return this.forward(oneInput(inputs, this.name));
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
@@ -202,10 +203,10 @@ export class MLP extends tf.LayersModel {
     return this.call(x);
   }
 
-  /** As of any tf.LayersModel. Throws UnsupportedError where nothing trains: packed weights are frozen. */
-  override async fit(...args: Parameters<tf.LayersModel['fit']>): ReturnType<tf.LayersModel['fit']> {
+  /** What fit, fitDataset and trainOnBatch train with. Throws UnsupportedError where nothing trains: packed weights are frozen. */
+  protected override makeTrainFunction(): (data: tf.Tensor[]) => tf.Scalar[] {
     refuseFrozen(this);
-    return super.fit(...args);
+    return super.makeTrainFunction();
   }
 
   override countParams(): number {
@@ -236,34 +237,7 @@ export class MLP extends tf.LayersModel {
 
   /** Takes `gate_proj.weight` [F, H], `up_proj.weight` [F, H], `down_proj.weight` [H, F] and biases, all or none. Throws as Linear.loadStateDict. */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
-    const prefix = this.keyPrefix;
-    const names = ([child, l]: [string, Linear]): string[] => {
-      // Packed words carry their scales; numbers or codes [N, K] come with them.
-      const apart = l.float8Config !== null && dict[`${prefix}${child}.weight`]?.rank === 2;
-      const all = {weight: true, weight_scale: apart, input_scale: l.inputScale !== null, bias: l.hasBias};
-      return Object.entries(all).flatMap(([name, needed]) => (needed ? [name] : []));
-    };
-    const keys = this.projections().flatMap((entry) => names(entry).map((name) => `${entry[0]}.${name}`));
-    checkKeys(
-      dict,
-      keys.map((k) => prefix + k),
-      strictOf(options, this.name),
-      this.name,
-    );
-    // All three are ready before one is written: a failure must leave every projection as it was.
-    const ready: PreparedState[] = [];
-    try {
-      for (const [child, l] of this.projections()) {
-        const own = Object.fromEntries(
-          names([child, l]).map((name) => [`${l.keyPrefix}${name}`, dict[`${prefix}${child}.${name}`] as tf.Tensor]),
-        );
-        ready.push(l.prepareState(own, true));
-      }
-    } catch (error) {
-      for (const state of ready) state.dispose();
-      throw error;
-    }
-    for (const state of ready) state.commit();
+    loadMLPState(this, dict, strictOf(options, this.name));
   }
 
   /** The projections' state under `gate_proj.`, `up_proj.` (or `gate_up.` where they are one) and `down_proj.`. */

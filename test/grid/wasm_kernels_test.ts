@@ -177,6 +177,24 @@ describe('kernels on wasm alone', () => {
     x.dispose();
   });
 
+  it('multiplies float16 scales and offsets of every exponent and 0, where the first row has subnormals and where it says nothing of others', async () => {
+    for (const offsets of [[], [[f16, 1, 32] as const]]) {
+      const {layout, words} = buildWeight('w', {n: 37, k: 160, planes: [4], zero: 8, scales: [[f16, 1, 32]], offsets}, 9);
+      const {scales, offsets: added} = partsOf(layout, words);
+      for (const begin of [0, 5]) {
+        for (const entries of [scales[0] as Uint16Array, ...(added as Uint16Array[])]) {
+          // Signs in turns; from 0 by way of 2^-24 to 2^8.
+          for (let i = begin; i < entries.length; i++) entries[i] = ((i & 1) << 15) | (i % 7 === 0 ? 0 : (i * 149) % 0x5c00);
+          entries.fill(0x3c00, 0, begin);
+        }
+        for (const variant of ['gemv_dots_int16', 'gemv_int16']) {
+          variants.force(variant);
+          await check({name: 'w', layout, words}, 1);
+        }
+      }
+    }
+  });
+
   it('multiplies by every scale of e8m0, the subnormal one and NaN', async () => {
     const {layout, words} = buildWeight(
       'w',

@@ -114,8 +114,13 @@ describe('training', () => {
 
   it('is refused alike by every way to train, where packed weights are all there is', async () => {
     const before = tf.memory().numTensors;
-    for (const layer of [new Linear({inDim: 32, outDim: 3, quantizationEncoding: 'Q8_0'}), await packedLayer('gptq_b4_g64_asym_act_v2')]) {
-      const [x, y] = [tf.ones([2, layer.inDim]), tf.ones([2, layer.outDim])];
+    const mlp = await packedMLP({bias: false});
+    for (const layer of [
+      new Linear({inDim: 32, outDim: 3, quantizationEncoding: 'Q8_0'}),
+      await packedLayer('gptq_b4_g64_asym_act_v2'),
+      mlp,
+    ]) {
+      const [x, y] = layer instanceof MLP ? [tf.ones([2, 64]), tf.ones([2, 64])] : [tf.ones([2, layer.inDim]), tf.ones([2, layer.outDim])];
       const data = tf.data.array([{xs: x, ys: y}]) as unknown as Parameters<typeof layer.fitDataset>[0];
       const optimizer = tf.train.sgd(0.1);
       layer.compile({optimizer, loss: 'meanSquaredError'});

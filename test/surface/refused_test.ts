@@ -109,6 +109,7 @@ describe('refused: options', () => {
   it('of what Keras would take', async () => {
     const [dense, mlp] = [new Linear({inDim: 4, outDim: 3}), new MLP({hiddenDim: 4, feedForwardLength: 2})];
     const layer = packed();
+    await refused(ArgumentError, /x: expected one tensor.*a list of 2/, () => mlp.predict([tf.ones([1, 4]), tf.ones([1, 4])]));
     for (const one of [dense, layer]) {
       await refused(ArgumentError, /x: expected one tensor.*a list of 2.*tf\.concat/, () =>
         one.predict([tf.ones([1, 4]), tf.ones([1, 4])]),

@@ -52,11 +52,11 @@ function laneScales(block: i32, s: usize): v128 {
  */
 // @ts-ignore: decorator
 @inline
-function run(
+function fields(
   bits0: i32, bits1: i32, bits2: i32, tabled: bool, two: bool, short: bool, p: usize, p1: usize, p2: usize, x: usize,
   nothing: v128, nibbles: v128, deal: v128, bit0: v128, bit1: v128, bit2: v128, bit3: v128, table: v128, ones: v128, weight: v128,
 ): v128 {
-  const fields = i8x16.shr_u(nibbles, 2), high = i8x16.shl(fields, 4);
+  const twos = i8x16.shr_u(nibbles, 2), high = i8x16.shl(twos, 4);
   let q0 = nothing, q1 = nothing, q2 = nothing, q3 = nothing;
   if (bits0 == 4) {
     const a = looked(v128.load(p), deal), b = looked(v128.load(p, 16), deal), even = i64x2.shuffle(a, b, 0, 2), odd = i64x2.shuffle(a, b, 1, 3);
@@ -66,10 +66,10 @@ function run(
     q3 = v128.and(i16x8.shr_u(odd, 4), nibbles);
   } else if (bits0 == 2) {
     const v = v128.load(p);
-    q0 = v128.and(v, fields);
-    q1 = v128.and(i16x8.shr_u(v, 2), fields);
-    q2 = v128.and(i16x8.shr_u(v, 4), fields);
-    q3 = v128.and(i16x8.shr_u(v, 6), fields);
+    q0 = v128.and(v, twos);
+    q1 = v128.and(i16x8.shr_u(v, 2), twos);
+    q2 = v128.and(i16x8.shr_u(v, 4), twos);
+    q3 = v128.and(i16x8.shr_u(v, 6), twos);
   }
   if (bits1 == 2) {
     const v = v128.load(p1);
@@ -100,12 +100,12 @@ function run(
   return short ? l : i32x4.add(i32x4.shl(h, 8), l);
 }
 
-/** Rows n and n1; K a multiple of 64. s and s1: the rows' scales, one a block. Results, plus t and t1, go to y and y1. The rest as `run` has it. */
+/** Rows n and n1; K a multiple of 64. s: the rows' scales, one a block, `run` bytes apart. Results, plus `terms`, go to y of each row. The rest as `fields` has it. */
 // @ts-ignore: decorator
 @inline
 function rows(
   bits0: i32, bits1: i32, bits2: i32, tabled: bool, two: bool, short: bool,
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
   // Constants that are not written as such would be built anew in each iteration.
   const nibbles = v128.load(d + LOW_NIBBLES), nothing = i8x16.shr_u(nibbles, 4), bit = i8x16.shr_u(nibbles, 3);
@@ -117,8 +117,8 @@ function rows(
   const begin = rowAt(w, d, n), apart = rowAt(w, d, n1) - begin, blockShift = <usize>ctz(block);
   let p = begin, p1 = begin + (<usize>field(d, START1) << 2), p2 = begin + (<usize>field(d, START2) << 2), f = f32x4.splat(0), g = f;
   for (let k: usize = 0, inDim = <usize>field(d, IN_DIM); k < inDim; k += 64) {
-    const c = run(bits0, bits1, bits2, tabled, two, short, p, p1, p2, x, nothing, nibbles, deal, bit0, bit1, bit2, bit3, table, ones, weight);
-    const c1 = run(
+    const c = fields(bits0, bits1, bits2, tabled, two, short, p, p1, p2, x, nothing, nibbles, deal, bit0, bit1, bit2, bit3, table, ones, weight);
+    const c1 = fields(
       bits0, bits1, bits2, tabled, two, short, p + apart, p1 + apart, p2 + apart, x, nothing, nibbles, deal, bit0, bit1, bit2, bit3, table, ones, weight);
     p += <usize>bits0 << 3;
     p1 += <usize>bits1 << 3;
@@ -126,60 +126,61 @@ function rows(
     x += two ? 128 : 64;
     const at = (k >> blockShift) << 2;
     f = fma(f, f32x4.convert_i32x4_s(c), laneScales(block, s + at));
-    g = fma(g, f32x4.convert_i32x4_s(c1), laneScales(block, s1 + at));
+    g = fma(g, f32x4.convert_i32x4_s(c1), laneScales(block, s + run + at));
   }
-  storeTotals(fma(t, f, f32x4.splat(factor)), fma(t1, g, f32x4.splat(factor)), y, y1);
+  const v = f32x4.splat(factor);
+  storeTotals(fma(v128.load(terms), f, v), fma(v128.load(terms, 16), g, v), y + (<usize>n << 2), y + (<usize>n1 << 2));
 }
 
 // A function each: in one, what differs by constants alone would be joined and ask in every run which it is.
 
 function five(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
-  rows(4, 1, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(4, 1, 0, false, true, true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 function six(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
-  rows(4, 2, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(4, 2, 0, false, true, true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 function three(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
-  rows(2, 1, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(2, 1, 0, false, true, true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 function twos(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
-  rows(2, 0, 0, false, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(2, 0, 0, false, true, true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 function tabled4(
-  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
-  rows(4, 0, 0, true, true, true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(4, 0, 0, true, true, true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 function any(
-  two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  two: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
   const planes = field(d, PLANES);
-  rows(field(d, BITS0), planes > 1 ? field(d, BITS1) : 0, planes > 2 ? field(d, BITS2) : 0, field(d, DECODE) == 6, two, false, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  rows(field(d, BITS0), planes > 1 ? field(d, BITS1) : 0, planes > 2 ? field(d, BITS2) : 0, field(d, DECODE) == 6, two, false, w, d, n, n1, x, block, s, run, factor, y, terms);
 }
 
 /** Rows n and n1 as `rows` has it. short: the codes have at most 6 bits, and this engine's better products are in 16. */
 export function pairFours(
-  two: bool, short: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, s1: usize, factor: f32, y: usize, t: v128, y1: usize, t1: v128,
+  two: bool, short: bool, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, s: usize, run: usize, factor: f32, y: usize, terms: usize,
 ): void {
   const planes = field(d, PLANES), bits0 = field(d, BITS0), bits1 = planes > 1 ? field(d, BITS1) : 0;
-  if (!two || !short) any(two, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else if (field(d, DECODE) == 6) tabled4(w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else if (bits0 == 4 && bits1 == 1) five(w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else if (bits0 == 4 && bits1 == 2) six(w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else if (bits0 == 2 && bits1 == 1) three(w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else if (bits0 == 2) twos(w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
-  else any(true, w, d, n, n1, x, block, s, s1, factor, y, t, y1, t1);
+  if (!two || !short) any(two, w, d, n, n1, x, block, s, run, factor, y, terms);
+  else if (field(d, DECODE) == 6) tabled4(w, d, n, n1, x, block, s, run, factor, y, terms);
+  else if (bits0 == 4 && bits1 == 1) five(w, d, n, n1, x, block, s, run, factor, y, terms);
+  else if (bits0 == 4 && bits1 == 2) six(w, d, n, n1, x, block, s, run, factor, y, terms);
+  else if (bits0 == 2 && bits1 == 1) three(w, d, n, n1, x, block, s, run, factor, y, terms);
+  else if (bits0 == 2) twos(w, d, n, n1, x, block, s, run, factor, y, terms);
+  else any(true, w, d, n, n1, x, block, s, run, factor, y, terms);
 }

@@ -2,7 +2,7 @@
 import {rowAt, rowCodes} from './codes';
 import {raisedTable} from './fours';
 import {BITS0, DECODE, IN_DIM, LOW_NIBBLES, TABLE, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
-import {inHalves, rowTerms} from './terms';
+import {fourTerms, inHalves, rowTerms} from './terms';
 import {fma, looked, storeTotals, total} from './vectors';
 
 // Codes come out of 16-bit lanes of W as they lie in them, and x is in that order (see prepare.ts): to widen bytes side by side takes more instructions.
@@ -45,7 +45,7 @@ function add(f: v128, s: v128, scale: usize): v128 {
 
 /**
  * Rows begin..end of W (one plane of 4 or 8 bits: integer codes, or 4 bits of a table of small integers; block a multiple of 32) times one prepared
- * row of x. scratch: 5 runs of blocks + 4 float32. y[0] is row `begin`.
+ * row of x. scratch: 5 runs of blocks + 4 float32, and 16. y[0] is row `begin`.
  */
 export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
   const run = <usize>(blocks + 4) << 2, wide = field(d, BITS0) == 8, hasTable = field(d, DECODE) == 6;
@@ -55,11 +55,10 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
   const zero: f32 = hasTable ? -<f32>field(d, TABLE_LOWEST) * factor : 0;
   const s0 = scratch, s1 = s0 + run, s2 = s1 + run, s3 = s2 + run, extra = s3 + run;
   // Rows a quarter of W apart: each quarter is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
-  const quarter = (end - begin + 3) >> 2, last = end - 1, fast = inHalves(d, block);
+  const quarter = (end - begin + 3) >> 2, last = end - 1, how = inHalves(w, d, begin, block), terms = extra + run;
   for (let n = begin; n < begin + quarter; n++) {
     const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
-    const t0 = rowTerms(fast, w, d, n, block, blocks, steps, sums, s0, extra, zero), t1 = rowTerms(fast, w, d, n1, block, blocks, steps, sums, s1, extra, zero);
-    const t2 = rowTerms(fast, w, d, n2, block, blocks, steps, sums, s2, extra, zero), t3 = rowTerms(fast, w, d, n3, block, blocks, steps, sums, s3, extra, zero);
+    fourTerms(how, w, d, n, n1, n2, n3, block, blocks, steps, sums, s0, run, extra, zero, terms);
     let o = rowAt(w, d, n), p = a;
     const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
     let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
@@ -114,8 +113,8 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
     }
     const out = y - (<usize>begin << 2);
     const v = f32x4.splat(factor);
-    storeTotals(fma(t0, f0, v), fma(t1, f1, v), out + (<usize>n << 2), out + (<usize>n1 << 2));
-    storeTotals(fma(t2, f2, v), fma(t3, f3, v), out + (<usize>n2 << 2), out + (<usize>n3 << 2));
+    storeTotals(fma(v128.load(terms), f0, v), fma(v128.load(terms, 16), f1, v), out + (<usize>n << 2), out + (<usize>n1 << 2));
+    storeTotals(fma(v128.load(terms, 32), f2, v), fma(v128.load(terms, 48), f3, v), out + (<usize>n2 << 2), out + (<usize>n3 << 2));
   }
 }
 
@@ -126,9 +125,8 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
 export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
   const run = <usize>(blocks + 4) << 2, bytes = scratch + 2 * run, tabled = field(d, DECODE) == 6, inDim = field(d, IN_DIM);
   const factor: f32 = tabled ? load<f32>(d + TABLE_FACTOR) : 1;
-  const fast = inHalves(d, block);
   for (let n = begin; n < end; n++, y += 4) {
-    const t = rowTerms(fast, w, d, n, block, blocks, steps, sums, scratch, scratch + run, 0);
+    const t = rowTerms(w, d, n, block, blocks, steps, sums, scratch, scratch + run, 0);
     rowCodes(w, d, n, bytes);
     let o = bytes, p = a, f = f32x4.splat(0);
     if (tabled) {
@@ -152,6 +150,6 @@ export function gemvBytes(w: usize, d: usize, a: usize, steps: usize, sums: usiz
       }
       f = add(f, i32x4.add(c, e), scratch + b);
     }
-    store<f32>(y, total(fma(t, f, f32x4.splat(factor))));
+    store<f32>(y, total(f) * factor + t);
   }
 }

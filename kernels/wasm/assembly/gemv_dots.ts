@@ -3,7 +3,7 @@
 import {rowAt} from './codes';
 import {dot, pairFours, products, raisedTable} from './fours';
 import {BITS0, BITS1, BITS2, DECODE, LOW_NIBBLES, PLANES, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
-import {inHalves, rowTerms} from './terms';
+import {fourTerms, inHalves} from './terms';
 import {fma, looked, storeTotals} from './vectors';
 
 /**
@@ -39,32 +39,21 @@ function joined(tabled: bool, o: usize, x0: v128, x1: v128, x2: v128, x3: v128, 
   return f32x4.convert_i32x4_s(dot(x3, q1, dot(x2, q, i32x4.shl(dot(x1, q1, dot(x0, q, nothing)), 8))));
 }
 
-/** As `joined`, of a block of any width, added up. */
 // @ts-ignore: decorator
 @inline
-function separate(two: bool, tabled: bool, short: bool, o: usize, p: usize, block: i32, nibbles: v128, table: v128, ones: v128, nothing: v128): v128 {
-  let h = nothing, l = nothing;
-  for (const end = o + <usize>(block >> 1); o < end; o += 16) {
-    const v = v128.load(o), q = numbers(tabled, v, nibbles, table), q1 = numbers(tabled, i16x8.shr_u(v, 4), nibbles, table);
-    h = products(short, v128.load(p), v128.load(p, 16), q, q1, ones, h);
-    p += 32;
-    if (two) {
-      l = products(short, v128.load(p), v128.load(p, 16), q, q1, ones, l);
-      p += 32;
-    }
-  }
-  return f32x4.convert_i32x4_s(two ? i32x4.add(i32x4.shl(h, 8), l) : h);
+function whole(two: bool, high: v128, low: v128): v128 {
+  return f32x4.convert_i32x4_s(two ? i32x4.add(i32x4.shl(high, 8), low) : high);
 }
 
 /**
- * Rows n to n3 of 4-bit codes, or of a table's numbers; results go to y of each row. s: their scales, `run` bytes apart. Four rows a quarter of W apart:
+ * Rows n to n3 of 4-bit codes, or of a table's numbers; results, plus `terms`, go to y of each row. s: their scales, `run` bytes apart. Four rows a quarter of W apart:
  * where they begin new pages at the same time, as many have, their waits for memory are one.
  */
 // @ts-ignore: decorator
 @inline
 function quad4(
   two: bool, tabled: bool, short: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, x: usize, block: i32, blocks: i32, s: usize, run: usize,
-  factor: f32, y: usize, t: v128, t1: v128, t2: v128, t3: v128,
+  factor: f32, y: usize, terms: usize,
 ): void {
   const nibbles = v128.load(d + LOW_NIBBLES), table = tabled ? raisedTable(d) : nibbles, ones = i16x8.shr_u(nibbles, 11), nothing = i16x8.shr_u(nibbles, 12);
   let o = rowAt(w, d, n), p = x, f = nothing, f1 = f, f2 = f, f3 = f;
@@ -78,16 +67,32 @@ function quad4(
       f3 = fma(f3, joined(tabled, o + o3, x0, x1, x2, x3, nibbles, table, nothing), v128.load32_splat(s + run3));
     }
   }
-  const bytes = <usize>(block >> 1), step = two ? <usize>block << 1 : <usize>block;
-  for (; s < end; s += 4, o += bytes, p += step) {
-    f = fma(f, separate(two, tabled, short, o, p, block, nibbles, table, ones, nothing), v128.load32_splat(s));
-    f1 = fma(f1, separate(two, tabled, short, o + o1, p, block, nibbles, table, ones, nothing), v128.load32_splat(s + run));
-    f2 = fma(f2, separate(two, tabled, short, o + o2, p, block, nibbles, table, ones, nothing), v128.load32_splat(s + run2));
-    f3 = fma(f3, separate(two, tabled, short, o + o3, p, block, nibbles, table, ones, nothing), v128.load32_splat(s + run3));
+  for (; s < end; s += 4) {
+    let h = nothing, l = h, h1 = h, l1 = h, h2 = h, l2 = h, h3 = h, l3 = h;
+    for (const stop = o + <usize>(block >> 1); o < stop; o += 16) {
+      const x0 = v128.load(p), x1 = v128.load(p, 16), x2 = two ? v128.load(p, 32) : x0, x3 = two ? v128.load(p, 48) : x0;
+      let v = v128.load(o), q = numbers(tabled, v, nibbles, table), q1 = numbers(tabled, i16x8.shr_u(v, 4), nibbles, table);
+      h = products(short, x0, x1, q, q1, ones, h);
+      if (two) l = products(short, x2, x3, q, q1, ones, l);
+      v = v128.load(o + o1); q = numbers(tabled, v, nibbles, table); q1 = numbers(tabled, i16x8.shr_u(v, 4), nibbles, table);
+      h1 = products(short, x0, x1, q, q1, ones, h1);
+      if (two) l1 = products(short, x2, x3, q, q1, ones, l1);
+      v = v128.load(o + o2); q = numbers(tabled, v, nibbles, table); q1 = numbers(tabled, i16x8.shr_u(v, 4), nibbles, table);
+      h2 = products(short, x0, x1, q, q1, ones, h2);
+      if (two) l2 = products(short, x2, x3, q, q1, ones, l2);
+      v = v128.load(o + o3); q = numbers(tabled, v, nibbles, table); q1 = numbers(tabled, i16x8.shr_u(v, 4), nibbles, table);
+      h3 = products(short, x0, x1, q, q1, ones, h3);
+      if (two) l3 = products(short, x2, x3, q, q1, ones, l3);
+      p += two ? 64 : 32;
+    }
+    f = fma(f, whole(two, h, l), v128.load32_splat(s));
+    f1 = fma(f1, whole(two, h1, l1), v128.load32_splat(s + run));
+    f2 = fma(f2, whole(two, h2, l2), v128.load32_splat(s + run2));
+    f3 = fma(f3, whole(two, h3, l3), v128.load32_splat(s + run3));
   }
   const v = f32x4.splat(factor);
-  storeTotals(fma(t, f, v), fma(t1, f1, v), y + (<usize>n << 2), y + (<usize>n1 << 2));
-  storeTotals(fma(t2, f2, v), fma(t3, f3, v), y + (<usize>n2 << 2), y + (<usize>n3 << 2));
+  storeTotals(fma(v128.load(terms), f, v), fma(v128.load(terms, 16), f1, v), y + (<usize>n << 2), y + (<usize>n1 << 2));
+  storeTotals(fma(v128.load(terms, 32), f2, v), fma(v128.load(terms, 48), f3, v), y + (<usize>n2 << 2), y + (<usize>n3 << 2));
 }
 
 /** Whether the products of four codes and bytes of x stay below 2^15: codes of at most 6 bits. */
@@ -100,38 +105,31 @@ function isShort(d: usize): bool {
 /**
  * Rows begin..end of W times one row of x that `prepareBytes` left at a. Codes of at most 7 bits, or of tables of small integers that span at
  * most 127. lanes 2: 4 bits in one plane, block a multiple of 32; 4: K a multiple of 64. how: 1 where x has two bytes a number, 2 where products are
- * better added in 16 bits. scratch: 5 runs of blocks + 4 float32. y[0] is row `begin`.
+ * better added in 16 bits. scratch: 5 runs of blocks + 4 float32, and 16. y[0] is row `begin`.
  */
 export function gemvDots(
   w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize, lanes: i32, how: i32,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    const run = <usize>(blocks + 4) << 2, s1 = scratch + run, extra = scratch + 4 * run, two = (how & 1) != 0, short = how > 1 && isShort(d);
+    const run = <usize>(blocks + 4) << 2, extra = scratch + 4 * run, two = (how & 1) != 0, short = how > 1 && isShort(d);
     const tabled = field(d, DECODE) == 6, factor: f32 = tabled ? load<f32>(d + TABLE_FACTOR) : 1;
     // A table's numbers are raised to 0 and more: what that adds, times the factor, goes off as a zero does.
     const zero: f32 = tabled ? -<f32>field(d, TABLE_LOWEST) * factor : 0;
-    const fast = inHalves(d, block), last = end - 1, out = y - (<usize>begin << 2);
-    if (lanes == 2) {
-      const quarter = (end - begin + 3) >> 2, s2 = s1 + run, s3 = s2 + run;
-      for (let n = begin; n < begin + quarter; n++) {
-        const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
-        const t = rowTerms(fast, w, d, n, block, blocks, steps, sums, scratch, extra, zero), t1 = rowTerms(fast, w, d, n1, block, blocks, steps, sums, s1, extra, zero);
-        const t2 = rowTerms(fast, w, d, n2, block, blocks, steps, sums, s2, extra, zero), t3 = rowTerms(fast, w, d, n3, block, blocks, steps, sums, s3, extra, zero);
-        // Of two bytes a number: where 16 bits are better, so is `gemv`.
-        if (tabled && two) quad4(true, true, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
-        else if (two) quad4(true, false, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
-        else if (tabled && short) quad4(false, true, true, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
-        else if (tabled) quad4(false, true, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
-        else if (short) quad4(false, false, true, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
-        else quad4(false, false, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, t, t1, t2, t3);
+    const how = inHalves(w, d, begin, block), last = end - 1, out = y - (<usize>begin << 2), quarter = (end - begin + 3) >> 2, terms = extra + run;
+    for (let n = begin; n < begin + quarter; n++) {
+      const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
+      fourTerms(how, w, d, n, n1, n2, n3, block, blocks, steps, sums, scratch, run, extra, zero, terms);
+      if (lanes == 4) {
+        pairFours(two, short, w, d, n, n1, a, block, scratch, run, factor, out, terms);
+        pairFours(two, short, w, d, n2, n3, a, block, scratch + 2 * run, run, factor, out, terms + 32);
       }
-      return;
-    }
-    const half = (end - begin + 1) >> 1;
-    for (let n = begin; n < begin + half; n++) {
-      const n1 = min(n + half, last);
-      const t = rowTerms(fast, w, d, n, block, blocks, steps, sums, scratch, extra, zero), t1 = rowTerms(fast, w, d, n1, block, blocks, steps, sums, s1, extra, zero);
-      pairFours(two, short, w, d, n, n1, a, block, scratch, s1, factor, out + (<usize>n << 2), t, out + (<usize>n1 << 2), t1);
+      // Of two bytes a number: where 16 bits are better, so is `gemv`.
+      else if (tabled && two) quad4(true, true, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
+      else if (two) quad4(true, false, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
+      else if (tabled && short) quad4(false, true, true, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
+      else if (tabled) quad4(false, true, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
+      else if (short) quad4(false, false, true, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
+      else quad4(false, false, false, w, d, n, n1, n2, n3, a, block, blocks, scratch, run, factor, out, terms);
     }
   }
 }

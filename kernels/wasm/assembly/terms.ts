@@ -28,36 +28,92 @@ function halvesAt(w: usize, l: usize, n: i32): usize {
   return wordsAt(w, l, LEVEL_START) + (<usize>(n * field(l, GRID_WIDTH)) << 1);
 }
 
-/** Whether scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant: most 4-bit weights. */
-export function inHalves(d: usize, block: i32): bool {
+/**
+ * 0: not as follows. Else scales, and offsets if there are any, are float16 of one level, a block each, and a zero is a constant: most 4-bit weights.
+ * 1: some are subnormal, by a look at row n; 2: none is.
+ */
+export function inHalves(w: usize, d: usize, n: i32, block: i32): i32 {
   const offsets = field(d, OFFSETS);
-  return (
-    field(d, ZERO_KIND) != 2 && field(d, SCALES) == 1 && !field(d, DIVIDE0) && isHalves(d + SCALE0, block) &&
-    (offsets == 0 || (offsets == 1 && isHalves(d + OFFSET0, block)))
-  );
+  if (field(d, ZERO_KIND) == 2 || field(d, SCALES) != 1 || field(d, DIVIDE0) || !isHalves(d + SCALE0, block)) return 0;
+  if (offsets > 1 || (offsets == 1 && !isHalves(d + OFFSET0, block))) return 0;
+  return hasSubnormals(w, d + SCALE0, n) || (offsets == 1 && hasSubnormals(w, d + OFFSET0, n)) ? 1 : 2;
 }
 
-/** rowTerms of such a weight: up to three blocks that are none count, whose sums are 0. */
-function halvesTerms(w: usize, d: usize, n: i32, blocks: i32, steps: usize, sums: usize, scales: usize, zero: f32): v128 {
-  const zeros = unknownZeros(d), magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), top = kept(zeros, TOP);
-  const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, value = constantZero(d, zero);
-  let p = halvesAt(w, d + SCALE0, n), at = scales, sum = zeros;
+function hasSubnormals(w: usize, l: usize, n: i32): bool {
+  for (let p = halvesAt(w, l, n), end = p + (<usize>field(l, GRID_WIDTH) << 1); p < end; p += 2) {
+    const magnitude = load<u16>(p) & 0x7fff;
+    if (magnitude > 0 && magnitude < 0x0400) return true;
+  }
+  return false;
+}
+
+/** Four float16 as `halves` has them: by one product, which takes some hundred cycles where a factor is subnormal. */
+// @ts-ignore: decorator
+@inline
+function quickHalves(p: usize, kept: v128, raise: v128): v128 {
+  return f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(p), 13), kept), raise);
+}
+
+/** 2^112: from a float16's exponent to a float32's. */
+const RAISE: i32 = 0x77800000;
+
+// @ts-ignore: decorator
+@inline
+function anyHalves(quick: bool, p: usize, magnitude: v128, bias: v128, edge: v128, top: v128): v128 {
+  return quick ? quickHalves(p, magnitude, bias) : halves(p, magnitude, bias, edge, top);
+}
+
+/** fourTerms of a weight `inHalves`: up to three blocks that are none count, whose sums are 0. One loop, as its end is guessed wrong once then. */
+// @ts-ignore: decorator
+@inline
+function halvesTerms(
+  quick: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, zero: f32, out: usize,
+): void {
+  const zeros = unknownZeros(d), magnitude = kept(zeros, quick ? 0x8fffe000 : MAGNITUDE), bias = kept(zeros, quick ? RAISE : BIAS);
+  const edge = quick ? zeros : kept(zeros, EDGE), top = quick ? zeros : kept(zeros, TOP);
+  const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, value = f32x4.splat(-constantZero(d, zero));
+  const p1 = halvesAt(w, d + SCALE0, n1), p2 = halvesAt(w, d + SCALE0, n2), p3 = halvesAt(w, d + SCALE0, n3), run2 = 2 * run, run3 = 3 * run;
+  let p = halvesAt(w, d + SCALE0, n), t = zeros, t1 = t, t2 = t, t3 = t;
+  const o1 = p1 - p, o2 = p2 - p, o3 = p3 - p;
   if (field(d, OFFSETS) == 0) {
-    for (; at < end; at += 16, p += 8) {
-      const s = halves(p, magnitude, bias, edge, top);
-      sum = fma(sum, s, v128.load(at + toSums));
-      v128.store(at, f32x4.mul(s, v128.load(at + toSteps)));
+    for (let at = scales; at < end; at += 16, p += 8) {
+      const step = v128.load(at + toSteps), sum = f32x4.mul(v128.load(at + toSums), value);
+      let s = anyHalves(quick, p, magnitude, bias, edge, top);
+      t = fma(t, s, sum);
+      v128.store(at, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o1, magnitude, bias, edge, top);
+      t1 = fma(t1, s, sum);
+      v128.store(at + run, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o2, magnitude, bias, edge, top);
+      t2 = fma(t2, s, sum);
+      v128.store(at + run2, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o3, magnitude, bias, edge, top);
+      t3 = fma(t3, s, sum);
+      v128.store(at + run3, f32x4.mul(s, step));
     }
-    return value == 0 ? zeros : f32x4.mul(f32x4.splat(-value), sum);
+  } else {
+    // Both have an entry a block.
+    const other = halvesAt(w, d + OFFSET0, n) - p;
+    for (let at = scales; at < end; at += 16, p += 8) {
+      const step = v128.load(at + toSteps), sum = v128.load(at + toSums), zeroSum = f32x4.mul(sum, value), q = p + other;
+      let s = anyHalves(quick, p, magnitude, bias, edge, top);
+      t = fma(fma(t, s, zeroSum), anyHalves(quick, q, magnitude, bias, edge, top), sum);
+      v128.store(at, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o1, magnitude, bias, edge, top);
+      t1 = fma(fma(t1, s, zeroSum), anyHalves(quick, q + o1, magnitude, bias, edge, top), sum);
+      v128.store(at + run, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o2, magnitude, bias, edge, top);
+      t2 = fma(fma(t2, s, zeroSum), anyHalves(quick, q + o2, magnitude, bias, edge, top), sum);
+      v128.store(at + run2, f32x4.mul(s, step));
+      s = anyHalves(quick, p + o3, magnitude, bias, edge, top);
+      t3 = fma(fma(t3, s, zeroSum), anyHalves(quick, q + o3, magnitude, bias, edge, top), sum);
+      v128.store(at + run3, f32x4.mul(s, step));
+    }
   }
-  let offset = zeros;
-  for (let q = halvesAt(w, d + OFFSET0, n); at < end; at += 16, p += 8, q += 8) {
-    const s = halves(p, magnitude, bias, edge, top), u = v128.load(at + toSums);
-    sum = fma(sum, s, u);
-    offset = fma(offset, halves(q, magnitude, bias, edge, top), u);
-    v128.store(at, f32x4.mul(s, v128.load(at + toSteps)));
-  }
-  return value == 0 ? offset : fma(offset, f32x4.splat(-value), sum);
+  v128.store(out, t);
+  v128.store(out, t1, 16);
+  v128.store(out, t2, 32);
+  v128.store(out, t3, 48);
 }
 
 // @ts-ignore: decorator
@@ -67,20 +123,29 @@ function constantZero(d: usize, zero: f32): f32 {
 }
 
 /**
- * Scales of row n times the steps of x into `scales`; returns four numbers that together are what zero and offset add to the row's result. `zero` is
- * added to a constant zero. fast: as `inHalves` says.
+ * Scales of rows n to n3 times the steps of x, to `scales` and `run` bytes apart; to `out` and 16 bytes apart four numbers a row, which together are
+ * what zero and offset add to its result. `zero` is added to a constant zero. how: as `inHalves` says. extra: a run of blocks + 4 float32.
  */
-// @ts-ignore: decorator
-@inline
-export function rowTerms(
-  fast: bool, w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32,
-): v128 {
-  if (fast) return halvesTerms(w, d, n, blocks, steps, sums, scales, zero);
-  return f32x4.replace_lane(f32x4.splat(0), 0, anyTerms(w, d, n, block, blocks, steps, sums, scales, extra, zero));
+export function fourTerms(
+  how: i32, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, extra: usize,
+  zero: f32, out: usize,
+): void {
+  if (how == 2) {
+    halvesTerms(true, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+    return;
+  }
+  if (how == 1) {
+    halvesTerms(false, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+    return;
+  }
+  for (let i = 0; i < 4; i++, scales += run, out += 16) {
+    const row = i == 0 ? n : i == 1 ? n1 : i == 2 ? n2 : n3;
+    v128.store(out, f32x4.replace_lane(f32x4.splat(0), 0, rowTerms(w, d, row, block, blocks, steps, sums, scales, extra, zero)));
+  }
 }
 
-/** rowTerms of any weight, as one number. */
-function anyTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32): f32 {
+/** The same of row n, of any weight, as one number. */
+export function rowTerms(w: usize, d: usize, n: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, extra: usize, zero: f32): f32 {
   const kind = field(d, ZERO_KIND), offsets = field(d, OFFSETS);
   blockScales(w, d, n, block, blocks, scales);
   const whole = <usize>(blocks & ~3) << 2, end = <usize>blocks << 2;
