@@ -221,13 +221,16 @@ function oneByOne(job: Job, block: number): boolean {
   return true;
 }
 
+/** Rows of x side by side in assembly/gemm_floats.ts. */
+const FLOATS_TOGETHER = 6;
+
 function floats(job: Job): void {
   const {heap, layout, rows} = job;
   const k = layout.inDim;
   const fields = descriptorOf(heap, layout);
   const fieldBytes = fields.length * 4 + 16;
-  const pairBytes = 8 * k;
-  const base = heap.scratch(fieldBytes + floatBytes(k) + Math.ceil(Math.min(rows, SLAB) / 2) * pairBytes);
+  const packBytes = 4 * FLOATS_TOGETHER * k;
+  const base = heap.scratch(fieldBytes + floatBytes(k) + Math.ceil(Math.min(rows, SLAB) / FLOATS_TOGETHER) * packBytes);
   const work = base + fieldBytes;
   const packed = work + floatBytes(k);
   heap.write(base, fields);
@@ -236,8 +239,9 @@ function floats(job: Job): void {
     const count = Math.min(SLAB, rows - first);
     const x = job.x + first * k * 4;
     const asItIs = count === 1 && job.order === 0;
-    for (let m = 0; m < count && !asItIs; m += 2) {
-      heap.exports.packFloats(x + m * k * 4, job.order, k, Math.min(2, count - m), Math.min(2, count), packed + (m / 2) * pairBytes);
+    for (let m = 0; m < count && !asItIs; m += FLOATS_TOGETHER) {
+      const to = packed + m * 4 * k;
+      heap.exports.packFloats(x + m * k * 4, job.order, k, Math.min(FLOATS_TOGETHER, count - m), count === 1 ? 1 : FLOATS_TOGETHER, to);
     }
     heap.exports.gemmFloats(job.words, base, asItIs ? x : packed, count, job.begin, job.end, job.y + first * n * 4, n, work);
   }

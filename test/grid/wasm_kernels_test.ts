@@ -6,7 +6,7 @@ import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
-import {magnitudesOf, productOf} from '../support/reference.js';
+import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
 import {variantsOf} from '../support/variants.js';
 import {buildWeight, type NamedWeight, randomX, type Structure} from './layouts.js';
 
@@ -156,6 +156,24 @@ describe('kernels on wasm alone', () => {
     for (let k = 0; k < 544; k++) bytes[544 * 3 + k] = (bytes[544 * 3 + k] as number) & 0x87;
     await check({name: 'w', layout, words}, 1);
   });
+
+  for (const type of ['float8_e4m3fn', 'float8_e4m3fnuz'] as const) {
+    it(`knows all 256 codes of ${type}, beside their neighbours and beside others`, async () => {
+      const {layout, words} = buildWeight('w', {n: 3, k: 256, planes: [8], decode: float(type)}, 11);
+      const {codes} = partsOf(layout, words);
+      // Ordinary ones are decoded eight at a time.
+      const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 3 * 256);
+      bytes.forEach((_, i) => {
+        bytes[i] = (i * [1, 37, 99][i >> 8]!) & 255;
+      });
+      const weight = QuantizedWeight.fromWords(layout, words.slice());
+      const all = weight.dequantize();
+      // Zeros have one sign in what they are compared with.
+      expect((await all.data<'float32'>()).map((v) => v + 0)).toEqual(unpacked({layout, words}));
+      all.dispose();
+      weight.dispose();
+    });
+  }
 
   it('gives a row of e4m3 codes the same bits beside rows of subnormals', async () => {
     const {layout, words} = buildWeight('w', {n: 4, k: 800, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 10);

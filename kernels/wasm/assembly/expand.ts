@@ -1,7 +1,7 @@
 // One row of W as float32 (exact, every layout) or as 16-bit integers without scale (integer codes and integer tables).
 import {rowAt, rowCodes} from './codes';
 import {
-  BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, kept, unknownZeros,
+  BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, SMALL_FLOATS, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, kept, unknownZeros,
   wordsAt,
 } from './layout';
 import {halfToFloat, offsetAt, scaleAt, segmentEnd, zeroAt} from './levels';
@@ -17,17 +17,27 @@ function storeFloats(o: usize, bytes: v128): void {
   v128.store(o, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(hi)), 48);
 }
 
-/** e4m3 codes, or fnuz ones, as float32, exact. Reading them from a table takes five times as long. */
+/**
+ * e4m3 codes, or fnuz ones, as float32, exact. Reading them from a table takes five times as long, and subnormals and NaN twice as long as others: eight
+ * codes with none of them, nor a zero, are what they are in 16 bits.
+ */
 function smallFloats(p: usize, d: usize, inDim: i32, table: usize, out: usize): void {
   // What the exponent of a code lacks when its bits are read as a float32's: 120, or 119 of fnuz, whose NaN has the bits of -0.
   const shift = <i32>(load<u32>(d + TABLE_FACTOR) >> 23) - 67, edge = f32x4.splat(reinterpret<f32>((shift + 1) << 23)), bias = i16x8.splat(<i16>(shift << 7));
-  const nanBits = i16x8.splat(shift == 120 ? 127 : 255), nanCode = i16x8.splat(shift == 120 ? 127 : 128), most = i16x8.splat(127), zero = i16x8.splat(0);
+  const nanBits = i16x8.splat(shift == 120 ? 127 : 255), nanCode = i16x8.splat(shift == 120 ? 127 : 128), zeros = unknownZeros(d), small = v128.load(d + SMALL_FLOATS);
+  const magnitude = kept(zeros, 0x07f007f0), least = kept(zeros, 0x00800080), most = kept(zeros, 0x07600760), nan = kept(zeros, 0x7fc07fc0);
   const end = p + <usize>inDim;
   for (; p + 8 <= end; p += 8, out += 32) {
-    const v = v128.load8x8_u(p), m = i16x8.add(i16x8.shl(v128.and(v, most), 4), bias);
-    const nan = v128.and(i16x8.eq(v128.and(v, nanBits), nanCode), i16x8.splat(0x7fc0)), s = v128.or(v128.and(i16x8.shl(v, 8), i16x8.splat(-0x8000)), nan);
-    v128.store(out, v128.or(ordinary(i16x8.shuffle(zero, m, 0, 8, 1, 9, 2, 10, 3, 11), edge), i16x8.shuffle(zero, s, 0, 8, 1, 9, 2, 10, 3, 11)));
-    v128.store(out, v128.or(ordinary(i16x8.shuffle(zero, m, 4, 12, 5, 13, 6, 14, 7, 15), edge), i16x8.shuffle(zero, s, 4, 12, 5, 13, 6, 14, 7, 15)), 16);
+    const v = v128.load8x8_s(p), moved = i16x8.shl(v, 4), m = v128.and(moved, magnitude);
+    if (!v128.any_true(i16x8.sub_sat_u(i16x8.sub(m, least), most))) {
+      const f = i16x8.add(v128.and(moved, small), bias);
+      v128.store(out, i16x8.shuffle(zeros, f, 0, 8, 1, 9, 2, 10, 3, 11));
+      v128.store(out, i16x8.shuffle(zeros, f, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    } else {
+      const f = i16x8.add(m, bias), s = v128.or(v128.and(v, i16x8.splat(-0x8000)), v128.and(i16x8.eq(v128.and(v, nanBits), nanCode), nan));
+      v128.store(out, v128.or(ordinary(i16x8.shuffle(zeros, f, 0, 8, 1, 9, 2, 10, 3, 11), edge), i16x8.shuffle(zeros, s, 0, 8, 1, 9, 2, 10, 3, 11)));
+      v128.store(out, v128.or(ordinary(i16x8.shuffle(zeros, f, 4, 12, 5, 13, 6, 14, 7, 15), edge), i16x8.shuffle(zeros, s, 4, 12, 5, 13, 6, 14, 7, 15)), 16);
+    }
   }
   for (; p < end; p++, out += 4) store<f32>(out, load<f32>(table + (<usize>load<u8>(p) << 2)));
 }
@@ -97,11 +107,16 @@ export function rowFloats(w: usize, d: usize, n: i32, out: usize, bytes: usize):
     const end = segmentEnd(w, d, k);
     const z: f32 = zeroLeft ? <f32>zeroAt(w, d, n, k) : 0, s = scaleAt(w, d, n, k), o = offsetAt(w, d, n, k);
     const zv = f32x4.splat(z), sv = f32x4.splat(s), ov = f32x4.splat(o);
-    for (; k + 4 <= end; k += 4) {
-      const at = out + (<usize>k << 2);
-      let v = f32x4.sub(v128.load(at), zv);
-      v = divide ? f32x4.div(v, sv) : f32x4.mul(v, sv);
-      v128.store(at, hasOffset ? f32x4.add(v, ov) : v);
+    // A loop each: in one, all would be computed, and a quotient takes as long as five products.
+    if (divide || hasOffset) {
+      for (; k + 4 <= end; k += 4) {
+        const at = out + (<usize>k << 2), v = f32x4.sub(v128.load(at), zv), scaled = divide ? f32x4.div(v, sv) : f32x4.mul(v, sv);
+        v128.store(at, hasOffset ? f32x4.add(scaled, ov) : scaled);
+      }
+    } else if (zeroLeft) {
+      for (; k + 4 <= end; k += 4) v128.store(out + (<usize>k << 2), f32x4.mul(f32x4.sub(v128.load(out + (<usize>k << 2)), zv), sv));
+    } else {
+      for (; k + 4 <= end; k += 4) v128.store(out + (<usize>k << 2), f32x4.mul(v128.load(out + (<usize>k << 2)), sv));
     }
     for (; k < end; k++) {
       const at = out + (<usize>k << 2);

@@ -1,12 +1,12 @@
-// Y = X . W^T with x as it is, every layout: 16 rows of W are expanded to a panel of float32, which pairs of x meet.
+// Y = X . W^T with x as it is, every layout: 16 rows of W are expanded to a panel of float32, eight beside eight, which packs of six rows of x meet.
 import {rowFloats} from './expand';
 import {IN_DIM, field} from './layout';
 import {PANEL} from './panels';
 import {RUN, fma, total, transpose} from './vectors';
 
 /**
- * `count` rows of x (float32 [count, K]) in stored order, `rows` (1 or 2) side by side: a column of both and then the next. A row that is not there is
- * the first one again. order: 0 or uint32 [K].
+ * `count` rows of x (float32 [count, K]) in stored order, `rows` of them side by side: a column of all and then the next. Rows that are not there are
+ * the last one again. order: 0 or uint32 [K].
  */
 export function packFloats(x: usize, order: usize, inDim: i32, count: i32, rows: i32, out: usize): void {
   const step = <usize>rows << 2, rowBytes = <usize>inDim << 2;
@@ -36,13 +36,13 @@ function dotRow(w: usize, x: usize, inDim: i32): f32 {
   return <f32>sum;
 }
 
-/** `columns` of four rows of float32 into a quarter of a panel, whose columns are 64 bytes apart. */
+/** `columns` of four rows of float32 into a quarter of a panel: of a half's columns, which are 32 bytes apart. */
 function packQuarter(p0: usize, p1: usize, p2: usize, p3: usize, columns: usize, out: usize): void {
   let k: usize = 0;
-  for (const stop = (columns & ~3) << 2; k < stop; k += 16, out += 256) {
-    transpose(v128.load(p0 + k), v128.load(p1 + k), v128.load(p2 + k), v128.load(p3 + k), out, 64);
+  for (const stop = (columns & ~3) << 2; k < stop; k += 16, out += 128) {
+    transpose(v128.load(p0 + k), v128.load(p1 + k), v128.load(p2 + k), v128.load(p3 + k), out, 32);
   }
-  for (const stop = columns << 2; k < stop; k += 4, out += 64) {
+  for (const stop = columns << 2; k < stop; k += 4, out += 32) {
     store<f32>(out, load<f32>(p0 + k));
     store<f32>(out, load<f32>(p1 + k), 4);
     store<f32>(out, load<f32>(p2 + k), 8);
@@ -50,37 +50,82 @@ function packQuarter(p0: usize, p1: usize, p2: usize, p3: usize, columns: usize,
   }
 }
 
-/** Four float64 sums at t += a float32 each. */
+/** Eight float64 sums at t += a float32 each. */
 // @ts-ignore: decorator
 @inline
-function widened(t: usize, f: v128): void {
+function widened(t: usize, f: v128, g: v128): void {
   v128.store(t, f64x2.add(v128.load(t), f64x2.promote_low_f32x4(f)));
   v128.store(t, f64x2.add(v128.load(t, 16), f64x2.promote_low_f32x4(i64x2.shuffle(f, f, 1, 0))), 16);
+  v128.store(t, f64x2.add(v128.load(t, 32), f64x2.promote_low_f32x4(g)), 32);
+  v128.store(t, f64x2.add(v128.load(t, 48), f64x2.promote_low_f32x4(i64x2.shuffle(g, g, 1, 0))), 48);
 }
 
-/** `columns` of a panel p and a pair x: t float64 [2, 16] += their products. One column an iteration, see tile.ts. */
-function tile(p: usize, x: usize, columns: usize, t: usize): void {
-  const stop = p + (columns << 6);
+/**
+ * `columns` of one half of a panel and a pack x, of which six rows are there or four: t float64, rows 16 apart, += their products. Two products start in a
+ * cycle of x86 and take four, so that eight sums are the fewest that keep it busy, and twelve do. One column an iteration, see tile.ts.
+ */
+// @ts-ignore: decorator
+@inline
+function half(six: bool, p: usize, x: usize, columns: usize, t: usize): void {
+  const stop = p + (columns << 5);
+  while (p < stop) {
+    let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, e0 = a0, e1 = a0, f0 = a0, f1 = a0, g0 = a0, g1 = a0;
+    for (const end = min(stop, p + (<usize>RUN << 5)); p < end; p += 32, x += 24) {
+      const q0 = v128.load(p), q1 = v128.load(p, 16);
+      let u = v128.load32_splat(x);
+      a0 = fma(a0, u, q0); a1 = fma(a1, u, q1);
+      u = v128.load32_splat(x, 4);
+      b0 = fma(b0, u, q0); b1 = fma(b1, u, q1);
+      u = v128.load32_splat(x, 8);
+      c0 = fma(c0, u, q0); c1 = fma(c1, u, q1);
+      u = v128.load32_splat(x, 12);
+      e0 = fma(e0, u, q0); e1 = fma(e1, u, q1);
+      if (six) {
+        u = v128.load32_splat(x, 16);
+        f0 = fma(f0, u, q0); f1 = fma(f1, u, q1);
+        u = v128.load32_splat(x, 20);
+        g0 = fma(g0, u, q0); g1 = fma(g1, u, q1);
+      }
+    }
+    widened(t, a0, a1); widened(t + 128, b0, b1); widened(t + 256, c0, c1); widened(t + 384, e0, e1);
+    if (six) {
+      widened(t + 512, f0, f1); widened(t + 640, g0, g1);
+    }
+  }
+}
+
+/** Both halves of a panel, the second at p1, and two rows of a pack. */
+function two(p: usize, p1: usize, x: usize, columns: usize, t: usize): void {
+  const stop = p + (columns << 5), apart = p1 - p;
   while (p < stop) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-    for (const end = min(stop, p + (<usize>RUN << 6)); p < end; p += 64, x += 8) {
+    for (const end = min(stop, p + (<usize>RUN << 5)); p < end; p += 32, x += 24) {
       const u = v128.load32_splat(x), v = v128.load32_splat(x, 4);
       let q = v128.load(p);
       a0 = fma(a0, u, q); b0 = fma(b0, v, q);
       q = v128.load(p, 16);
       a1 = fma(a1, u, q); b1 = fma(b1, v, q);
-      q = v128.load(p, 32);
+      q = v128.load(p + apart);
       a2 = fma(a2, u, q); b2 = fma(b2, v, q);
-      q = v128.load(p, 48);
+      q = v128.load(p + apart, 16);
       a3 = fma(a3, u, q); b3 = fma(b3, v, q);
     }
-    widened(t, a0); widened(t + 32, a1); widened(t + 64, a2); widened(t + 96, a3);
-    widened(t + 128, b0); widened(t + 160, b1); widened(t + 192, b2); widened(t + 224, b3);
+    widened(t, a0, a1); widened(t + 64, a2, a3); widened(t + 128, b0, b1); widened(t + 192, b2, b3);
   }
 }
 
+function tile(rows: i32, p: usize, p1: usize, x: usize, columns: usize, t: usize): void {
+  if (rows > 4) {
+    half(true, p, x, columns, t);
+    half(true, p1, x, columns, t + 64);
+  } else if (rows > 2) {
+    half(false, p, x, columns, t);
+    half(false, p1, x, columns, t + 64);
+  } else two(p, p1, x, columns, t);
+}
+
 /**
- * Rows begin..end of W times `rows` (at most 128) rows of x, in pairs as packFloats makes them, or one. y [rows, yStride], row `begin` of W in column 0.
+ * Rows begin..end of W times `rows` (at most 128) rows of x, in packs of six as packFloats makes them, or one. y [rows, yStride], row `begin` of W in column 0.
  * scratch: 32 KiB, 16 rows of K + 16 float32 and K rounded up to 32 bytes.
  */
 export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, end: i32, y: usize, yStride: i32, scratch: usize): void {
@@ -102,9 +147,9 @@ export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, 
       const columns = min(together, <usize>inDim - k), from = floats + (k << 2);
       for (let r = 0; r < count; r += 4) {
         const p1 = <usize>min(r + 1, last) * apart, p2 = <usize>min(r + 2, last) * apart, p3 = <usize>min(r + 3, last) * apart;
-        packQuarter(from + <usize>r * apart, from + p1, from + p2, from + p3, columns, panel + (<usize>r << 2));
+        packQuarter(from + <usize>r * apart, from + p1, from + p2, from + p3, columns, panel + (r & 8 ? PANEL >> 1 : 0) + (<usize>(r & 4) << 2));
       }
-      for (let m = 0, t = scratch, pair = x + (k << 3); m < rows; m += 2, t += 256, pair += rowBytes << 1) tile(panel, pair, columns, t);
+      for (let m = 0, t = scratch, pack = x + 24 * k; m < rows; m += 6, t += 768, pack += 6 * rowBytes) tile(rows - m, panel, panel + (PANEL >> 1), pack, columns, t);
     }
     for (let m = 0; m < rows; m++) {
       const out = y + (<usize>(m * yStride + n - begin) << 2), t = scratch + (<usize>m << 7);
