@@ -6,20 +6,53 @@ import {BITS0, BITS1, BITS2, DECODE, LOW_NIBBLES, PLANES, TABLE_FACTOR, TABLE_LO
 import {fourTerms, inHalves} from './terms';
 import {fma, looked, storeTotals} from './vectors';
 
+/** 16 integers as bytes. two: their high bytes at `out`, the low ones at `low`. */
+// @ts-ignore: decorator
+@inline
+function storeBytes(v: v128, u: v128, two: bool, half: v128, out: usize, low: usize): void {
+  if (!two) {
+    v128.store(out, i8x16.narrow_i16x8_s(v, u));
+    return;
+  }
+  const h = i16x8.shr_s(i16x8.add(v, half), 8), g = i16x8.shr_s(i16x8.add(u, half), 8);
+  v128.store(out, i8x16.narrow_i16x8_s(h, g));
+  v128.store(low, i8x16.narrow_i16x8_s(i16x8.sub(v, i16x8.shl(h, 8)), i16x8.sub(u, i16x8.shl(g, 8))));
+}
+
+// @ts-ignore: decorator
+@inline
+function even(v: v128, u: v128): v128 {
+  return i16x8.shuffle(v, u, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+
+// @ts-ignore: decorator
+@inline
+function odd(v: v128, u: v128): v128 {
+  return i16x8.shuffle(v, u, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+
 /**
  * 16-bit integers in plain order -> bytes in the order in which codes come out. lanes 2: in each 32 columns even ones, then odd ones.
  * 4: in each 64, columns 0 4 8 .., 1 5 9 .., 2 6 10 .., 3 7 11 ... two: all high bytes of such a run, then the low ones; else the integers are bytes.
  */
 export function prepareBytes(a: usize, inDim: i32, lanes: i32, two: i32, out: usize): void {
-  const run = lanes << 4, shift = lanes == 2 ? 1 : 2, step = two ? run << 1 : run;
-  for (let k = 0; k < inDim; k += run, out += step) {
-    for (let j = 0; j < run; j++, a += 2) {
-      const v = <i32>load<i16>(a), at = out + <usize>(((j & (lanes - 1)) << 4) + (j >> shift));
-      if (two) {
-        store<i8>(at, (v + 128) >> 8);
-        store<i8>(at + run, v);
-      } else store<i8>(at, v);
+  const half = i16x8.splat(128), pair = two != 0;
+  if (lanes == 2) {
+    for (const end = a + (<usize>inDim << 1); a < end; a += 64, out += pair ? 64 : 32) {
+      const v = v128.load(a), u = v128.load(a, 16), v1 = v128.load(a, 32), u1 = v128.load(a, 48);
+      storeBytes(even(v, u), even(v1, u1), pair, half, out, out + 32);
+      storeBytes(odd(v, u), odd(v1, u1), pair, half, out + 16, out + 48);
     }
+    return;
+  }
+  for (const end = a + (<usize>inDim << 1); a < end; a += 128, out += pair ? 128 : 64) {
+    const v = v128.load(a), u = v128.load(a, 16), v1 = v128.load(a, 32), u1 = v128.load(a, 48);
+    const w = v128.load(a, 64), t = v128.load(a, 80), w1 = v128.load(a, 96), t1 = v128.load(a, 112);
+    const e = even(v, u), e1 = even(v1, u1), e2 = even(w, t), e3 = even(w1, t1), o = odd(v, u), o1 = odd(v1, u1), o2 = odd(w, t), o3 = odd(w1, t1);
+    storeBytes(even(e, e1), even(e2, e3), pair, half, out, out + 64);
+    storeBytes(even(o, o1), even(o2, o3), pair, half, out + 16, out + 80);
+    storeBytes(odd(e, e1), odd(e2, e3), pair, half, out + 32, out + 96);
+    storeBytes(odd(o, o1), odd(o2, o3), pair, half, out + 48, out + 112);
   }
 }
 
@@ -57,7 +90,7 @@ function quad4(
 ): void {
   const nibbles = v128.load(d + LOW_NIBBLES), table = tabled ? raisedTable(d) : nibbles, ones = i16x8.shr_u(nibbles, 11), nothing = i16x8.shr_u(nibbles, 12);
   let o = rowAt(w, d, n), p = x, f = nothing, f1 = f, f2 = f, f3 = f;
-  const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o, end = s + (<usize>blocks << 2), run2 = 2 * run, run3 = 3 * run;
+  const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o, end = s + (<usize>blocks << 2), run2 = run + run, run3 = run2 + run;
   if (two && block == 32) {
     for (; s < end; s += 4, o += 16, p += 64) {
       const x0 = v128.load(p), x1 = v128.load(p, 16), x2 = v128.load(p, 32), x3 = v128.load(p, 48);

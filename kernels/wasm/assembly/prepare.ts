@@ -5,6 +5,13 @@ import {total} from './vectors';
 /** 127 * 256 + 127: the largest that is 256 times a signed byte and another. */
 const LARGEST: f32 = 32639;
 
+/** As integers; what none hold (NaN, too large) becomes any. */
+// @ts-ignore: decorator
+@inline
+function whole(v: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_trunc_f32x4_s(v) : i32x4.trunc_sat_f32x4_s(v);
+}
+
 /** Sums of blocks past the last, which are read four at a time. */
 // @ts-ignore: decorator
 @inline
@@ -44,10 +51,10 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, lanes
     let sum = i32x4.splat(0);
     for (let j = 0; j < block; j += 16) {
       const p = source + (<usize>(k + j) << 2);
-      const q0 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
-      const q1 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
-      const q2 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
-      const q3 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
+      const q0 = whole(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
+      const q1 = whole(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
+      const q2 = whole(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
+      const q3 = whole(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
       sum = i32x4.add(sum, i32x4.add(i32x4.add(q0, q1), i32x4.add(q2, q3)));
       const lo = i16x8.narrow_i32x4_s(q0, q1), hi = i16x8.narrow_i32x4_s(q2, q3);
       const at = a + (<usize>(k + j) << 1);

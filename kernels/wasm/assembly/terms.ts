@@ -72,7 +72,7 @@ function halvesTerms(
   const zeros = unknownZeros(d), magnitude = kept(zeros, quick ? 0x8fffe000 : MAGNITUDE), bias = kept(zeros, quick ? RAISE : BIAS);
   const edge = quick ? zeros : kept(zeros, EDGE), top = quick ? zeros : kept(zeros, TOP);
   const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, value = f32x4.splat(-constantZero(d, zero));
-  const p1 = halvesAt(w, d + SCALE0, n1), p2 = halvesAt(w, d + SCALE0, n2), p3 = halvesAt(w, d + SCALE0, n3), run2 = 2 * run, run3 = 3 * run;
+  const p1 = halvesAt(w, d + SCALE0, n1), p2 = halvesAt(w, d + SCALE0, n2), p3 = halvesAt(w, d + SCALE0, n3), run2 = run + run, run3 = run2 + run;
   let p = halvesAt(w, d + SCALE0, n), t = zeros, t1 = t, t2 = t, t3 = t;
   const o1 = p1 - p, o2 = p2 - p, o3 = p3 - p;
   if (field(d, OFFSETS) == 0) {
