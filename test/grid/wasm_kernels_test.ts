@@ -175,6 +175,21 @@ describe('kernels on wasm alone', () => {
     });
   }
 
+  it('knows all 65536 codes of float16, beside their neighbours and beside others', async () => {
+    const {layout, words} = buildWeight('w', {n: 128, k: 1024, planes: [16], decode: float('float16')}, 12);
+    const {codes} = partsOf(layout, words);
+    // Ordinary ones are decoded eight at a time.
+    const halves = new Uint16Array(codes.buffer, codes.byteOffset, 128 * 1024);
+    halves.forEach((_, i) => {
+      halves[i] = i < 65536 ? i : i * 40503;
+    });
+    const weight = QuantizedWeight.fromWords(layout, words.slice());
+    const all = weight.dequantize();
+    expect((await all.data<'float32'>()).map((v) => v + 0)).toEqual(unpacked({layout, words}));
+    all.dispose();
+    weight.dispose();
+  });
+
   it('gives a row of e4m3 codes the same bits beside rows of subnormals', async () => {
     const {layout, words} = buildWeight('w', {n: 4, k: 800, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 10);
     const {codes} = partsOf(layout, words);

@@ -1,7 +1,8 @@
 // One row of W as float32 (exact, every layout) or as 16-bit integers without scale (integer codes and integer tables).
+import {blockScales} from './blocks';
 import {rowAt, rowCodes} from './codes';
 import {
-  BITS0, DECODE, DIVIDE0, IN_DIM, OFFSETS, ORDER, SCALES, SMALL_FLOATS, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, kept, unknownZeros,
+  BITS0, DECODE, DIVIDE0, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, HALF_FLOATS, IN_DIM, OFFSETS, ORDER, SCALE0, SCALES, SMALL_FLOATS, TABLE, TABLE_FACTOR, ZERO_KIND, ZERO_VALUE, field, kept, unknownZeros,
   wordsAt,
 } from './layout';
 import {halfToFloat, offsetAt, scaleAt, segmentEnd, zeroAt} from './levels';
@@ -42,6 +43,26 @@ function smallFloats(p: usize, d: usize, inDim: i32, table: usize, out: usize): 
   for (; p < end; p++, out += 4) store<f32>(out, load<f32>(table + (<usize>load<u8>(p) << 2)));
 }
 
+/** float16 as float32, as many as are whole eights. Those without subnormals, zeros, infinities and NaN need a third of the steps. → how many */
+function wholeHalves(p: usize, d: usize, inDim: i32, out: usize): i32 {
+  const zeros = unknownZeros(d), magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), sign = kept(zeros, TOP);
+  const bits = v128.load(d + HALF_FLOATS), all = kept(zeros, 0x7fff7fff), least = kept(zeros, 0x04000400), most = kept(zeros, 0x77ff77ff);
+  const top = f32x4.splat(65536), inf = i32x4.splat(0x7f800000);
+  let k = 0;
+  for (; k + 8 <= inDim; k += 8, p += 16, out += 32) {
+    if (!v128.any_true(i16x8.sub_sat_u(i16x8.sub(v128.and(v128.load(p), all), least), most))) {
+      v128.store(out, i32x4.add(v128.and(i32x4.shl(v128.load16x4_s(p), 13), bits), bias));
+      v128.store(out, i32x4.add(v128.and(i32x4.shl(v128.load16x4_s(p, 8), 13), bits), bias), 16);
+    } else {
+      for (let j: usize = 0; j < 2; j++) {
+        const f = halves(p + (j << 3), magnitude, bias, edge, sign);
+        v128.store(out + (j << 4), v128.bitselect(v128.or(f, inf), f, f32x4.ge(f32x4.abs(f), top)));
+      }
+    }
+  }
+  return k;
+}
+
 /** Row n's numbers, before zero and scale. `bytes` is scratch of K rounded up to 32. */
 function rowNumbers(w: usize, d: usize, n: i32, out: usize, bytes: usize): void {
   const inDim = field(d, IN_DIM), decode = field(d, DECODE);
@@ -54,12 +75,8 @@ function rowNumbers(w: usize, d: usize, n: i32, out: usize, bytes: usize): void 
     if (decode == 3) {
       for (; k + 4 <= inDim; k += 4, p += 8) v128.store(out + (<usize>k << 2), i32x4.shl(v128.load16x4_u(p), 16));
     } else {
-      const zeros = unknownZeros(d), magnitude = kept(zeros, MAGNITUDE), bias = kept(zeros, BIAS), edge = kept(zeros, EDGE), sign = kept(zeros, TOP);
-      const top = f32x4.splat(65536), inf = i32x4.splat(0x7f800000);
-      for (; k + 4 <= inDim; k += 4, p += 8) {
-        const f = halves(p, magnitude, bias, edge, sign);
-        v128.store(out + (<usize>k << 2), v128.bitselect(v128.or(f, inf), f, f32x4.ge(f32x4.abs(f), top)));
-      }
+      k = wholeHalves(p, d, inDim, out);
+      p += <usize>k << 1;
     }
     for (; k < inDim; k++, p += 2) {
       const h = <u32>load<u16>(p);
@@ -103,6 +120,16 @@ export function rowFloats(w: usize, d: usize, n: i32, out: usize, bytes: usize):
   const inDim = field(d, IN_DIM), hasScale = field(d, SCALES) > 0, hasOffset = field(d, OFFSETS) > 0, divide = field(d, DIVIDE0) != 0;
   const zeroLeft = field(d, ZERO_KIND) != 0 && !(field(d, BITS0) > 8 && field(d, ZERO_KIND) == 1);
   if (!hasScale && !hasOffset && !zeroLeft) return;
+  // One scale a whole number of columns, and nothing else: most weights. The codes at `bytes` are numbers by now.
+  const columns = field(d, SCALE0 + GRID_COLUMNS), whole = (field(d, SCALE0 + GRID_INDEXED) | field(d, SCALE0 + GRID_COLUMN_PHASE)) == 0;
+  if (whole && field(d, SCALES) == 1 && !hasOffset && !zeroLeft && !divide && columns % 16 == 0 && inDim % columns == 0) {
+    blockScales(w, d, n, columns, inDim / columns, bytes);
+    for (const stop = out + (<usize>inDim << 2); out < stop; bytes += 4) {
+      const s = v128.load32_splat(bytes);
+      for (const end = out + (<usize>columns << 2); out < end; out += 16) v128.store(out, f32x4.mul(v128.load(out), s));
+    }
+    return;
+  }
   for (let k = 0; k < inDim; ) {
     const end = segmentEnd(w, d, k);
     const z: f32 = zeroLeft ? <f32>zeroAt(w, d, n, k) : 0, s = scaleAt(w, d, n, k), o = offsetAt(w, d, n, k);
