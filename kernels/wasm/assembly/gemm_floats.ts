@@ -4,6 +4,9 @@ import {IN_DIM, field} from './layout';
 import {PANEL} from './panels';
 import {RUN, fma, total, transpose} from './vectors';
 
+/** Bytes from the first eight rows of a panel to the other eight. */
+const HALF: usize = PANEL >> 1;
+
 /**
  * `count` rows of x (float32 [count, K]) in stored order, `rows` of them side by side: a column of all and then the next. Rows that are not there are
  * the last one again. order: 0 or uint32 [K].
@@ -94,9 +97,9 @@ function half(six: bool, p: usize, x: usize, columns: usize, t: usize): void {
   }
 }
 
-/** Both halves of a panel, the second at p1, and two rows of a pack. */
-function two(p: usize, p1: usize, x: usize, columns: usize, t: usize): void {
-  const stop = p + (columns << 5), apart = p1 - p;
+/** Both halves of a panel and two rows of a pack. */
+function two(p: usize, x: usize, columns: usize, t: usize): void {
+  const stop = p + (columns << 5);
   while (p < stop) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (const end = min(stop, p + (<usize>RUN << 5)); p < end; p += 32, x += 24) {
@@ -105,23 +108,25 @@ function two(p: usize, p1: usize, x: usize, columns: usize, t: usize): void {
       a0 = fma(a0, u, q); b0 = fma(b0, v, q);
       q = v128.load(p, 16);
       a1 = fma(a1, u, q); b1 = fma(b1, v, q);
-      q = v128.load(p + apart);
+      q = v128.load(p, HALF);
       a2 = fma(a2, u, q); b2 = fma(b2, v, q);
-      q = v128.load(p + apart, 16);
+      q = v128.load(p, HALF + 16);
       a3 = fma(a3, u, q); b3 = fma(b3, v, q);
     }
     widened(t, a0, a1); widened(t + 64, a2, a3); widened(t + 128, b0, b1); widened(t + 192, b2, b3);
   }
 }
 
-function tile(rows: i32, p: usize, p1: usize, x: usize, columns: usize, t: usize): void {
-  if (rows > 4) {
-    half(true, p, x, columns, t);
-    half(true, p1, x, columns, t + 64);
-  } else if (rows > 2) {
-    half(false, p, x, columns, t);
-    half(false, p1, x, columns, t + 64);
-  } else two(p, p1, x, columns, t);
+/** A panel and a pack of which `rows` are there. */
+function tile(rows: i32, p: usize, x: usize, columns: usize, t: usize): void {
+  if (rows <= 2) {
+    two(p, x, columns, t);
+    return;
+  }
+  for (const end = p + PANEL; p < end; p += HALF, t += 64) {
+    if (rows > 4) half(true, p, x, columns, t);
+    else half(false, p, x, columns, t);
+  }
 }
 
 /**
@@ -147,9 +152,9 @@ export function gemmFloats(w: usize, d: usize, x: usize, rows: i32, begin: i32, 
       const columns = min(together, <usize>inDim - k), from = floats + (k << 2);
       for (let r = 0; r < count; r += 4) {
         const p1 = <usize>min(r + 1, last) * apart, p2 = <usize>min(r + 2, last) * apart, p3 = <usize>min(r + 3, last) * apart;
-        packQuarter(from + <usize>r * apart, from + p1, from + p2, from + p3, columns, panel + (r & 8 ? PANEL >> 1 : 0) + (<usize>(r & 4) << 2));
+        packQuarter(from + <usize>r * apart, from + p1, from + p2, from + p3, columns, panel + (r & 8 ? HALF : 0) + (<usize>(r & 4) << 2));
       }
-      for (let m = 0, t = scratch, pack = x + 24 * k; m < rows; m += 6, t += 768, pack += 6 * rowBytes) tile(rows - m, panel, panel + (PANEL >> 1), pack, columns, t);
+      for (let m = 0, t = scratch, pack = x + 24 * k; m < rows; m += 6, t += 768, pack += 6 * rowBytes) tile(rows - m, panel, pack, columns, t);
     }
     for (let m = 0; m < rows; m++) {
       const out = y + (<usize>(m * yStride + n - begin) << 2), t = scratch + (<usize>m << 7);
