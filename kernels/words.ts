@@ -46,10 +46,13 @@ export function partsOf(layout: WeightLayout, words: Int32Array): Parts {
   };
 }
 
-/** Zeroed words for a weight of this layout, in spare memory where there is some. */
-export function allocateWords(layout: WeightLayout, spare?: SpareWords): Int32Array {
-  const {length} = sectionsOf(layout);
-  return spare?.take(length) ?? new Int32Array(length);
+/**
+ * Zeroed words for a weight of this layout, in spare memory where there is some. `overwritten`: all of every word of the codes will be written, so that
+ * what lay there need not be zeroed.
+ */
+export function allocateWords(layout: WeightLayout, spare?: SpareWords, overwritten = false): Int32Array {
+  const {length, codes} = sectionsOf(layout);
+  return spare?.take(length, overwritten ? codes.length : 0) ?? new Int32Array(length);
 }
 
 type CodeArray = Uint8Array | Uint16Array | Uint32Array;

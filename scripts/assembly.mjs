@@ -1,7 +1,7 @@
 // Compiles kernels/wasm/assembly to WebAssembly and writes it as hexadecimal text into kernels/wasm/generated/binary.ts. The kernels are compiled twice:
 // once more with relaxed SIMD (one instruction for multiply and add), which not every engine accepts. tf.js's memory is shared on an isolated page and
 // unshared elsewhere, and a module's import is one or the other. The two differ in one byte, so each is written once, with where that byte is. What
-// loading uses is a module of its own with memory of its own. Hexadecimal text is longer than base64 and shorter once a server has compressed it, by a
+// loading uses is a module of its own: it also runs over memory of its own, where tf.js has none. Hexadecimal text is longer than base64 and shorter once a server has compressed it, by a
 // fifth: equal bytes are equal text wherever they stand.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -18,7 +18,7 @@ const MEMORY = ['--importMemory', '--initialMemory', '1', '--maximumMemory', '65
 const BUILDS = {
   PLAIN: ['index.ts', ...MEMORY],
   RELAXED: ['index.ts', ...MEMORY, '--enable', 'relaxed-simd'],
-  LOWERING: ['lowering.ts', '--initialMemory', '8'],
+  LOWERING: ['lowering.ts', ...MEMORY],
 };
 const DATA_SECTION = 11;
 // The import of memory 'memory' of 'env', up to its flags. Source: WebAssembly core specification 5.5.5.
@@ -78,7 +78,6 @@ async function binary(name) {
   // This Node may be one of the engines without relaxed SIMD.
   if (!name.startsWith('RELAXED') && !WebAssembly.validate(bytes)) throw new Error(`${name} build: the module is not valid WebAssembly`);
   const module = Buffer.from(bytes);
-  if (!BUILDS[name].includes('--importMemory')) return {hex: module.toString('hex')};
   const flagsAt = module.indexOf(MEMORY_IMPORT) + MEMORY_IMPORT.length;
   if (module[flagsAt] !== HAS_MAXIMUM) throw new Error(`${name} build: an unshared memory with a maximum is not what the module imports`);
   return {hex: module.toString('hex'), flagsAt};
@@ -102,8 +101,7 @@ export async function buildAssembly() {
     return false;
   }
   const lines = Object.entries(values).map(
-    ([name, {hex, flagsAt}]) =>
-      `export const ${name} = {\n${flagsAt === undefined ? '' : `  memoryFlagsAt: ${flagsAt},\n`}  hex: '${hex}',\n};\n`,
+    ([name, {hex, flagsAt}]) => `export const ${name} = {\n  memoryFlagsAt: ${flagsAt},\n  hex: '${hex}',\n};\n`,
   );
   fs.mkdirSync(path.dirname(OUTPUT), {recursive: true});
   // Renamed into place: a build beside this one reads the old file or the new one, never a half.

@@ -262,7 +262,8 @@ export function compiled(shared: boolean): {module: WebAssembly.Module; relaxed:
 export const HAS_MAXIMUM = 1;
 export const IS_SHARED = 2;
 
-function binary({hex, memoryFlagsAt}: {hex: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
+/** Bytes of a module that imports a shared memory, or an unshared one. */
+export function binary({hex, memoryFlagsAt}: {hex: string; memoryFlagsAt: number}, shared: boolean): Uint8Array<ArrayBuffer> {
   const bytes = decodeHex(hex);
   if (shared) bytes[memoryFlagsAt] = HAS_MAXIMUM | IS_SHARED;
   return bytes;

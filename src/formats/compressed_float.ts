@@ -69,9 +69,9 @@ export const compressedFloat: Format = {
     return lowerWhole(compressedFloat.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module, spare): Lowering {
+  begin(module, memory): Lowering {
     const {weight, scheme} = headerOf(module);
-    const {layout, words, add} = beginFloat8(module, weight, spare);
+    const {layout, record, add} = beginFloat8(module, weight, memory);
     const inputScale = scalarOf(module, 'input_scale');
     const details: Details = {
       dtype: need(module, 'weight').dtype,
@@ -83,7 +83,7 @@ export const compressedFloat: Format = {
     };
     const bias = module.tensors.get('bias') ?? null;
     const inputScheme = schemeOf(module.module, scheme?.input ?? null, inputScale?.value ?? null, NAME);
-    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
+    return {add, finish: () => ({layout, words: record.words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
   },
 
   raise(lowered) {

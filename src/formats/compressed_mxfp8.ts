@@ -47,14 +47,14 @@ export const compressedMxfp8: Format = {
     return lowerWhole(compressedMxfp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module, spare): Lowering {
+  begin(module, memory): Lowering {
     const {weight, scheme} = headerOf(module);
     const scale = need(module, 'weight_scale');
-    const {layout, words, add} = beginFloat8(module, weight, spare);
+    const {layout, record, add} = beginFloat8(module, weight, memory);
     const bias = module.tensors.get('bias') ?? null;
     const inputScheme = schemeOf(module.module, scheme?.input ?? null, null, NAME);
     const details = {scaleDtype: scale.dtype, scaleShape: scale.shape, ...tieOf(scheme)};
-    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details}})};
+    return {add, finish: () => ({layout, words: record.words, bias, inputScheme, origin: {format: NAME, details}})};
   },
 
   raise(lowered) {

@@ -4,7 +4,8 @@
  */
 import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, floatLayout} from '../../kernels/layout.js';
-import {allocateWords, partsOf} from '../../kernels/words.js';
+import {HOST} from '../../kernels/record_words.js';
+import {partsOf} from '../../kernels/words.js';
 import {stringsOf} from '../config/keys.js';
 import {notConverted} from '../config/module_settings.js';
 import {FileFormatError, ShapeError, UnsupportedError} from '../errors.js';
@@ -106,25 +107,24 @@ export const dense: Format = {
     return lowerWhole(dense.begin!(module), weight.data);
   },
 
-  begin(module, spare) {
+  begin(module, memory = HOST) {
     dense.validate(module);
     const {dtype, shape} = need(module, 'weight');
     const [outDim, inDim] = shape as readonly [number, number];
     const layout = floatLayout(TYPES[dtype] as FloatType, outDim, inDim);
     const {rowBytes} = dense.pieces!(module)!;
-    const words = allocateWords(layout, spare);
-    const parts = partsOf(layout, words);
+    const record = memory.record(layout, rowBytes % 4 === 0);
     const bias = module.tensors.get('bias') ?? null;
     const details = {dtype, ...cacheScalesOf(module)};
     let rows = 0;
     return {
-      // Rows of whole words lie in the record as in the file.
-      ...(rowBytes % 4 === 0 ? {into: bytesOf(parts.codes)} : {}),
+      // Rows of whole words lie in the record as in the file; memory that may grow meanwhile is not for a reader of the platform's.
+      ...(rowBytes % 4 === 0 && record.onHost ? {into: bytesOf(record.parts.codes)} : {}),
       add(data) {
-        copyByteRows(layout, parts, data, rowBytes, 'lower', rows);
+        copyByteRows(layout, record.parts, data, rowBytes, 'lower', rows);
         rows += data.length / rowBytes;
       },
-      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: dense.name, details}}),
+      finish: () => ({layout, words: record.words, bias, inputScheme: null, origin: {format: dense.name, details}}),
     };
   },
 

@@ -1,8 +1,8 @@
 /** A weight of one 8-bit float a code with one level of scales, whatever the scales are called: to the record and back. */
 import {decodeTable} from '../../kernels/float_codes.js';
 import {type FloatType, floatLayout, type Grid, type LevelType, type WeightLayout} from '../../kernels/layout.js';
-import type {SpareWords} from '../../kernels/spare_words.js';
-import {allocateWords, partsOf} from '../../kernels/words.js';
+import {HOST, type RecordMemory, type RecordWords} from '../../kernels/record_words.js';
+import {partsOf} from '../../kernels/words.js';
 import {copyByteRows, refuseNaNCodes} from './byte_rows.js';
 import {type FileTensor, type Module, need} from './format.js';
 import {dtypeOfLevel, fileTensor, levelEntries, levelNumbers, needBytes, refuseBadScales} from './tensors.js';
@@ -26,7 +26,7 @@ export interface Float8Weight {
 /** A record whose codes come in pieces. */
 export interface Float8Lowering {
   readonly layout: WeightLayout;
-  readonly words: Int32Array;
+  readonly record: RecordWords;
   /** The next rows. Throws FileFormatError at a NaN code. */
   add(bytes: Uint8Array): void;
 }
@@ -37,21 +37,20 @@ export function float8Pieces({inDim}: Float8Weight): {tensor: string; rowBytes: 
 }
 
 /** Throws FileFormatError at a scale that is not finite, or a 0 to divide by. */
-export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight, spare?: SpareWords): Float8Lowering {
+export function beginFloat8(module: Module, {outDim, inDim, type, scale}: Float8Weight, memory: RecordMemory = HOST): Float8Lowering {
   for (const [name, tensor] of module.tensors) if (name !== 'weight') needBytes(module.module, name, tensor);
   if (scale !== null) refuseBadScales(module, scale.name, scale.type, need(module, scale.name), scale.divide);
   const scales = scale === null ? [] : [{grid: scale.grid, type: scale.type, divide: scale.divide}];
   const layout = floatLayout(type, outDim, inDim, scales);
-  const words = allocateWords(layout, spare);
-  const parts = partsOf(layout, words);
-  if (scale !== null) (parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));
+  const record = memory.record(layout, inDim % 4 === 0);
+  if (scale !== null) (record.parts.scales[0] as Uint16Array).set(levelEntries(scale.type, need(module, scale.name)));
   let rows = 0;
   return {
     layout,
-    words,
+    record,
     add(bytes) {
       refuseNaNCodes(`${module.module}.weight`, type, inDim, bytes, rows);
-      copyByteRows(layout, parts, bytes, inDim, 'lower', rows);
+      copyByteRows(layout, record.parts, bytes, inDim, 'lower', rows);
       rows += bytes.length / inDim;
     },
   };

@@ -4,7 +4,7 @@
  * and its line in index.ts.
  */
 import type {WeightLayout} from '../../kernels/layout.js';
-import type {SpareWords} from '../../kernels/spare_words.js';
+import type {RecordMemory} from '../../kernels/record_words.js';
 import {ArgumentError, MissingError, UnsupportedError, UnusedTensorError} from '../errors.js';
 
 /** One tensor of a file. `dtype` is the file's own spelling (safetensors 'F16', ggml 'Q4_1'); `shape` is outermost first. */
@@ -94,7 +94,7 @@ export interface Format {
   /** The large tensor that `begin` takes in pieces: its local name and the bytes of a row. null where this module must come whole. */
   pieces?(module: ModuleHeader): {tensor: string; rowBytes: number} | null;
   /** Starts the lowering of a module whose tensor of `pieces` comes in pieces: its data are empty here. Throws as `lower` does. */
-  begin?(module: Module, spare?: SpareWords): Lowering;
+  begin?(module: Module, memory?: RecordMemory): Lowering;
   /** Record to the module's tensors by local name: dtype, shape and bytes as they were read, or says in its docstring which differ. */
   raise(lowered: Lowered): ReadonlyMap<string, FileTensor>;
   /** QuantizationEncoding names that `allocate` knows ('Q4_0'), where the format has such. */

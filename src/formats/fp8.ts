@@ -83,10 +83,10 @@ export const fp8: Format = {
     return lowerWhole(fp8.begin!(module), wholeBytes(module, 'weight'));
   },
 
-  begin(module, spare): Lowering {
+  begin(module, memory): Lowering {
     const header = fp8Header(module);
     const {weight, inputScale} = header;
-    const {layout, words, add} = beginFloat8(module, weight, spare);
+    const {layout, record, add} = beginFloat8(module, weight, memory);
     const scalar = inputScale === null ? null : scalarOf(module, inputScale);
     const upperBound = scalarOf(module, 'input_scale_ub');
     const details: Details = {
@@ -98,7 +98,7 @@ export const fp8: Format = {
     };
     const inputScheme = inputSchemeOf(module, header, scalar, upperBound);
     const bias = module.tensors.get('bias') ?? null;
-    return {add, finish: () => ({layout, words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
+    return {add, finish: () => ({layout, words: record.words, bias, inputScheme, origin: {format: NAME, details: {...details}}})};
   },
 
   raise({layout, words, bias, origin}) {

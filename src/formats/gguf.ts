@@ -4,7 +4,8 @@
  */
 import {type Level, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {loweringModule} from '../../kernels/lowering.js';
-import {allocateWords, type LevelView, type Parts, partsOf} from '../../kernels/words.js';
+import {HOST} from '../../kernels/record_words.js';
+import {type LevelView, type Parts, partsOf} from '../../kernels/words.js';
 import {FileFormatError, UnsupportedError} from '../errors.js';
 import {checkBias, checkBytes} from './dense.js';
 import {type FileTensor, type Format, lowerWhole, type Module, need, refuseOthers} from './format.js';
@@ -135,23 +136,28 @@ export const gguf: Format = {
     return lowerWhole(gguf.begin!(module), weight.data);
   },
 
-  begin(module, spare) {
+  begin(module, memory = HOST) {
     gguf.validate(module);
     const problem = problemOf(module);
     const {type, scaled} = problem;
     const layout = layoutOf(problem);
-    const words = allocateWords(layout, spare);
-    const parts = partsOf(layout, words);
-    if (scaled) (parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
+    const record = memory.record(layout, isPlanes(type.codes));
+    if (scaled) (record.parts.scales[1] as Float32Array)[0] = tensorScaleOf(module, problem);
     const bias = module.tensors.get('bias') ?? null;
     const rowBytes = rowBytesOf(problem);
     let rows = 0;
     return {
       add(bytes) {
-        lowerBlocks(problem, bytes, layout, parts, rows);
+        lowerBlocks(problem, bytes, layout, record.parts, rows, record.lowering);
         rows += bytes.length / rowBytes;
       },
-      finish: () => ({layout, words, bias, inputScheme: null, origin: {format: gguf.name, details: {type: type.name, scaled}}}),
+      finish: () => ({
+        layout,
+        words: record.words,
+        bias,
+        inputScheme: null,
+        origin: {format: gguf.name, details: {type: type.name, scaled}},
+      }),
     };
   },
 

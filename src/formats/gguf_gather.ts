@@ -4,7 +4,6 @@ import {IN_BYTES, type LoweringModule, OUT_BYTES} from '../../kernels/lowering.j
 import type {LevelView, Parts} from '../../kernels/words.js';
 import {type BlockType, isPacked, isPlanes, type StoredLevel} from './gguf_blocks.js';
 import {ANY, type BlockPlace, readStored, readSub, refusedCode, SIGN} from './gguf_levels.js';
-import {bytesOf} from './tensors.js';
 
 /** Bytes that the numbers of a block's second level take in the record where the module reads them, else 0. */
 function subBytes({sub, elements}: BlockType): number {
@@ -15,20 +14,21 @@ function subBytes({sub, elements}: BlockType): number {
 
 /** As `readStored` of a type's scale and offset, `readSub`, and `gatherPlane` of its planes. → false, and nothing is done, where the module cannot. */
 export function gatherBlocks(
-  {exports, bytes: memory, words}: LoweringModule,
+  module: LoweringModule,
   data: Uint8Array,
   type: BlockType,
   layout: WeightLayout,
   parts: Parts,
   place: BlockPlace,
 ): boolean {
+  const {exports, at: area, bytes: memory} = module;
   const {codes, sub, bytes: stride} = type;
   if (!isPlanes(codes) || codes.some(({run}) => run !== 1 && run % 16 !== 0)) return false;
   const {rowWords, planeStarts} = sectionsOf(layout);
   const {perRow} = place;
   const numbers = subBytes(type);
   const rowBytes = perRow * stride;
-  const most = Math.floor(Math.min(IN_BYTES / rowBytes, OUT_BYTES / Math.max(4 * rowWords, 2 * numbers * perRow)));
+  const most = Math.floor(Math.min(IN_BYTES / rowBytes, OUT_BYTES / Math.max(4 * rowWords, numbers * perRow)));
   if (most === 0) return false;
   const [scales, subScales] = parts.scales as [LevelView, LevelView];
   const [offsets, subOffsets] = parts.offsets as [LevelView, LevelView | undefined];
@@ -38,32 +38,33 @@ export function gatherBlocks(
     const rows = tile.length / rowBytes;
     const blocks = rows * perRow;
     const first = place.first + at / stride;
-    const copy = (target: LevelView, from: number, length: number, to: number): void =>
-      bytesOf(target).set(memory.subarray(from, from + length), to);
     const stored = (level: StoredLevel, out: LevelView): void => {
       const flip = level.negate === true ? SIGN : 0;
+      const gather = (to: number) => exports.gatherHalves(area + level.at, blocks, stride, flip, to);
       // The plain loop reads other types, and says which number is not finite.
-      if (level.type !== 'float16' || exports.gatherHalves(level.at, blocks, stride, flip, IN_BYTES) !== 0)
+      if (level.type !== 'float16' || module.into(out, 2 * first, 2 * blocks, gather) !== 0)
         readStored(view, type, level, out, {...place, first});
-      else copy(out, IN_BYTES, 2 * blocks, 2 * first);
     };
-    memory.set(tile);
+    memory.set(tile, area);
     stored(type.scale, scales);
     if (type.offset !== undefined) stored(type.offset, offsets);
     if (sub !== undefined && numbers > 0) {
-      const length = numbers * blocks;
-      if (isPacked(sub)) exports.gatherSixes(sub.sixesAt as number, blocks, stride, IN_BYTES, IN_BYTES + length);
-      else exports.gatherWords(sub.at, 1, blocks, stride, numbers, 0, IN_BYTES, 0);
-      copy(subScales, IN_BYTES, length, numbers * first);
-      if (isPacked(sub) && subOffsets !== undefined) copy(subOffsets, IN_BYTES + length, length, numbers * first);
+      const numbersOf = (out: LevelView, second: number): void =>
+        module.into(out, numbers * first, numbers * blocks, (to) => {
+          if (isPacked(sub)) exports.gatherSixes(area + (sub.sixesAt as number), blocks, stride, second, to);
+          else exports.gatherWords(area + sub.at, 1, blocks, stride, numbers, 0, to, 0);
+        });
+      numbersOf(subScales, 0);
+      if (isPacked(sub) && subOffsets !== undefined) numbersOf(subOffsets, 1);
     } else readSub(view, type, subScales, subOffsets, {...place, first});
-    for (const [p, {width, at: from, run, flip = 0}] of codes.entries()) {
-      const span = (type.elements * width) / 8;
-      const to = IN_BYTES + 4 * (planeStarts[p] as number);
-      if (run === 1) exports.gatherWords(from, rows, perRow, stride, span, flip, to, 4 * rowWords);
-      else exports.gatherFields(from, rows, perRow, stride, span, run, width, to, 4 * rowWords);
-    }
-    parts.codes.set(words.subarray(IN_BYTES / 4, IN_BYTES / 4 + rows * rowWords), (first / perRow) * rowWords);
+    module.into(parts.codes, 4 * (first / perRow) * rowWords, 4 * rows * rowWords, (to) => {
+      for (const [p, {width, at: from, run, flip = 0}] of codes.entries()) {
+        const span = (type.elements * width) / 8;
+        const out = to + 4 * (planeStarts[p] as number);
+        if (run === 1) exports.gatherWords(area + from, rows, perRow, stride, span, flip, out, 4 * rowWords);
+        else exports.gatherFields(area + from, rows, perRow, stride, span, run, width, out, 4 * rowWords);
+      }
+    });
   }
   return true;
 }

@@ -5,11 +5,12 @@
  * Codes are packed along the inputs, zero points along the outputs. g_idx is trusted, whatever desc_act says.
  */
 import {grid, type WeightLayout} from '../../kernels/layout.js';
-import {allocateWords, packZeros, partsOf, unpackZeros} from '../../kernels/words.js';
+import {HOST} from '../../kernels/record_words.js';
+import {packZeros, partsOf, unpackZeros} from '../../kernels/words.js';
 import type {QuantizationConfig} from '../config/quantization.js';
 import {FileFormatError, UnsupportedError} from '../errors.js';
 import {type FileTensor, type Format, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
-import {lowerCodes, raiseCodes, rowsMove} from './gptq_codes.js';
+import {CodeRows, raiseCodes, rowsMove} from './gptq_codes.js';
 import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq} from './gptq_header.js';
 import {gptqZeros, storeZeros} from './gptq_zeros.js';
 import {groupingOf} from './grouping.js';
@@ -109,7 +110,7 @@ export const gptq: Format = {
     return lowerWhole(gptq.begin!(module), wholeBytes(module, 'qweight'));
   },
 
-  begin(module, spare): Lowering {
+  begin(module, memory = HOST): Lowering {
     const header = gptqHeader(module);
     for (const [name, tensor] of module.tensors) if (name !== 'qweight') needBytes(module.module, name, tensor);
     const scales = need(module, 'scales');
@@ -119,8 +120,8 @@ export const gptq: Format = {
     const grouping = columns === null ? {order: null, groupIndex: null} : groupingOf(columns, header.groups, header.groupSize);
     const constant = typeof zeros === 'number' ? zeros : null;
     const layout = layoutOf(header, grouping.order !== null, grouping.groupIndex !== null, constant);
-    const words = allocateWords(layout, spare);
-    const parts = partsOf(layout, words);
+    const record = memory.record(layout, grouping.order === null && rowsMove(header.bits) && !header.planar);
+    const {parts} = record;
     transpose(levelEntries(header.scaleType, scales), header.groups, header.outDim, parts.scales[0]!);
     if (typeof zeros !== 'number') {
       const byRow = new Uint8Array(zeros.length);
@@ -139,14 +140,10 @@ export const gptq: Format = {
       ...(header.matched.length > 1 ? {alsoMatched: header.matched.slice(1)} : {}),
     };
     const origin = {format: gptq.name, details: {...details}};
-    let rows = 0;
+    const codes = new CodeRows(record, layout, header, grouping.order);
     return {
-      add(bytes) {
-        const qweight = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
-        lowerCodes(qweight, layout, header, grouping.order, parts.codes, rows);
-        rows += qweight.length / header.outDim;
-      },
-      finish: () => ({layout, words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin}),
+      add: (bytes) => codes.add(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)),
+      finish: () => ({layout, words: record.words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin}),
     };
   },
 

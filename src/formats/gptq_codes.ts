@@ -1,5 +1,7 @@
 /** Codes between GPTQ's qweight [K * bits / 32, N] (packed along the inputs) and the record's rows. */
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
+import {transposeWith} from '../../kernels/lowering.js';
+import type {RecordWords} from '../../kernels/record_words.js';
 import {PLANES, transposeWords, untransposeWords} from './packing.js';
 import {lowerStreams, raiseStreams} from './stream_codes.js';
 
@@ -26,33 +28,74 @@ export function rowsMove(bits: number): boolean {
   return (PLANES[bits] as readonly number[]).length === 1;
 }
 
+/** Fewer rows wait for those that follow: each time, all of the record is gone through. */
+const FEW_ROWS = 16;
+
 /**
- * Writes the codes of rows `first` on of qweight, all of them unless `rowsMove`. `order` gives the file's column of each stored one, or null.
- * The codes must be zero before.
+ * Writes the codes of qweight's rows as they come, all at once unless `rowsMove`. `order` gives the file's column of each stored one, or null.
+ * The codes must be zero before, unless all words of a row only move.
  */
-export function lowerCodes(
-  qweight: Uint32Array,
-  layout: WeightLayout,
-  {bits, planar}: {readonly bits: number; readonly planar: boolean},
-  order: Int32Array | null,
-  codes: Uint32Array,
-  first = 0,
-): void {
-  const {outDim, inDim} = layout;
-  const {rowWords} = sectionsOf(layout);
-  const rows = qweight.length / outDim;
-  const moves = wordMoves(layout, bits, planar);
-  if (order === null && moves !== 'mixed') {
-    transposeWords(qweight, rows, outDim, codes, rowWords, moves, first);
-    if ((inDim * bits) % 32 !== 0 && moves === null && first + rows === rowWords)
-      clearPadding(codes, rowWords, outDim, (inDim * bits) % 32);
-    return;
+export class CodeRows {
+  private rows = 0;
+  private waiting = new Uint32Array(0);
+  private readonly moves: ReturnType<typeof wordMoves>;
+
+  constructor(
+    private readonly record: RecordWords,
+    private readonly layout: WeightLayout,
+    private readonly codes: {readonly bits: number; readonly planar: boolean},
+    private readonly order: Int32Array | null,
+  ) {
+    this.moves = wordMoves(layout, codes.bits, codes.planar);
   }
-  if (order !== null && moves === null) {
-    scatterCodes(qweight, layout, bits, order, codes, first);
-    return;
+
+  add(qweight: Uint32Array): void {
+    const {waiting, order, moves} = this;
+    const {lowering} = this.record;
+    const {outDim, inDim} = this.layout;
+    const count = (waiting.length + qweight.length) / outDim;
+    const isLast = this.rows + count >= Math.ceil((inDim * this.codes.bits) / 32);
+    if (order !== null || moves !== null || lowering === null) this.lower(qweight);
+    else if (count < FEW_ROWS && !isLast) {
+      this.wait(qweight);
+      return;
+    } else {
+      transposeWith(lowering, qweight, count, outDim, this.record.parts.codes, sectionsOf(this.layout).rowWords, this.rows, waiting);
+      this.waiting = waiting.subarray(0, 0);
+    }
+    this.rows += count;
+    const used = (inDim * this.codes.bits) % 32;
+    if (isLast && used !== 0 && order === null && moves === null) this.clearPadding(used);
   }
-  lowerStreams({words: qweight, step: 1, stride: outDim, bits, planar}, layout, order, codes);
+
+  /** A copy: the memory that they came in is used again. */
+  private wait(qweight: Uint32Array): void {
+    const {waiting} = this;
+    const length = waiting.length + qweight.length;
+    // Most often one row, in the memory of the one before it.
+    const fits = waiting.byteOffset + length * 4 <= waiting.buffer.byteLength;
+    this.waiting = fits ? new Uint32Array(waiting.buffer, 0, length) : new Uint32Array(length);
+    if (!fits) this.waiting.set(waiting);
+    this.waiting.set(qweight, waiting.length);
+  }
+
+  private lower(qweight: Uint32Array): void {
+    const {layout, codes, order, moves, rows} = this;
+    const {parts, lowering} = this.record;
+    const {outDim} = layout;
+    if (order === null && moves !== 'mixed') {
+      transposeWords(qweight, qweight.length / outDim, outDim, parts.codes, sectionsOf(layout).rowWords, moves, rows, lowering);
+    } else if (order !== null && moves === null) scatterCodes(qweight, layout, codes.bits, order, parts.codes, rows);
+    else lowerStreams({words: qweight, step: 1, stride: outDim, ...codes}, layout, order, parts.codes);
+  }
+
+  /** Zeroes what the file has beyond the last code of a row. */
+  private clearPadding(used: number): void {
+    const {rowWords} = sectionsOf(this.layout);
+    const {codes} = this.record.parts;
+    const mask = 2 ** used - 1;
+    for (let n = 0; n < this.layout.outDim; n++) codes[n * rowWords + rowWords - 1]! &= mask;
+  }
 }
 
 /** One plane and an order: every code of rows `first` on of qweight goes to a word of its own. */
@@ -83,12 +126,6 @@ function scatterCodes(
       for (let n = n0; n < n1; n++) codes[n * rowWords + to]! |= (((qweight[from + n] as number) >>> down) & mask) << up;
     }
   }
-}
-
-/** Zeroes what the file has beyond the last code of a row. */
-function clearPadding(codes: Uint32Array, rowWords: number, outDim: number, used: number): void {
-  const mask = 2 ** used - 1;
-  for (let n = 0; n < outDim; n++) codes[n * rowWords + rowWords - 1]! &= mask;
 }
 
 /** qweight of a record's codes. Padding beyond the last code is zero. */

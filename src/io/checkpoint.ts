@@ -3,10 +3,11 @@ import * as tf from '@tensorflow/tfjs';
 import type {Activation} from '../../kernels/activation.js';
 import {hasOwnCopy} from '../../kernels/holder.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
+import {type RecordMemory, WasmPlaces} from '../../kernels/record_words.js';
 import {SpareWords} from '../../kernels/spare_words.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
 import {checkArray, checkOptions} from '../arguments.js';
-import type {DeviceRef} from '../device.js';
+import {DeviceRef, deviceOf, onDevice} from '../device.js';
 import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {dense} from '../formats/dense.js';
 import {type FileTensor, findFormat, type Lowered, type ModuleHeader, type TensorHeader} from '../formats/format.js';
@@ -18,6 +19,7 @@ import type {ShardingStrategy} from '../sharding/strategy.js';
 import {checkProjections, refuseTransposed} from './check_modules.js';
 import {readConfigs} from './config_files.js';
 import {classOf, configOf, type HostLinear, hostOf, initOf, linearOf, obstacle, reordered, stack} from './host_linear.js';
+import {lowerModule} from './lower_module.js';
 import {toFloat32} from './plain_floats.js';
 import {SmallTensors} from './small_tensors.js';
 import type {SourceInput, SourceOptions} from './source.js';
@@ -81,6 +83,7 @@ export class Checkpoint {
   /** Filled at the first question. */
   private readonly byModule = new Map<string, string[]>();
   private readonly spare = new SpareWords();
+  private readonly places = new WasmPlaces(this.spare);
   private readonly small: SmallTensors;
 
   private constructor(
@@ -138,9 +141,18 @@ export class Checkpoint {
    */
   async linear(module: string, options: LinearOptions = {}): Promise<Linear> {
     checkOptions('linear', options, LINEAR_OPTIONS);
-    const lowered = await this.lower(module, options.signal);
-    const host = reordered(hostOf(lowered, this.quantization), options, this.spare);
-    return this.arrived(linearOf(host, options, classOf(lowered)), [host], options);
+    const {device, devices, rows} = options;
+    const isWhole = devices === undefined && rows === undefined;
+    const place = isWhole ? this.places.placeOn(deviceOf(device)?.backendName ?? tf.getBackend()) : null;
+    try {
+      const lowered = await this.lower(module, options.signal, place ?? this.spare);
+      const host = reordered(hostOf(lowered, this.quantization), options, this.spare);
+      const tensor = place?.tensor() ?? null;
+      const make = () => linearOf(host, options, classOf(lowered), tensor);
+      return await this.arrived(tensor === null ? make() : onDevice(new DeviceRef('wasm'), make), [host], options);
+    } finally {
+      place?.end();
+    }
   }
 
   /**
@@ -214,23 +226,16 @@ export class Checkpoint {
   /** Closes files and pending reads. Layers stay. */
   close(): Promise<void> {
     this.spare.clear();
+    this.places.close();
     this.small.clear();
     return this.files.close();
   }
 
   /** Reads and lowers a module. */
-  async lower(module: string, signal?: AbortSignal): Promise<Lowered> {
+  async lower(module: string, signal?: AbortSignal, memory: RecordMemory = this.spare): Promise<Lowered> {
     const plan = this.small.planOf(module);
-    const {header, format, large} = plan;
-    if (format === dense) refuseTransposed(module, this.config);
-    const tensors = await this.small.of(plan, signal);
-    if (large === null || format.begin === undefined) return format.lower({...header, tensors});
-    const lowering = format.begin({...header, tensors}, this.spare);
-    this.small.readAhead(plan);
-    const name = `${module}.${large.tensor}`;
-    if (lowering.into && (await this.files.fill(name, lowering.into, signal))) return lowering.finish();
-    for await (const piece of this.files.pieces(name, large.rowBytes, signal)) lowering.add(piece);
-    return lowering.finish();
+    if (plan.format === dense) refuseTransposed(module, this.config);
+    return lowerModule(this.files, this.small, plan, memory, signal);
   }
 
   /** The layer once its weights are on their device, where that is one that may have no memory for them; else it is disposed, and the error thrown. */

@@ -1,34 +1,71 @@
-/** A file behind a URL that is read through: reads that follow each other share one body, for a request costs a round trip. */
+/**
+ * A file behind a URL that is read through: reads that follow each other share bodies, for a request costs a round trip. The first bodies are short, as
+ * what a reader leaves is lost; where reading has gone on for a while, the rest of the file is one.
+ */
 import type {RemoteFile} from './url_request.js';
 
 /** Bodies under way at a time, over all files: a browser has six connections to a server, and other requests need some. */
-const MOST = 3;
+const MOST = 4;
 /** So much is read over sooner than another request is answered. */
-const GAP_BYTES = 2 * 2 ** 20;
+const GAP_BYTES = 3 * 2 ** 20;
 /** A body that nobody reads holds its connection for so long. */
 const IDLE_MS = 5000;
+/** Of the first body. Each is twice as long as the one before it, until it would be longer than the longest: then it is the last. */
+const SHORTEST_BODY = 4 * 2 ** 20;
+const LONGEST_BODY = 16 * 2 ** 20;
 
 /** All that are under way, the one unused for longest first. */
 const underWay = new Set<Flow>();
 
+/** Bytes of a file, the first of them on their way. */
+interface Body {
+  readonly chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  first: Promise<IteratorResult<Uint8Array, void>> | null;
+}
+
 class Flow {
+  private readonly start: number;
+  /** In order; the first is being read. */
+  private readonly bodies: Body[] = [];
+  /** Up to where in the file bodies have been asked for. */
+  private asked: number;
+  private length = SHORTEST_BODY;
+  /** From where on the next body is asked for, whether or not anybody has asked for what is in it: a reader that came so far goes on. */
+  private askAt = Number.POSITIVE_INFINITY;
+  /** Up to where in the file bytes have come. */
+  private come: number;
   private rest: Uint8Array = new Uint8Array(0);
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
   private idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly chunks: AsyncGenerator<Uint8Array, void, undefined>,
+    private readonly open: (begin: number, end: number) => Body['chunks'],
     /** Where it is in the file once the fills asked for are done. */
     private next: number,
+    /** Up to where it is read in any case. */
+    until: number,
     private readonly end: number,
     private readonly onClose: (flow: Flow) => void,
   ) {
+    this.start = next;
+    this.asked = next;
+    this.come = next;
     underWay.add(this);
+    this.ask(until - next);
   }
 
   get isIdle(): boolean {
     return this.waiting === 0;
+  }
+
+  get bodyCount(): number {
+    return this.bodies.length;
+  }
+
+  /** Whether a body under way comes to `position`. */
+  brings(position: number): boolean {
+    return position < this.asked && this.bodies.length > 0;
   }
 
   /** Bytes between where it is and `position`; negative behind it. */
@@ -44,6 +81,7 @@ class Flow {
     clearTimeout(this.idle);
     underWay.delete(this);
     underWay.add(this);
+    if (this.next > this.asked && this.asked < this.end && hasRoom()) this.ask();
     const filled = this.last.then(() => this.take(target, gap));
     this.last = filled;
     filled.then(
@@ -57,7 +95,21 @@ class Flow {
     clearTimeout(this.idle);
     underWay.delete(this);
     this.onClose(this);
-    this.chunks.return().catch(() => {});
+    for (const {chunks} of this.bodies.splice(0)) chunks.return().catch(() => {});
+    this.asked = this.end;
+  }
+
+  private ask(least = 0): void {
+    const begin = this.asked;
+    const length = Math.max(least, this.length);
+    this.length = 2 * length > LONGEST_BODY ? Number.POSITIVE_INFINITY : 2 * length;
+    this.asked = Math.min(this.end, begin + length);
+    const chunks = this.open(begin, this.asked);
+    const first = chunks.next();
+    // Its failure is heard when its turn comes, if it comes.
+    first.catch(() => {});
+    this.bodies.push({chunks, first});
+    if (begin > this.start) this.askAt = (begin + this.asked) / 2;
   }
 
   private done(): void {
@@ -76,9 +128,9 @@ class Flow {
     let at = -skipped;
     while (at < target.length) {
       if (this.rest.length === 0) {
-        const {value, done} = await this.chunks.next();
-        if (done) break;
-        this.rest = value;
+        const chunk = await this.chunk();
+        if (chunk === null) break;
+        this.rest = chunk;
       }
       const part = this.rest.subarray(0, at < 0 ? -at : target.length - at);
       if (at >= 0) target.set(part, at);
@@ -87,10 +139,30 @@ class Flow {
     }
     return Math.max(0, at);
   }
+
+  private async chunk(): Promise<Uint8Array | null> {
+    for (;;) {
+      if (this.bodies.length === 0) {
+        if (this.asked >= this.end) return null;
+        this.ask();
+      }
+      const body = this.bodies[0] as Body;
+      const {value, done} = await (body.first ?? body.chunks.next());
+      body.first = null;
+      if (!done) {
+        this.come += value.length;
+        if (this.come >= this.askAt && this.asked < this.end && hasRoom()) this.ask();
+        return value;
+      }
+      this.bodies.shift();
+    }
+  }
 }
 
 export class Flows {
   private readonly flows = new Set<Flow>();
+  /** Where the last read that was a request of its own ended. */
+  private lastEnd = -1;
 
   constructor(
     private readonly remote: RemoteFile,
@@ -98,14 +170,17 @@ export class Flows {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** As RemoteFile.fill. */
-  fill(target: Uint8Array, begin: number): Promise<number> {
-    for (const flow of this.flows) {
-      const gap = flow.gapTo(begin);
-      if (gap >= 0 && gap <= GAP_BYTES) return flow.fill(target, begin);
+  /** As RemoteFile.fill. until: up to where reading goes on from here; 0 for a short read, which is a request of its own where it follows no other. */
+  fill(target: Uint8Array, begin: number, until: number): Promise<number> {
+    const inReach = [...this.flows].filter((flow) => flow.gapTo(begin) >= 0 && flow.gapTo(begin) <= GAP_BYTES);
+    const [nearest] = inReach.sort((a, b) => Number(b.brings(begin)) - Number(a.brings(begin)) || a.gapTo(begin) - b.gapTo(begin));
+    if (nearest !== undefined) return nearest.fill(target, begin);
+    if ((until === 0 && begin !== this.lastEnd) || !hasRoom()) {
+      this.lastEnd = begin + target.length;
+      return this.remote.fill(target, begin, this.signal);
     }
-    if (!hasRoom()) return this.remote.fill(target, begin, this.signal);
-    const flow = new Flow(this.remote.bytes(begin, this.size, this.signal), begin, this.size, (closed) => this.flows.delete(closed));
+    const open = (from: number, to: number) => this.remote.bytes(from, to, this.signal);
+    const flow = new Flow(open, begin, Math.max(until, begin + target.length), this.size, (closed) => this.flows.delete(closed));
     this.flows.add(flow);
     return flow.fill(target, begin);
   }
@@ -115,13 +190,15 @@ export class Flows {
   }
 }
 
-/** Whether one more may begin, perhaps in place of one that nobody waits for. */
+/** Whether one more body may begin, perhaps in place of those of a flow that nobody waits for. */
 function hasRoom(): boolean {
-  if (underWay.size < MOST) return true;
-  for (const flow of underWay) {
+  const flows = [...underWay];
+  let count = flows.reduce((sum, {bodyCount}) => sum + bodyCount, 0);
+  for (const flow of flows) {
+    if (count < MOST) break;
     if (!flow.isIdle) continue;
+    count -= flow.bodyCount;
     flow.close();
-    return true;
   }
-  return false;
+  return count < MOST;
 }

@@ -33,6 +33,8 @@ export interface GgufHeader {
 
 /** The first read; a header that goes on is read in steps that double it. SmolLM2's, with a tokenizer of 49,152 tokens, takes 1.8 MB. */
 const FIRST_READ_BYTES = 256 * 2 ** 10;
+/** A model's header with its vocabulary; twice as much each time after. */
+const SECOND_READ_BYTES = 2 * 2 ** 20;
 /** A tokenizer of 262,144 tokens takes some 10 MB; a file that asks for 25 times that is broken or hostile. */
 const MAX_HEADER_BYTES = 256 * 2 ** 20;
 /** SmolLM2-135M has 272, a large model some thousand; experts kept as separate tensors make it some ten thousand. */
@@ -67,7 +69,7 @@ export async function readGgufHeader(source: ByteSource, signal?: AbortSignal): 
     } catch (error) {
       if (!(error instanceof NeedMoreBytes)) throw error;
       // Twice as much each time: however long the header, it is parsed about twice in all.
-      const end = Math.min(Math.max(error.end, 2 * bytes.length), MAX_HEADER_BYTES);
+      const end = Math.min(Math.max(error.end, 2 * bytes.length, SECOND_READ_BYTES), MAX_HEADER_BYTES);
       const more = error.end <= MAX_HEADER_BYTES ? await source.read(bytes.length, end, signal) : new Uint8Array(0);
       if (bytes.length + more.length < error.end) throw endsEarly(source, error, bytes.length + more.length);
       bytes = join(source.name, [bytes, more]);

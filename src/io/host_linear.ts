@@ -1,5 +1,5 @@
 /** Weights on the host, read from a checkpoint, as layers. */
-
+import type * as tf from '@tensorflow/tfjs';
 import type {SpareWords} from '../../kernels/spare_words.js';
 import {stackingObstacle, stackRows, takeRows} from '../../kernels/take_rows.js';
 import {checkArray} from '../arguments.js';
@@ -31,10 +31,16 @@ export function classOf({origin}: Lowered): typeof Linear | typeof GPTQLinear {
   return origin.format === 'gptq' ? GPTQLinear : Linear;
 }
 
-export function linearOf(host: HostLinear, options: Omit<LinearOptions, 'rows'>, cls: typeof Linear | typeof GPTQLinear): Linear {
+/** tensor: its words where they are on their device already; the layer takes it over. */
+export function linearOf(
+  host: HostLinear,
+  options: Omit<LinearOptions, 'rows'>,
+  cls: typeof Linear | typeof GPTQLinear,
+  tensor: tf.Tensor | null = null,
+): Linear {
   const {device, devices, name} = options;
   const config: LinearConfig = {...configOf(host, options, name ?? 'linear'), ...(name === undefined ? {} : {name})};
-  const init = initOf(host.words, host.bias);
+  const init = tensor === null ? initOf(host.words, host.bias) : {packed: tensor, ...(host.bias === null ? {} : {bias: host.bias})};
   if (devices === undefined) return new cls({...config, device: device ?? null}, init);
   const {strategy, home = null} = options;
   return new ShardedLinear({...config, devices, home, ...(strategy === undefined ? {} : {strategy})}, init);

@@ -12,6 +12,8 @@ const HELD = 8;
 const AHEAD = 2;
 /** Two parts of the file, and one block in each that is just left. */
 const RECENT = 4;
+/** Those kept where reading may go on. */
+const KEPT = 2 * AHEAD + 1;
 const LARGEST_BLOCK = 2 ** 20;
 const SMALLEST_BLOCK = 128 * 2 ** 10;
 
@@ -21,6 +23,8 @@ interface Block {
   settled: boolean;
   /** Readers that wait for it or look at it. */
   users: number;
+  /** false: it was fetched ahead, and nobody has come for it yet. */
+  used: boolean;
 }
 
 export class ReadAhead {
@@ -30,14 +34,17 @@ export class ReadAhead {
   /** Blocks asked for lately, the last one at the end: reading goes forward where the one before is among them. */
   private recent: number[] = [];
 
-  /** `fill` reads file bytes from `position` on into all of `target`, and says how many there were. */
+  /**
+   * `fill` reads file bytes from `position` on into all of `target`, and says how many there were. `until`: up to where reading goes on, 0
+   * for a short read.
+   */
   constructor(
     private readonly name: string,
     private readonly size: number,
-    private readonly fill: (target: Uint8Array, position: number) => Promise<number>,
+    private readonly fill: (target: Uint8Array, position: number, until: number) => Promise<number>,
   ) {
-    // A fifth of a small file at most: a tensor that is all of it is held once, as its record.
-    const share = Math.ceil(size / (5 * HELD) / 4096) * 4096;
+    // A sixth of a small file at most: a tensor that is all of it is held once, as its record.
+    const share = Math.ceil(size / (6 * HELD) / 4096) * 4096;
     this.blockBytes = Math.min(LARGEST_BLOCK, Math.max(SMALLEST_BLOCK, share));
   }
 
@@ -68,14 +75,14 @@ export class ReadAhead {
         // Across blocks, or where typed arrays could not lie over it.
         const length = Math.min(whole === 0 ? unit : whole, end - at);
         if (row === null || row.length < length) row = allocate(this.name, Math.max(unit, length));
-        const piece = row.subarray(0, await this.copy(at, row.subarray(0, length), signal));
+        const piece = row.subarray(0, await this.copy(at, row.subarray(0, length), signal, end));
         at += piece.length;
         if (piece.length > 0) onBytes?.(at - begin);
         yield piece;
         if (piece.length < length) return;
         continue;
       }
-      const block = this.acquire(index);
+      const block = this.acquire(index, end);
       try {
         const bytes = await abortable(block.bytes, signal);
         const piece = bytes.subarray(from, from + whole);
@@ -95,12 +102,12 @@ export class ReadAhead {
   }
 
   /** Fills `out` from file position `begin` on, as far as the file goes. → bytes */
-  private async copy(begin: number, out: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
+  private async copy(begin: number, out: Uint8Array, signal: AbortSignal | undefined, until = 0): Promise<number> {
     let filled = 0;
     while (filled < out.length) {
       const at = begin + filled;
       const index = Math.floor(at / this.blockBytes);
-      const block = this.acquire(index);
+      const block = this.acquire(index, until);
       try {
         const bytes = await abortable(block.bytes, signal);
         const from = at - index * this.blockBytes;
@@ -115,14 +122,15 @@ export class ReadAhead {
     return filled;
   }
 
-  private acquire(index: number): Block {
-    const block = this.blocks.get(index) ?? this.load(index);
+  private acquire(index: number, until: number): Block {
+    const block = this.blocks.get(index) ?? this.load(index, until);
     block.users++;
+    block.used = true;
     // What is on its way in this part stays as long as the part is read.
     for (let i = index + AHEAD; i >= index; i--) this.touch(i);
     const forward = this.recent.includes(index - 1);
     this.recent = [...this.recent.filter((other) => other !== index), index].slice(-RECENT);
-    if (forward) for (let i = index + 1; i <= index + AHEAD && i * this.blockBytes < this.size; i++) this.fetchAhead(i);
+    if (forward) for (let i = index + 1; i <= index + AHEAD && i * this.blockBytes < this.size; i++) this.fetchAhead(i, until);
     return block;
   }
 
@@ -133,12 +141,12 @@ export class ReadAhead {
     this.blocks.set(index, block);
   }
 
-  private fetchAhead(index: number): void {
+  private fetchAhead(index: number, until: number): void {
     if (this.blocks.has(index) || (this.blocks.size >= HELD && this.oldestIdle() === null)) return;
-    this.load(index);
+    this.load(index, until);
   }
 
-  private load(index: number): Block {
+  private load(index: number, until: number): Block {
     // At most one block is held too many, unless more readers than blocks came at once: what they leave is not kept.
     let freed: Uint8Array | null = null;
     for (let oldest = this.oldestIdle(); this.blocks.size >= HELD && oldest !== null; oldest = this.oldestIdle()) {
@@ -148,8 +156,8 @@ export class ReadAhead {
     const begin = index * this.blockBytes;
     const memory = freed ?? allocate(this.name, this.blockBytes);
     const target = memory.subarray(0, Math.min(this.blockBytes, this.size - begin));
-    const bytes = this.fill(target, begin).then((filled) => target.subarray(0, filled));
-    const block: Block = {bytes, memory, settled: false, users: 0};
+    const bytes = this.fill(target, begin, until).then((filled) => target.subarray(0, filled));
+    const block: Block = {bytes, memory, settled: false, users: 0, used: false};
     this.blocks.set(index, block);
     bytes.then(
       () => {
@@ -163,8 +171,12 @@ export class ReadAhead {
     return block;
   }
 
+  /** The one to give up. Where reading left a part of the file it may go on: what was fetched ahead there, and the block before it, go last. */
   private oldestIdle(): number | null {
-    for (const [index, {settled, users}] of this.blocks) if (settled && users === 0) return index;
-    return null;
+    const idle = [...this.blocks].filter(([, {settled, users}]) => settled && users === 0).map(([index]) => index);
+    const isAhead = (index: number) => this.blocks.get(index)?.used === false;
+    const kept = idle.filter((index) => isAhead(index) || isAhead(index + 1));
+    const [oldest] = kept.length > KEPT ? kept : idle.filter((index) => !kept.includes(index));
+    return oldest ?? idle[0] ?? null;
   }
 }

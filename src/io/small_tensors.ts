@@ -45,9 +45,11 @@ export class SmallTensors {
     const {module} = plan.header;
     this.asked.add(module);
     if (this.ahead?.module !== module) return this.read(plan, signal);
-    const {tensors} = this.ahead;
-    this.ahead = null;
-    return (await abortable(tensors, signal)) ?? this.read(plan, signal);
+    const {ahead} = this;
+    // A reader that gives up leaves them to the next one.
+    const found = await abortable(ahead.tensors, signal);
+    if (this.ahead === ahead) this.ahead = null;
+    return found ?? this.read(plan, signal);
   }
 
   /** Asks for those of the module that follows this one in the file, where they lie far from what is read now: a guess, and what fails is read again. */

@@ -12,9 +12,11 @@ import {RemoteFile} from './url_request.js';
 /** The unit of small reads and the first request. Holds the whole header of most safetensors files. */
 export const BLOCK_BYTES = 256 * 2 ** 10;
 /** Reads up to this length go through blocks: a module's scales, norms and biases lie side by side, and a request costs a round trip. */
-const SMALL_BYTES = 64 * 2 ** 10;
+const SMALL_BYTES = 2 * BLOCK_BYTES;
 /** 4 MiB in all. */
 const HELD_BLOCKS = 16;
+/** Blocks of one request, where reading goes forward. */
+const LONGEST_RUN = 8;
 /**
  * Reads in a row, each near the one before, show that the file is being read through: it is then fetched ahead. Either so many reads of some length,
  * or bytes beside which those fetched in vain are few.
@@ -22,6 +24,8 @@ const HELD_BLOCKS = 16;
 const READS_THAT_TELL = 12;
 const BYTES_OF_READS_THAT_TELL = 2 ** 20;
 const BYTES_THAT_TELL = 12 * 2 ** 20;
+/** As many in one read do, too: beside those, what is fetched in vain is half as much at most. */
+const BYTES_OF_LARGE = 8 * 2 ** 20;
 const NEAR_BYTES = 8 * 2 ** 20;
 const RECENT_READS = 8;
 
@@ -34,6 +38,9 @@ export class UrlSource implements ByteSource {
   private readonly blocks = new Map<number, Promise<Uint8Array>>();
   private ahead: ReadAhead | null = null;
   private flows: Flows | null = null;
+  /** Blocks of the last request for some, and the one after them. */
+  private run = 1;
+  private runEnd = -1;
   private nearReads = 0;
   private nearBytes = 0;
   /** Where the last reads ended: a module's codes and scales may lie in two parts of the file, each read through. */
@@ -80,7 +87,7 @@ export class UrlSource implements ByteSource {
     if (stop - begin > SMALL_BYTES && first !== last) {
       return withEither(this.stopped.signal, signal, (either) => this.readRange(begin, stop, either, onBytes));
     }
-    const parts = await Promise.all(Array.from({length: last - first + 1}, (_, i) => abortable(this.block(first + i), signal)));
+    const parts = await Promise.all(Array.from({length: last - first + 1}, (_, i) => abortable(this.block(first + i, last), signal)));
     const bytes = join(this.name, parts, begin - first * BLOCK_BYTES, stop - first * BLOCK_BYTES);
     if (bytes.length > 0) onBytes?.(bytes.length);
     return bytes;
@@ -131,10 +138,10 @@ export class UrlSource implements ByteSource {
     if (this.recentEnds.length > RECENT_READS) this.recentEnds.shift();
     if (this.ahead !== null) return this.ahead;
     const tells = this.nearReads >= READS_THAT_TELL && this.nearBytes >= BYTES_OF_READS_THAT_TELL;
-    if (this.size === null || !near || !(tells || this.nearBytes >= BYTES_THAT_TELL)) return null;
+    if (this.size === null || !((near && (tells || this.nearBytes >= BYTES_THAT_TELL)) || end - begin >= BYTES_OF_LARGE)) return null;
     const flows = new Flows(this.remote, this.size, this.stopped.signal);
     this.flows = flows;
-    this.ahead = new ReadAhead(this.name, this.size, (target, position) => flows.fill(target, position));
+    this.ahead = new ReadAhead(this.name, this.size, (target, position, until) => flows.fill(target, position, until));
     return this.ahead;
   }
 
@@ -166,17 +173,28 @@ export class UrlSource implements ByteSource {
     return filled === bytes.length ? bytes : bytes.slice(0, filled);
   }
 
-  /** Not stopped by any one reader's signal: others may be waiting for the same block. */
-  private block(index: number): Promise<Uint8Array> {
+  /** Not stopped by any one reader's signal: others may be waiting for the same block. Those up to `last` will be asked for too. */
+  private block(index: number, last: number): Promise<Uint8Array> {
+    const known = this.blocks.get(index);
+    if (known !== undefined) {
+      this.keep(index, known);
+      return known;
+    }
+    // Scales of all layers, one after the other: more at a time then.
+    this.run = index === this.runEnd ? Math.min(2 * this.run, LONGEST_RUN) : 1;
+    const count = Math.max(this.run, last - index + 1);
+    this.runEnd = index + count;
     const begin = index * BLOCK_BYTES;
-    const block =
-      this.blocks.get(index) ??
-      this.readRange(begin, Math.min(begin + BLOCK_BYTES, this.size ?? Number.POSITIVE_INFINITY), this.stopped.signal);
-    this.keep(index, block);
-    block.catch(() => {
-      if (this.blocks.get(index) === block) this.blocks.delete(index);
-    });
-    return block;
+    const stop = Math.min(begin + count * BLOCK_BYTES, this.size ?? Number.POSITIVE_INFINITY);
+    const read = this.readRange(begin, stop, this.stopped.signal);
+    for (let i = count - 1; i >= 0; i--) {
+      const block = read.then((bytes) => bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES));
+      this.keep(index + i, block);
+      block.catch(() => {
+        if (this.blocks.get(index + i) === block) this.blocks.delete(index + i);
+      });
+    }
+    return this.blocks.get(index) as Promise<Uint8Array>;
   }
 
   private keep(index: number, block: Promise<Uint8Array>): void {

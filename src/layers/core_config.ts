@@ -34,6 +34,8 @@ export interface CoreConfig {
   trainable: boolean;
   /** Values to begin with; zeros (packed) or Glorot uniform (dense) without. */
   words?: Int32Array;
+  /** In their place: packed words that are on the device already, taken over. */
+  packed?: tf.Tensor;
   bias?: Float32Array;
   /** Values of the scale; ones without. A tensor is copied. */
   inputScale?: Float32Array | tf.Tensor;

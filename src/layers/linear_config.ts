@@ -94,6 +94,7 @@ export function linearConfigOf(layer: Pick<tf.LayersModel, 'getConfig'>): Linear
 /** Values for a new layer: taken over, not copied. Internal. */
 export interface LinearInit {
   words?: Int32Array;
+  packed?: tf.Tensor;
   bias?: Float32Array;
   inputScale?: Float32Array | tf.Tensor;
   view?: NonNullable<CoreConfig['view']>;

@@ -49,7 +49,7 @@ export class LinearCore extends tf.layers.Layer {
     this.inputScaleVariable =
       config.scaleShape === null || config.view !== undefined ? null : onDevice(config.device, () => this.makeScale());
     // What the variables began with is theirs: kept here, it would stay on the host beside the device's copy.
-    const {words: _words, bias: _bias, inputScale: _inputScale, ...kept} = config;
+    const {words: _words, packed: _packed, bias: _bias, inputScale: _inputScale, ...kept} = config;
     this.config = kept;
     this.built = true;
     this.supportsMasking = true;
@@ -256,12 +256,16 @@ export class LinearCore extends tf.layers.Layer {
   }
 
   private makeVariables(): [QuantizedWeight | DenseWeight, Variable | null] {
-    const {layout, inDim, outDim, hasBias, words} = this.config;
+    const {layout, inDim, outDim, hasBias, words, packed} = this.config;
     let weight: QuantizedWeight | DenseWeight;
     if (layout !== null) {
       const {length} = sectionsOf(layout);
-      const variable = this.addVariable('weight', [length], 'int32', false, () =>
-        words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32'),
+      const variable = this.addVariable(
+        'weight',
+        [length],
+        'int32',
+        false,
+        () => packed ?? (words === undefined ? tf.zeros([length], 'int32') : tf.tensor1d(words, 'int32')),
       );
       weight = QuantizedWeight.overTensor(layout, variable.read());
       countsAs(variable, outDim * inDim);

@@ -34,6 +34,9 @@ export interface LoadingRow extends Omit<BenchRow, 'M' | 'N' | 'K' | 'variant' |
 
 const PIECE = 16 * 2 ** 20;
 
+/** For how long a slow machine is waited for, a model: there are several, and the bench says how many samples counted. */
+const WAIT_MS = 4000;
+
 /** Reads the files piece by piece with the platform's own call and copies every piece. → bytes */
 async function readAndCopy({source, files}: LoadingSource): Promise<number> {
   let total = 0;
@@ -120,7 +123,7 @@ export async function benchLoading({backend, models, rounds, pace}: LoadingReque
       await load(model);
       const counted = () => Math.min(...[ours, plain].map((samples) => atFullRate(samples, pace.bestMs).length));
       const start = performance.now();
-      for (let round = 0; goesOn(patience(rounds ?? 5), round, counted(), performance.now() - start); round++) {
+      for (let round = 0; goesOn(patience(rounds ?? 5, WAIT_MS), round, counted(), performance.now() - start); round++) {
         plain.push(await pace.sample(() => timed(() => readAndCopy(model))));
         await tasks.longest();
         ours.push(await pace.sample(() => timed(() => load(model))));

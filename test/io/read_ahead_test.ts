@@ -74,6 +74,19 @@ describe('Reading ahead', () => {
     expect(at).toEqual([5, 0, 1, 2, 3, 4, 6, 7, 8, 0]);
   });
 
+  it('keeps what it fetched where reading left a part, for when it comes back', async () => {
+    const {ahead, at} = reader();
+    for (const index of [0, 1]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    expect(at).toEqual([0, 1, 2, 3]);
+    // Elsewhere more blocks than are held.
+    for (const index of [5, 6, 7, 8, 9, 10]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    const before = at.length;
+    for (const index of [1, 2, 3]) await ahead.read(index * BLOCK, index * BLOCK + 1);
+    expect(at.slice(before)).not.toContain(1);
+    expect(at.slice(before)).not.toContain(2);
+    expect(at.slice(before)).not.toContain(3);
+  });
+
   it('does not begin again where a block left long ago is read once more', async () => {
     const {ahead, at} = reader();
     for (const index of [0, 1, 2]) await ahead.read(index * BLOCK, index * BLOCK + 1);

@@ -48,12 +48,37 @@ describe('A file behind a URL that is read through', () => {
       await readThrough(source, bytes, at, at + 2 * STEP);
       await readThrough(source, bytes, far + at, far + at + STEP);
     }
-    // The first part goes on, the second takes a body.
-    expect(server.asked.length - before).toBe(1);
+    // Each part goes on in bodies of its own: no byte comes twice, but of the block that a part begins with.
+    const ranges = server.asked.slice(before).map(({range}) => rangeOf(bytes, range));
+    expect(ranges.length).toBeLessThan(5);
+    const inOrder = [...ranges].sort(([a], [b]) => a - b);
+    for (let i = 1; i < inOrder.length; i++) expect(inOrder[i]![0]).toBeGreaterThan(inOrder[i - 1]![1]);
     await readThrough(source, bytes, 10 * MEBIBYTE, 11 * MEBIBYTE);
+    const soFar = server.asked.length;
     await readThrough(source, bytes, 12 * MEBIBYTE, 13 * MEBIBYTE);
-    // A short gap is read over.
-    expect(server.asked.length - before).toBe(1);
+    // A short gap is read over: nothing begins there.
+    const begun = server.asked.slice(soFar).map(({range}) => rangeOf(bytes, range)[0]);
+    expect(begun.filter((first) => first < 13 * MEBIBYTE)).toEqual([]);
+    await source.close();
+  });
+
+  it('is asked for piece by piece at first: what a reader leaves is little', async () => {
+    server = await serve({'/m': bytes});
+    const source = new UrlSource(`${server.origin}/m`, 'm');
+    for await (const piece of source.pieces({begin: 0, end: 8 * MEBIBYTE, unit: 1000})) expect(piece.length % 8).toBe(0);
+    // The first block, a body of what is read, and perhaps one that is begun for what may follow.
+    const asked = server.asked.map(({range}) => rangeOf(bytes, range)[1] + 1);
+    expect(asked.slice(0, 2)).toEqual([262_144, 8 * MEBIBYTE]);
+    expect(asked.length).toBeLessThan(4);
+    // A short read elsewhere takes a block.
+    const before = server.asked.length;
+    const at = 20 * MEBIBYTE;
+    await source.read(at, at + 10);
+    const later = server.asked.slice(before).map(({range}) => rangeOf(bytes, range));
+    const elsewhere = later.filter(([first, last]) => last - first < MEBIBYTE);
+    expect(elsewhere.length).toBe(1);
+    const [[first, last]] = elsewhere as [[number, number]];
+    expect([first <= at, last >= at + 9]).toEqual([true, true]);
     await source.close();
   });
 
