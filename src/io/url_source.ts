@@ -15,6 +15,8 @@ export const BLOCK_BYTES = 256 * 2 ** 10;
 const SMALL_BYTES = 2 * BLOCK_BYTES;
 /** 4 MiB in all. */
 const HELD_BLOCKS = 16;
+/** So near the end of a block, the next one comes with it. */
+const BESIDE_BYTES = 16 * 2 ** 10;
 /** Blocks of one request, where reading goes forward. */
 const LONGEST_RUN = 8;
 /**
@@ -38,9 +40,8 @@ export class UrlSource implements ByteSource {
   private readonly blocks = new Map<number, Promise<Uint8Array>>();
   private ahead: ReadAhead | null = null;
   private flows: Flows | null = null;
-  /** Blocks of the last request for some, and the one after them. */
-  private run = 1;
-  private runEnd = -1;
+  /** By the block after each request for blocks, how many that was: several parts of a file may be read through at a time. */
+  private readonly runs = new Map<number, number>();
   private nearReads = 0;
   private nearBytes = 0;
   /** Where the last reads ended: a module's codes and scales may lie in two parts of the file, each read through. */
@@ -84,10 +85,12 @@ export class UrlSource implements ByteSource {
     if (ahead?.suits(stop - begin)) return ahead.read(begin, stop, signal, onBytes);
     const first = Math.floor(begin / BLOCK_BYTES);
     const last = Math.floor((stop - 1) / BLOCK_BYTES);
+    // What lies beside it is a module's too.
+    const near = Math.floor((Math.min(stop + BESIDE_BYTES, this.size ?? stop) - 1) / BLOCK_BYTES);
     if (stop - begin > SMALL_BYTES && first !== last) {
       return withEither(this.stopped.signal, signal, (either) => this.readRange(begin, stop, either, onBytes));
     }
-    const parts = await Promise.all(Array.from({length: last - first + 1}, (_, i) => abortable(this.block(first + i, last), signal)));
+    const parts = await Promise.all(Array.from({length: last - first + 1}, (_, i) => abortable(this.block(first + i, near), signal)));
     const bytes = join(this.name, parts, begin - first * BLOCK_BYTES, stop - first * BLOCK_BYTES);
     if (bytes.length > 0) onBytes?.(bytes.length);
     return bytes;
@@ -181,9 +184,9 @@ export class UrlSource implements ByteSource {
       return known;
     }
     // Scales of all layers, one after the other: more at a time then.
-    this.run = index === this.runEnd ? Math.min(2 * this.run, LONGEST_RUN) : 1;
-    const count = Math.max(this.run, last - index + 1);
-    this.runEnd = index + count;
+    const count = Math.max(last - index + 1, Math.min(2 * (this.runs.get(index) ?? 0), LONGEST_RUN));
+    this.runs.delete(index);
+    this.runs.set(index + count, count);
     const begin = index * BLOCK_BYTES;
     const stop = Math.min(begin + count * BLOCK_BYTES, this.size ?? Number.POSITIVE_INFINITY);
     const read = this.readRange(begin, stop, this.stopped.signal);
