@@ -144,9 +144,10 @@ export class LinearCore extends tf.layers.Layer {
   /** As a step of `ops.chain`; null where it is none. */
   chainStep(around: StepAround): ProductStep | null {
     this.checkLive();
-    const {weight, bias, inputQuantization} = this;
     const {activation, inputPrecision, device} = this.config;
+    // Before the bias is asked for: over several devices it would be gathered.
     if (!this.isOneOp || (device !== null && device.backendName !== tf.getBackend())) return null;
+    const {weight, bias, inputQuantization} = this;
     return {weight: weight as QuantizedWeight, bias, activation: activation?.fused ?? null, inputPrecision, inputQuantization, ...around};
   }
 
