@@ -13,35 +13,35 @@ export function sum(from: usize, bytes: usize): i32 {
 `;
 
 /**
- * 8 products of vectors a step, in registers, of `lanes` ('i16x8') of type `number`. `dot`: a product added to a sum, of WebAssembly's operations.
- * x changes, so that no product can be kept; eight sums hide the time of a product, and all of it fits the registers of a CPU. There are no
- * constants: an engine may build those anew in each step.
+ * Products of vectors in registers, of `lanes` ('i16x8') of type `number`, one a step for each of `pairs` of x, y, p and q. `dot`: a product added to a
+ * sum, of WebAssembly's operations. x and y change, so that no product can be kept; as many sums hide the time of a product. There are no constants:
+ * an engine may build those anew in each step.
  */
-const dots = (lanes, number, dot) => `
+function dots(lanes, number, pairs, dot) {
+  const sums = pairs.map((_, i) => `s${i}`);
+  return `
 export function dots(steps: i32, seed: i32): i32 {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  let x = ${lanes}.splat(1), y = ${lanes}.splat(2);
+  let x = ${lanes}.splat(1), y = ${lanes}.splat(2), ${sums.map((sum) => `${sum} = i32x4.splat(0)`).join(', ')};
   const p = ${lanes}.splat(<${number}>seed), q = ${lanes}.splat(<${number}>(seed + 2));
-  const r = ${lanes}.splat(<${number}>(seed + 4)), s = ${lanes}.splat(<${number}>(seed + 8));
   for (let i = 0; i < steps; i++) {
     x = ${lanes}.add(x, p);
     y = ${lanes}.add(y, q);
-    a = ${dot('a', 'x', 'p')};
-    b = ${dot('b', 'x', 'q')};
-    c = ${dot('c', 'x', 'r')};
-    d = ${dot('d', 'x', 's')};
-    e = ${dot('e', 'y', 'p')};
-    f = ${dot('f', 'y', 'q')};
-    g = ${dot('g', 'y', 'r')};
-    h = ${dot('h', 'y', 's')};
+    ${pairs.map(([a, b], i) => `${sums[i]} = ${dot(sums[i], a, b)};`).join('\n    ')}
   }
-  a = i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
-  return i32x4.extract_lane(i32x4.add(a, i32x4.add(i32x4.add(e, f), i32x4.add(g, h))), 0);
+  return i32x4.extract_lane(${sums.reduce((all, sum) => `i32x4.add(${all}, ${sum})`)}, 0);
 }
 `;
-const WORD_DOTS = dots('i16x8', 'i16', (sum, x, w) => `i32x4.add(${sum}, i32x4.dot_i16x8_s(${x}, ${w}))`);
-// Bytes times codes of 7 bits, which engines with relaxed SIMD have an instruction for.
-const BYTE_DOTS = dots('i8x16', 'i8', (sum, x, w) => `i32x4.relaxed_dot_i8x16_i7x16_add_s(${x}, ${w}, ${sum})`);
+}
+const WORD_DOTS = dots(
+  'i16x8',
+  'i16',
+  ['xp', 'xq', 'yp', 'yq', 'xy', 'xx', 'yy', 'qx'],
+  (sum, x, w) => `i32x4.add(${sum}, i32x4.dot_i16x8_s(${x}, ${w}))`,
+);
+// Bytes times codes of 7 bits, which engines with relaxed SIMD have an instruction for; it adds too, so that each sum waits for all of it: ten, as
+// two products may start in each of the five cycles that one takes, and more do not fit the registers.
+const BYTE_PAIRS = ['xp', 'px', 'xq', 'qx', 'yp', 'py', 'yq', 'qy', 'xy', 'yx'];
+const BYTE_DOTS = dots('i8x16', 'i8', BYTE_PAIRS, (sum, x, w) => `i32x4.relaxed_dot_i8x16_i7x16_add_s(${x}, ${w}, ${sum})`);
 
 /** → {plain, bytes}: the modules, base64; `bytes` needs relaxed SIMD */
 export async function probeModules() {

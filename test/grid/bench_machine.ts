@@ -5,7 +5,7 @@ interface Probe {
   readonly memory: WebAssembly.Memory;
   /** Reads `bytes` bytes from address `from` on. */
   sum(from: number, bytes: number): number;
-  /** Multiplications and additions in registers, 8 vectors a step: 64 of 16-bit integers, 128 of bytes. */
+  /** Multiplications and additions in registers, 8 vectors of 16-bit integers a step or 10 of bytes. */
   dots(steps: number, seed: number): number;
 }
 
@@ -67,7 +67,7 @@ async function byteMultiplies(module: string, pace: Pace): Promise<number | null
   if (!WebAssembly.validate(bytes)) return null;
   const {instance} = await WebAssembly.instantiate(bytes, {});
   const {dots} = instance.exports as unknown as Pick<Probe, 'dots'>;
-  return (STEPS * 128) / (await seconds(() => dots(STEPS, SEED), 3, pace)) / 1e9;
+  return (STEPS * 10 * 16) / (await seconds(() => dots(STEPS, SEED), 3, pace)) / 1e9;
 }
 
 export async function measureMachine({plain, bytes}: Probes, pace: Pace): Promise<Machine> {
@@ -79,7 +79,7 @@ export async function measureMachine({plain, bytes}: Probes, pace: Pace): Promis
   return {
     memoryGBps: LARGE / (await seconds(() => probe.sum(FROM, LARGE), 3, pace)) / 1e9,
     cachedGBps: SMALL / (await seconds(() => probe.sum(FROM, SMALL), 15, pace)) / 1e9,
-    multiplyGops: (STEPS * 64) / (await seconds(() => probe.dots(STEPS, SEED), 3, pace)) / 1e9,
+    multiplyGops: (STEPS * 8 * 8) / (await seconds(() => probe.dots(STEPS, SEED), 3, pace)) / 1e9,
     byteMultiplyGops: await byteMultiplies(bytes, pace),
   };
 }
