@@ -23,6 +23,7 @@ const INSIDE = [
   'MLPParts',
   'PreparedState',
   'PrintLine',
+  'RecordMemory',
   'SavedMLPV1',
   'ShardedCore',
   'WeightSource',
