@@ -18,6 +18,15 @@ export interface AttendAttrs {
   readonly length: number;
 }
 
+/** What attention reads besides qkv, and the width H D of its result. */
+export interface AttendInputs extends AttendAttrs {
+  readonly keys: tf.TensorInfo;
+  readonly values: tf.TensorInfo;
+  readonly cos: tf.TensorInfo;
+  readonly sin: tf.TensorInfo;
+  readonly width: number;
+}
+
 /**
  * What turns heads at M positions (rotary embedding, half-split): the pair (x[i], x[i + D / 2]) by the angle of cos[i] and sin[i]. A factor in these
  * scales q and k: with D^(-1/4) scores are q . k / sqrt(D). For one position a matrix can say the same, which takes fewer ops where they are composed.

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {areFloats, checkObject, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
-import {attend, checkAttend, PastPositions, type Rotation} from './attention.js';
+import {type AttendInputs, attend, checkAttend, PastPositions, type Rotation} from './attention.js';
 import {checkProductOf, isNone, type QuantizedMatMulOptions} from './contract.js';
 import {hasKernel} from './fused.js';
 import {type Around, FUSED_OPTIONS, type FusedMatMulAttrs, fusedAttrs, fusedMatMul, gatedWidth} from './fused_matmul.js';
@@ -45,14 +45,7 @@ export type ChainLink =
       readonly width: number;
       readonly product: FusedMatMulAttrs;
     }
-  | {
-      readonly keys: tf.Tensor3D;
-      readonly values: tf.Tensor3D;
-      readonly cos: tf.Tensor2D;
-      readonly sin: tf.Tensor2D;
-      readonly length: number;
-      readonly width: number;
-    };
+  | AttendInputs;
 
 export interface ChainAttrs {
   readonly links: readonly ChainLink[];

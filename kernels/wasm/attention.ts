@@ -1,18 +1,8 @@
 /** Attend on wasm. */
 import type {KernelFunc, TensorInfo} from '@tensorflow/tfjs';
-import type {AttendAttrs} from '../attention.js';
+import type {AttendAttrs, AttendInputs} from '../attention.js';
 import {heapOf, type WasmBackend, type WasmHeap} from './module.js';
 import {scoreBytes} from './parallel.js';
-
-/** What `attend` reads besides qkv, and how many positions are there before. */
-interface Past extends AttendAttrs {
-  readonly keys: TensorInfo;
-  readonly values: TensorInfo;
-  readonly cos: TensorInfo;
-  readonly sin: TensorInfo;
-  /** H D */
-  readonly width: number;
-}
 
 export const attend: KernelFunc = ({inputs, backend, attrs}) => {
   const heap = heapOf(backend);
@@ -27,7 +17,13 @@ export const attend: KernelFunc = ({inputs, backend, attrs}) => {
 };
 
 /** Rows of qkv at an address, results at another. */
-export function attendAt(heap: WasmHeap, qkv: number, count: number, {keys, values, cos, sin, length, width}: Past, out: number): void {
+export function attendAt(
+  heap: WasmHeap,
+  qkv: number,
+  count: number,
+  {keys, values, cos, sin, length, width}: AttendInputs,
+  out: number,
+): void {
   const [keyHeads, capacity, dim] = keys.shape as [number, number, number];
   const heads = width / dim;
   const [k, v, c, s] = [heap.address(keys), heap.address(values), heap.address(cos), heap.address(sin)];
