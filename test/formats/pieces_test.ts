@@ -1,30 +1,16 @@
 /** A format that lowers in pieces gives the record that it gives of the whole. */
-import {type FileTensor, findFormat, type Module} from '../../src/formats/format.js';
+import {type FileTensor, findFormat} from '../../src/formats/format.js';
 import {FORMATS} from '../../src/formats/index.js';
-import {openTensorFiles} from '../../src/io/tensor_files.js';
 import {CASES} from '../grid/cases.js';
-import {filesOf} from '../support/checkpoints.js';
-
-async function moduleOf(index: number): Promise<Module> {
-  const c = CASES[index] as (typeof CASES)[number];
-  const {files} = await filesOf(c);
-  const opened = await openTensorFiles(files);
-  const tensors = new Map<string, FileTensor>();
-  for (const name of opened.names()) {
-    const info = opened.info(name);
-    if (info === undefined || !name.startsWith(`${c.module}.`)) continue;
-    tensors.set(name.slice(c.module.length + 1), {dtype: info.dtype, shape: info.shape, data: await opened.read(name)});
-  }
-  await opened.close();
-  return {module: c.module, container: c.container, tensors, quantization: c.quantization};
-}
+import {moduleOf} from '../support/checkpoints.js';
 
 describe('Lowering in pieces', () => {
   it('of one row, then of three and of what is left, equals lowering the whole', async () => {
     const formats = new Set<string>();
     for (let i = 0; i < CASES.length; i++) {
-      const name = CASES[i]?.name;
-      const module = await moduleOf(i);
+      const c = CASES[i] as (typeof CASES)[number];
+      const {name} = c;
+      const module = await moduleOf(c);
       const format = findFormat(FORMATS, module);
       const pieces = format.pieces?.(module) ?? null;
       if (pieces === null || format.begin === undefined) continue;

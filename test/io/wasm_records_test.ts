@@ -3,31 +3,17 @@ import * as tf from '@tensorflow/tfjs';
 import type {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {WasmRecords, wasmBackend} from '../../kernels/record_words.js';
 import {SpareWords} from '../../kernels/spare_words.js';
-import type {FileTensor, Module} from '../../src/formats/format.js';
+import type {FileTensor} from '../../src/formats/format.js';
 import {findFormat} from '../../src/formats/format.js';
 import {FORMATS} from '../../src/formats/index.js';
 import {openCheckpoint} from '../../src/index.js';
-import {openTensorFiles} from '../../src/io/tensor_files.js';
 import {CASES} from '../grid/cases.js';
 import {loadingModels} from '../grid/loading_models.js';
-import {filesOf} from '../support/checkpoints.js';
+import {moduleOf} from '../support/checkpoints.js';
 import {jsonBytes} from '../support/files.js';
 import {firstDifference, rejection} from './bytes_support.js';
 
 const bytesOf = (words: Int32Array) => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-
-async function moduleOf(c: (typeof CASES)[number]): Promise<Module> {
-  const {files} = await filesOf(c);
-  const opened = await openTensorFiles(files);
-  const tensors = new Map<string, FileTensor>();
-  for (const name of opened.names()) {
-    const info = opened.info(name);
-    if (info === undefined || !name.startsWith(`${c.module}.`)) continue;
-    tensors.set(name.slice(c.module.length + 1), {dtype: info.dtype, shape: info.shape, data: await opened.read(name)});
-  }
-  await opened.close();
-  return {module: c.module, container: c.container, tensors, quantization: c.quantization};
-}
 
 /** More memory than the backend has: it grows, and old views go. */
 function growHeap(): void {

@@ -16,57 +16,40 @@ function modelOf(layer: tf.layers.Layer, times: number): tf.LayersModel {
   return tf.model({inputs: input, outputs: y});
 }
 
+const begins = (layer: tf.layers.Layer) => tf.sequential({layers: [layer, tf.layers.reLU()]});
+
+/** Two models that a layer is in. */
+const PAIRS: Readonly<Record<string, (layer: tf.layers.Layer) => readonly [tf.LayersModel, tf.LayersModel]>> = {
+  'in two models': (layer) => [modelOf(layer, 1), modelOf(layer, 1)],
+  'at the beginning of two tf.sequential': (layer) => [begins(layer), begins(layer)],
+  'at the beginning of one tf.sequential and inside another': (layer) => [
+    begins(layer),
+    tf.sequential({layers: [tf.layers.reLU({inputShape: [8]}), layer]}),
+  ],
+};
+
 describe('a layer that is shared', () => {
   beforeAll(() => tf.setBackend('cpu'));
 
   for (const [name, make] of Object.entries(MAKERS)) {
-    it(`${name} in two models lives until both are disposed`, () => {
-      const before = tf.memory().numTensors;
-      const layer = make();
-      const [first, second] = [modelOf(layer, 1), modelOf(layer, 1)];
-      const x = tf.ones([2, 8]);
-      const held = tf.memory().numTensors;
-      first.dispose();
-      expect(tf.memory().numTensors).toBe(held);
-      const y = second.predict(x) as tf.Tensor;
-      expect(y.shape).toEqual([2, 8]);
-      second.dispose();
-      expect(() => layer.predict(x)).toThrowError(/disposed/);
-      tf.dispose([x, y]);
-      expect(tf.memory().numTensors).toBe(before);
-      expect(layer.dispose().numDisposedVariables).toBe(0);
-    });
-
-    it(`${name} at the beginning of two tf.sequential lives until both are disposed`, () => {
-      const before = tf.memory().numTensors;
-      const layer = make();
-      const [first, second] = [0, 1].map(() => tf.sequential({layers: [layer, tf.layers.reLU()]})) as [tf.Sequential, tf.Sequential];
-      const x = tf.ones([2, 8]);
-      first.dispose();
-      const y = second.predict(x) as tf.Tensor;
-      expect(y.shape).toEqual([2, 8]);
-      second.dispose();
-      expect(() => layer.predict(x)).toThrowError(/disposed/);
-      tf.dispose([x, y]);
-      expect(tf.memory().numTensors).toBe(before);
-    });
-
-    it(`${name} at the beginning of one tf.sequential and inside another lives until both are disposed`, () => {
-      const before = tf.memory().numTensors;
-      const layer = make();
-      const models = [
-        tf.sequential({layers: [layer, tf.layers.reLU()]}),
-        tf.sequential({layers: [tf.layers.reLU({inputShape: [8]}), layer]}),
-      ];
-      const x = tf.ones([2, 8]);
-      models[0]?.dispose();
-      const y = models[1]?.predict(x) as tf.Tensor;
-      expect(y.shape).toEqual([2, 8]);
-      models[1]?.dispose();
-      expect(() => layer.predict(x)).toThrowError(/disposed/);
-      tf.dispose([x, y]);
-      expect(tf.memory().numTensors).toBe(before);
-    });
+    for (const [how, both] of Object.entries(PAIRS)) {
+      it(`${name} ${how} lives until both are disposed`, () => {
+        const before = tf.memory().numTensors;
+        const layer = make();
+        const [first, second] = both(layer);
+        const x = tf.ones([2, 8]);
+        const held = tf.memory().numTensors;
+        first.dispose();
+        expect(tf.memory().numTensors).toBe(held);
+        const y = second.predict(x) as tf.Tensor;
+        expect(y.shape).toEqual([2, 8]);
+        second.dispose();
+        expect(() => layer.predict(x)).toThrowError(/disposed/);
+        tf.dispose([x, y]);
+        expect(tf.memory().numTensors).toBe(before);
+        expect(layer.dispose().numDisposedVariables).toBe(0);
+      });
+    }
 
     it(`${name} twice in one model is freed by it and by its maker`, () => {
       const before = tf.memory().numTensors;

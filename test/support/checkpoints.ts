@@ -1,8 +1,9 @@
 /** A case of test/grid/cases.ts as the files a user would open, with its reference numbers. */
 import {decodeTable, encodeFloat, toBfloat16} from '../../kernels/float_codes.js';
-import type {FileTensor} from '../../src/formats/format.js';
+import type {FileTensor, Module} from '../../src/formats/format.js';
 import type {SafetensorsDtype} from '../../src/io/safetensors_types.js';
 import {writeSafetensors} from '../../src/io/safetensors_writer.js';
+import {openTensorFiles} from '../../src/io/tensor_files.js';
 import type {Case} from '../grid/cases.js';
 import {randomX, seeded} from '../grid/layouts.js';
 import {ggufFile, ggufListed} from '../io/bytes_support.js';
@@ -31,6 +32,20 @@ const GGML_IDS: Readonly<Record<string, number>> = {F32: 0, Q4_1: 3, Q4_K: 12, Q
 
 /** How a safetensors checkpoint says its quantisation: in config.json, or in a quantize_config.json beside it. */
 export type ConfigFile = 'config.json' | 'quantize_config.json';
+
+/** The case as a format sees it. */
+export async function moduleOf(c: Case): Promise<Module> {
+  const {files} = await filesOf(c);
+  const opened = await openTensorFiles(files);
+  const tensors = new Map<string, FileTensor>();
+  for (const name of opened.names()) {
+    const info = opened.info(name);
+    if (info === undefined || !name.startsWith(`${c.module}.`)) continue;
+    tensors.set(name.slice(c.module.length + 1), {dtype: info.dtype, shape: info.shape, data: await opened.read(name)});
+  }
+  await opened.close();
+  return {module: c.module, container: c.container, tensors, quantization: c.quantization};
+}
 
 export async function filesOf(c: Case, configFile: ConfigFile = 'config.json'): Promise<CaseFiles> {
   if (c.file === null) return denseFiles(c);
