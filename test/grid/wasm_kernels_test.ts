@@ -1,6 +1,6 @@
 /** Layouts that the wasm kernels treat each in a way of its own, with rows left over: float codes in registers, scales and planes of every kind, 8-bit x. */
 import * as tf from '@tensorflow/tfjs';
-import type {FloatType} from '../../kernels/layout.js';
+import type {FloatType, WeightLayout} from '../../kernels/layout.js';
 import type {DotKind} from '../../kernels/wasm/choose.js';
 import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
@@ -88,6 +88,16 @@ describe('kernels on wasm alone', () => {
     weight.dispose();
   }
 
+  /** Unpacks to what the record says. */
+  async function expectKnown(layout: WeightLayout, words: Int32Array): Promise<void> {
+    const weight = QuantizedWeight.fromWords(layout, words.slice());
+    const all = weight.dequantize();
+    // Zeros have one sign in what they are compared with.
+    expect((await all.data<'float32'>()).map((v) => v + 0)).toEqual(unpacked({layout, words}));
+    all.dispose();
+    weight.dispose();
+  }
+
   Object.entries({...STRUCTURES, ...CODES}).forEach(([name, structure], i) => {
     for (const variant of ['auto', ...variants.names]) {
       it(`multiplies ${name}, ${variant}`, async () => {
@@ -166,12 +176,7 @@ describe('kernels on wasm alone', () => {
       bytes.forEach((_, i) => {
         bytes[i] = (i * [1, 37, 99][i >> 8]!) & 255;
       });
-      const weight = QuantizedWeight.fromWords(layout, words.slice());
-      const all = weight.dequantize();
-      // Zeros have one sign in what they are compared with.
-      expect((await all.data<'float32'>()).map((v) => v + 0)).toEqual(unpacked({layout, words}));
-      all.dispose();
-      weight.dispose();
+      await expectKnown(layout, words);
     });
   }
 
@@ -183,11 +188,7 @@ describe('kernels on wasm alone', () => {
     halves.forEach((_, i) => {
       halves[i] = i < 65536 ? i : i * 40503;
     });
-    const weight = QuantizedWeight.fromWords(layout, words.slice());
-    const all = weight.dequantize();
-    expect((await all.data<'float32'>()).map((v) => v + 0)).toEqual(unpacked({layout, words}));
-    all.dispose();
-    weight.dispose();
+    await expectKnown(layout, words);
   });
 
   it('gives a row of e4m3 codes the same bits beside rows of subnormals', async () => {
@@ -226,6 +227,25 @@ describe('kernels on wasm alone', () => {
         }
       }
     }
+  });
+
+  it('leaves out of a row without a zero what a zero would meet, where sums of x are infinite', async () => {
+    const {layout, words} = buildWeight('w', {n: 600, k: 160, planes: [4], scales: [[f16, 1, 32]]}, 9);
+    partsOf(layout, words).scales[0]?.fill(0x1400);
+    const weight = QuantizedWeight.fromWords(layout, words);
+    const dense = weight.dequantize();
+    // 32 of them are beyond float32.
+    const values = new Float32Array(160).fill(2e37);
+    const x = tf.tensor2d(values, [1, 160]);
+    const expected = productOf(values, await dense.data<'float32'>(), 1, 600);
+    for (const variant of ['gemv_dots_int16', 'gemv_int16']) {
+      variants.force(variant);
+      const y = ops.quantizedMatMul(x, weight);
+      expect(rowErrors(await y.data(), expected, 600)).toBeLessThan(1e-4);
+      y.dispose();
+    }
+    tf.dispose([x, dense]);
+    weight.dispose();
   });
 
   it('multiplies by every scale of e8m0, the subnormal one and NaN', async () => {

@@ -3,7 +3,8 @@
 // and no plane needs its codes shuffled into order.
 import {rowAt} from './codes';
 import {BITS0, BITS1, BITS2, DECODE, IN_DIM, LOW_NIBBLES, PLANES, START1, START2, TABLE, TABLE_LOWEST, field} from './layout';
-import {fma, looked, storeTotals} from './vectors';
+import {storeResults} from './terms';
+import {fma, looked} from './vectors';
 
 /** The table of 16 small integers less the lowest, for a swizzle. */
 export function raisedTable(d: usize): v128 {
@@ -128,8 +129,7 @@ function rows(
     f = fma(f, f32x4.convert_i32x4_s(c), laneScales(block, s + at));
     g = fma(g, f32x4.convert_i32x4_s(c1), laneScales(block, s + run + at));
   }
-  const v = f32x4.splat(factor);
-  storeTotals(fma(v128.load(terms), f, v), fma(v128.load(terms, 16), g, v), y + (<usize>n << 2), y + (<usize>n1 << 2));
+  storeResults(f, g, f32x4.splat(factor), terms, y, n, n1);
 }
 
 // A function each: in one, what differs by constants alone would be joined and ask in every run which it is.

@@ -2,8 +2,8 @@
 import {rowAt, rowCodes} from './codes';
 import {raisedTable} from './fours';
 import {BITS0, DECODE, IN_DIM, LOW_NIBBLES, TABLE, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
-import {fourTerms, inHalves, rowTerms} from './terms';
-import {fma, looked, storeTotals, total} from './vectors';
+import {fourTerms, inHalves, rowTerms, storeResults} from './terms';
+import {fma, looked, total} from './vectors';
 
 // Codes come out of 16-bit lanes of W as they lie in them, and x is in that order (see prepare.ts): to widen bytes side by side takes more instructions.
 
@@ -55,10 +55,10 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
   const zero: f32 = hasTable ? -<f32>field(d, TABLE_LOWEST) * factor : 0;
   const s0 = scratch, s1 = s0 + run, s2 = s1 + run, s3 = s2 + run, extra = s3 + run;
   // Rows a quarter of W apart: each quarter is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
-  const quarter = (end - begin + 3) >> 2, last = end - 1, how = inHalves(w, d, begin, block), terms = extra + run;
+  const quarter = (end - begin + 3) >> 2, last = end - 1, kind = inHalves(w, d, begin, block), terms = extra + run;
   for (let n = begin; n < begin + quarter; n++) {
     const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
-    fourTerms(how, w, d, n, n1, n2, n3, block, blocks, steps, sums, s0, run, extra, zero, terms);
+    fourTerms(kind, w, d, n, n1, n2, n3, block, blocks, steps, sums, s0, run, extra, zero, terms);
     let o = rowAt(w, d, n), p = a;
     const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
     let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
@@ -113,8 +113,8 @@ export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, bl
     }
     const out = y - (<usize>begin << 2);
     const v = f32x4.splat(factor);
-    storeTotals(fma(v128.load(terms), f0, v), fma(v128.load(terms, 16), f1, v), out + (<usize>n << 2), out + (<usize>n1 << 2));
-    storeTotals(fma(v128.load(terms, 32), f2, v), fma(v128.load(terms, 48), f3, v), out + (<usize>n2 << 2), out + (<usize>n3 << 2));
+    storeResults(f0, f1, v, terms, out, n, n1);
+    storeResults(f2, f3, v, terms + 32, out, n2, n3);
   }
 }
 

@@ -3,32 +3,15 @@
 import {rowAt} from './codes';
 import {dot, pairFours, products, raisedTable} from './fours';
 import {BITS0, BITS1, BITS2, DECODE, LOW_NIBBLES, PLANES, TABLE_FACTOR, TABLE_LOWEST, field} from './layout';
-import {fourTerms, inHalves} from './terms';
-import {fma, looked, storeTotals} from './vectors';
+import {fourTerms, inHalves, storeResults} from './terms';
+import {even, fma, highBytes, looked, lowBytes, odd} from './vectors';
 
 /** 16 integers as bytes. two: their high bytes at `out`, the low ones at `low`. */
 // @ts-ignore: decorator
 @inline
-function storeBytes(v: v128, u: v128, two: bool, half: v128, out: usize, low: usize): void {
-  if (!two) {
-    v128.store(out, i8x16.narrow_i16x8_s(v, u));
-    return;
-  }
-  const h = i16x8.shr_s(i16x8.add(v, half), 8), g = i16x8.shr_s(i16x8.add(u, half), 8);
-  v128.store(out, i8x16.narrow_i16x8_s(h, g));
-  v128.store(low, i8x16.narrow_i16x8_s(i16x8.sub(v, i16x8.shl(h, 8)), i16x8.sub(u, i16x8.shl(g, 8))));
-}
-
-// @ts-ignore: decorator
-@inline
-function even(v: v128, u: v128): v128 {
-  return i16x8.shuffle(v, u, 0, 2, 4, 6, 8, 10, 12, 14);
-}
-
-// @ts-ignore: decorator
-@inline
-function odd(v: v128, u: v128): v128 {
-  return i16x8.shuffle(v, u, 1, 3, 5, 7, 9, 11, 13, 15);
+function storeBytes(v: v128, u: v128, two: bool, out: usize, low: usize): void {
+  v128.store(out, two ? highBytes(v, u) : i8x16.narrow_i16x8_s(v, u));
+  if (two) v128.store(low, lowBytes(v, u));
 }
 
 /**
@@ -36,12 +19,12 @@ function odd(v: v128, u: v128): v128 {
  * 4: in each 64, columns 0 4 8 .., 1 5 9 .., 2 6 10 .., 3 7 11 ... two: all high bytes of such a run, then the low ones; else the integers are bytes.
  */
 export function prepareBytes(a: usize, inDim: i32, lanes: i32, two: i32, out: usize): void {
-  const half = i16x8.splat(128), pair = two != 0;
+  const pair = two != 0;
   if (lanes == 2) {
     for (const end = a + (<usize>inDim << 1); a < end; a += 64, out += pair ? 64 : 32) {
       const v = v128.load(a), u = v128.load(a, 16), v1 = v128.load(a, 32), u1 = v128.load(a, 48);
-      storeBytes(even(v, u), even(v1, u1), pair, half, out, out + 32);
-      storeBytes(odd(v, u), odd(v1, u1), pair, half, out + 16, out + 48);
+      storeBytes(even(v, u), even(v1, u1), pair, out, out + 32);
+      storeBytes(odd(v, u), odd(v1, u1), pair, out + 16, out + 48);
     }
     return;
   }
@@ -49,10 +32,10 @@ export function prepareBytes(a: usize, inDim: i32, lanes: i32, two: i32, out: us
     const v = v128.load(a), u = v128.load(a, 16), v1 = v128.load(a, 32), u1 = v128.load(a, 48);
     const w = v128.load(a, 64), t = v128.load(a, 80), w1 = v128.load(a, 96), t1 = v128.load(a, 112);
     const e = even(v, u), e1 = even(v1, u1), e2 = even(w, t), e3 = even(w1, t1), o = odd(v, u), o1 = odd(v1, u1), o2 = odd(w, t), o3 = odd(w1, t1);
-    storeBytes(even(e, e1), even(e2, e3), pair, half, out, out + 64);
-    storeBytes(even(o, o1), even(o2, o3), pair, half, out + 16, out + 80);
-    storeBytes(odd(e, e1), odd(e2, e3), pair, half, out + 32, out + 96);
-    storeBytes(odd(o, o1), odd(o2, o3), pair, half, out + 48, out + 112);
+    storeBytes(even(e, e1), even(e2, e3), pair, out, out + 64);
+    storeBytes(even(o, o1), even(o2, o3), pair, out + 16, out + 80);
+    storeBytes(odd(e, e1), odd(e2, e3), pair, out + 32, out + 96);
+    storeBytes(odd(o, o1), odd(o2, o3), pair, out + 48, out + 112);
   }
 }
 
@@ -124,8 +107,8 @@ function quad4(
     f3 = fma(f3, whole(two, h3, l3), v128.load32_splat(s + run3));
   }
   const v = f32x4.splat(factor);
-  storeTotals(fma(v128.load(terms), f, v), fma(v128.load(terms, 16), f1, v), y + (<usize>n << 2), y + (<usize>n1 << 2));
-  storeTotals(fma(v128.load(terms, 32), f2, v), fma(v128.load(terms, 48), f3, v), y + (<usize>n2 << 2), y + (<usize>n3 << 2));
+  storeResults(f, f1, v, terms, y, n, n1);
+  storeResults(f2, f3, v, terms + 32, y, n2, n3);
 }
 
 /** Whether the products of four codes and bytes of x stay below 2^15: codes of at most 6 bits. */
@@ -148,10 +131,10 @@ export function gemvDots(
     const tabled = field(d, DECODE) == 6, factor: f32 = tabled ? load<f32>(d + TABLE_FACTOR) : 1;
     // A table's numbers are raised to 0 and more: what that adds, times the factor, goes off as a zero does.
     const zero: f32 = tabled ? -<f32>field(d, TABLE_LOWEST) * factor : 0;
-    const how = inHalves(w, d, begin, block), last = end - 1, out = y - (<usize>begin << 2), quarter = (end - begin + 3) >> 2, terms = extra + run;
+    const kind = inHalves(w, d, begin, block), last = end - 1, out = y - (<usize>begin << 2), quarter = (end - begin + 3) >> 2, terms = extra + run;
     for (let n = begin; n < begin + quarter; n++) {
       const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
-      fourTerms(how, w, d, n, n1, n2, n3, block, blocks, steps, sums, scratch, run, extra, zero, terms);
+      fourTerms(kind, w, d, n, n1, n2, n3, block, blocks, steps, sums, scratch, run, extra, zero, terms);
       if (lanes == 4) {
         pairFours(two, short, w, d, n, n1, a, block, scratch, run, factor, out, terms);
         pairFours(two, short, w, d, n2, n3, a, block, scratch + 2 * run, run, factor, out, terms + 32);

@@ -4,7 +4,7 @@ import {rowAt} from './codes';
 import {hasSubnormals, subnormalPair} from './gemv_subnormals';
 import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field, unknownZeros} from './layout';
 import {halfToFloat} from './levels';
-import {LONG_RUN, RUN, eight, fma, total64, widen} from './vectors';
+import {LONG_RUN, RUN, eight, fma, halved, total64, widen} from './vectors';
 
 /**
  * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: the same
@@ -126,13 +126,6 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
 @inline
 function sixteenCodes(f: v128, v: v128, small: v128, sixteen: v128, zeros: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
   return eight(eight(f, evenBytes(v, small, sixteen), zeros, t, t1), oddBytes(v, small), zeros, t2, t3);
-}
-
-/** Sums of lanes 0 and 2, and of 1 and 3, of two vectors side by side. */
-// @ts-ignore: decorator
-@inline
-function halved(v: v128, u: v128): v128 {
-  return f32x4.add(i32x4.shuffle(v, u, 0, 4, 1, 5), i32x4.shuffle(v, u, 2, 6, 3, 7));
 }
 
 /** Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. */

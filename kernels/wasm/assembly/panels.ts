@@ -4,7 +4,7 @@ import {blockOffsets, blockScales, blockZeros} from './blocks';
 import {rowCodes} from './codes';
 import {raisedTable} from './fours';
 import {DECODE, OFFSETS, TABLE_FACTOR, TABLE_LOWEST, ZERO_KIND, ZERO_VALUE, field} from './layout';
-import {transpose} from './vectors';
+import {transpose, highBytes, lowBytes} from './vectors';
 
 /** Bytes of W's panel at a time: half of a small first-level cache, the other half is for x. */
 export const PANEL: usize = 16384;
@@ -15,18 +15,17 @@ export const FOURS: i32 = 1;
 export const SPLIT: i32 = 2;
 export const SHORT: i32 = 3;
 
-/** High bytes of the sixteen integers at p, rounded so that signed low bytes are what is left. */
+/** As highBytes and lowBytes, of the sixteen integers at p. */
 // @ts-ignore: decorator
 @inline
-function highBytes(p: usize): v128 {
-  const half = i16x8.splat(128);
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v128.load(p), half), 8), i16x8.shr_s(i16x8.add(v128.load(p, 16), half), 8));
+function highAt(p: usize): v128 {
+  return highBytes(v128.load(p), v128.load(p, 16));
 }
 
 // @ts-ignore: decorator
 @inline
-function lowBytes(p: usize): v128 {
-  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v128.load(p), 8), 8), i16x8.shr_s(i16x8.shl(v128.load(p, 16), 8), 8));
+function lowAt(p: usize): v128 {
+  return lowBytes(v128.load(p), v128.load(p, 16));
 }
 
 /** Sixteen integers of 8 bits. */
@@ -68,7 +67,7 @@ export function packRows(
     }
   } else {
     for (let k: usize = 0; k < rowBytes; k += 32, out += 96) {
-      packSixes(highBytes(a + k), lowBytes(a + k), highBytes(a1 + k), lowBytes(a1 + k), highBytes(a2 + k), lowBytes(a2 + k), out);
+      packSixes(highAt(a + k), lowAt(a + k), highAt(a1 + k), lowAt(a1 + k), highAt(a2 + k), lowAt(a2 + k), out);
     }
   }
   for (let r = 0; r < together; r++) {

@@ -1,6 +1,6 @@
 // x rounded to 16-bit integers, a scale for each block of columns: the pass over x that every integer kernel shares.
 
-import {total} from './vectors';
+import {even, odd, total} from './vectors';
 
 /** 127 * 256 + 127: the largest that is 256 times a signed byte and another. */
 const LARGEST: f32 = 32639;
@@ -67,8 +67,8 @@ export function prepareRow(x: usize, order: usize, inDim: i32, block: i32, lanes
         v128.store64_lane(half, even, 1, 32);
         v128.store64_lane(half, odd, 1, 48);
       } else if (lanes == 2) {
-        v128.store(at, i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14));
-        v128.store(at, i16x8.shuffle(lo, hi, 1, 3, 5, 7, 9, 11, 13, 15), 16);
+        v128.store(at, even(lo, hi));
+        v128.store(at, odd(lo, hi), 16);
       } else {
         v128.store(at, lo);
         v128.store(at, hi, 16);

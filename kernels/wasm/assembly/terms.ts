@@ -4,7 +4,7 @@ import {
   DIVIDE0, GRID_COLUMNS, GRID_COLUMN_PHASE, GRID_INDEXED, GRID_ROWS, GRID_WIDTH, LEVEL_START, LEVEL_TYPE, OFFSET0, OFFSETS, SCALE0, SCALES, ZERO_KIND,
   ZERO_VALUE, field, kept, unknownZeros, wordsAt,
 } from './layout';
-import {BIAS, EDGE, MAGNITUDE, TOP, fma, halves, total} from './vectors';
+import {BIAS, EDGE, MAGNITUDE, TOP, fma, halved, halves, total} from './vectors';
 
 function dotFloats(a: usize, b: usize, count: i32): f32 {
   let sum = f32x4.splat(0), i = 0;
@@ -50,10 +50,12 @@ function hasSubnormals(w: usize, l: usize, n: i32): bool {
 /** Four float16 as `halves` has them: by one product, which takes some hundred cycles where a factor is subnormal. */
 // @ts-ignore: decorator
 @inline
-function quickHalves(p: usize, kept: v128, raise: v128): v128 {
-  return f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(p), 13), kept), raise);
+function quickHalves(p: usize, signed: v128, raise: v128): v128 {
+  return f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(p), 13), signed), raise);
 }
 
+/** A float16's sign and magnitude, moved up by 13. */
+const SIGNED: i32 = 0x8fffe000;
 /** 2^112: from a float16's exponent to a float32's. */
 const RAISE: i32 = 0x77800000;
 
@@ -63,57 +65,57 @@ function anyHalves(quick: bool, p: usize, magnitude: v128, bias: v128, edge: v12
   return quick ? quickHalves(p, magnitude, bias) : halves(p, magnitude, bias, edge, top);
 }
 
+/**
+ * t plus four terms of a row whose scales lie at p and offsets `other` bytes after them; the scales times `step` go to `to`. zeroSum, sum: what the zero
+ * and the offset meet.
+ */
+// @ts-ignore: decorator
+@inline
+function fourBlocks(
+  quick: bool, hasOffset: bool, t: v128, p: usize, other: usize, to: usize, step: v128, zeroSum: v128, sum: v128, magnitude: v128, bias: v128, edge: v128, top: v128,
+): v128 {
+  const s = anyHalves(quick, p, magnitude, bias, edge, top);
+  v128.store(to, f32x4.mul(s, step));
+  const u = fma(t, s, zeroSum);
+  return hasOffset ? fma(u, anyHalves(quick, p + other, magnitude, bias, edge, top), sum) : u;
+}
+
 /** fourTerms of a weight `inHalves`: up to three blocks that are none count, whose sums are 0. One loop, as its end is guessed wrong once then. */
 // @ts-ignore: decorator
 @inline
 function halvesTerms(
-  quick: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, zero: f32, out: usize,
+  quick: bool, hasOffset: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, zero: f32,
+  out: usize,
 ): void {
-  const zeros = unknownZeros(d), magnitude = kept(zeros, quick ? 0x8fffe000 : MAGNITUDE), bias = kept(zeros, quick ? RAISE : BIAS);
-  const edge = quick ? zeros : kept(zeros, EDGE), top = quick ? zeros : kept(zeros, TOP);
-  const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, value = f32x4.splat(-constantZero(d, zero));
-  const p1 = halvesAt(w, d + SCALE0, n1), p2 = halvesAt(w, d + SCALE0, n2), p3 = halvesAt(w, d + SCALE0, n3), run2 = run + run, run3 = run2 + run;
+  const zeros = unknownZeros(d), magnitude = kept(zeros, quick ? SIGNED : MAGNITUDE), bias = kept(zeros, quick ? RAISE : BIAS);
+  const edge = quick ? zeros : kept(zeros, EDGE), top = quick ? zeros : kept(zeros, TOP), value = f32x4.splat(constantZero(d, zero));
+  // Without a zero no sum may count, an infinite one neither.
+  const some = f32x4.ne(value, zeros), less = f32x4.neg(value);
+  const end = scales + (<usize>blocks << 2), toSums = sums - scales, toSteps = steps - scales, run2 = run + run, run3 = run2 + run;
   let p = halvesAt(w, d + SCALE0, n), t = zeros, t1 = t, t2 = t, t3 = t;
-  const o1 = p1 - p, o2 = p2 - p, o3 = p3 - p;
-  if (field(d, OFFSETS) == 0) {
-    for (let at = scales; at < end; at += 16, p += 8) {
-      const step = v128.load(at + toSteps), sum = f32x4.mul(v128.load(at + toSums), value);
-      let s = anyHalves(quick, p, magnitude, bias, edge, top);
-      t = fma(t, s, sum);
-      v128.store(at, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o1, magnitude, bias, edge, top);
-      t1 = fma(t1, s, sum);
-      v128.store(at + run, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o2, magnitude, bias, edge, top);
-      t2 = fma(t2, s, sum);
-      v128.store(at + run2, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o3, magnitude, bias, edge, top);
-      t3 = fma(t3, s, sum);
-      v128.store(at + run3, f32x4.mul(s, step));
-    }
-  } else {
-    // Both have an entry a block.
-    const other = halvesAt(w, d + OFFSET0, n) - p;
-    for (let at = scales; at < end; at += 16, p += 8) {
-      const step = v128.load(at + toSteps), sum = v128.load(at + toSums), zeroSum = f32x4.mul(sum, value), q = p + other;
-      let s = anyHalves(quick, p, magnitude, bias, edge, top);
-      t = fma(fma(t, s, zeroSum), anyHalves(quick, q, magnitude, bias, edge, top), sum);
-      v128.store(at, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o1, magnitude, bias, edge, top);
-      t1 = fma(fma(t1, s, zeroSum), anyHalves(quick, q + o1, magnitude, bias, edge, top), sum);
-      v128.store(at + run, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o2, magnitude, bias, edge, top);
-      t2 = fma(fma(t2, s, zeroSum), anyHalves(quick, q + o2, magnitude, bias, edge, top), sum);
-      v128.store(at + run2, f32x4.mul(s, step));
-      s = anyHalves(quick, p + o3, magnitude, bias, edge, top);
-      t3 = fma(fma(t3, s, zeroSum), anyHalves(quick, q + o3, magnitude, bias, edge, top), sum);
-      v128.store(at + run3, f32x4.mul(s, step));
-    }
+  const o1 = halvesAt(w, d + SCALE0, n1) - p, o2 = halvesAt(w, d + SCALE0, n2) - p, o3 = halvesAt(w, d + SCALE0, n3) - p;
+  // Both levels have an entry a block.
+  const other = hasOffset ? halvesAt(w, d + OFFSET0, n) - p : 0;
+  for (let at = scales; at < end; at += 16, p += 8) {
+    const step = v128.load(at + toSteps), sum = v128.load(at + toSums), zeroSum = v128.and(f32x4.mul(sum, less), some);
+    t = fourBlocks(quick, hasOffset, t, p, other, at, step, zeroSum, sum, magnitude, bias, edge, top);
+    t1 = fourBlocks(quick, hasOffset, t1, p + o1, other, at + run, step, zeroSum, sum, magnitude, bias, edge, top);
+    t2 = fourBlocks(quick, hasOffset, t2, p + o2, other, at + run2, step, zeroSum, sum, magnitude, bias, edge, top);
+    t3 = fourBlocks(quick, hasOffset, t3, p + o3, other, at + run3, step, zeroSum, sum, magnitude, bias, edge, top);
   }
   v128.store(out, t);
   v128.store(out, t1, 16);
   v128.store(out, t2, 32);
   v128.store(out, t3, 48);
+}
+
+/** Four numbers of two rows times factor, and their terms, added up, to y of each row. */
+// @ts-ignore: decorator
+@inline
+export function storeResults(f: v128, g: v128, factor: v128, terms: usize, y: usize, n: i32, n1: i32): void {
+  const twos = halved(fma(v128.load(terms), f, factor), fma(v128.load(terms, 16), g, factor)), sums = f32x4.add(twos, i32x4.shuffle(twos, twos, 2, 3, 0, 1));
+  v128.store32_lane(y + (<usize>n << 2), sums, 0);
+  v128.store32_lane(y + (<usize>n1 << 2), sums, 1);
 }
 
 // @ts-ignore: decorator
@@ -124,18 +126,18 @@ function constantZero(d: usize, zero: f32): f32 {
 
 /**
  * Scales of rows n to n3 times the steps of x, to `scales` and `run` bytes apart; to `out` and 16 bytes apart four numbers a row, which together are
- * what zero and offset add to its result. `zero` is added to a constant zero. how: as `inHalves` says. extra: a run of blocks + 4 float32.
+ * what zero and offset add to its result. `zero` is added to a constant zero. kind: as `inHalves` says. extra: a run of blocks + 4 float32.
  */
 export function fourTerms(
-  how: i32, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, extra: usize,
+  kind: i32, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, block: i32, blocks: i32, steps: usize, sums: usize, scales: usize, run: usize, extra: usize,
   zero: f32, out: usize,
 ): void {
-  if (how == 2) {
-    halvesTerms(true, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
-    return;
-  }
-  if (how == 1) {
-    halvesTerms(false, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+  if (kind != 0) {
+    const hasOffset = field(d, OFFSETS) != 0;
+    if (kind == 2 && hasOffset) halvesTerms(true, true, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+    else if (kind == 2) halvesTerms(true, false, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+    else if (hasOffset) halvesTerms(false, true, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
+    else halvesTerms(false, false, w, d, n, n1, n2, n3, blocks, steps, sums, scales, run, zero, out);
     return;
   }
   for (let i = 0; i < 4; i++, scales += run, out += 16) {

@@ -13,13 +13,38 @@ export function total(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
-/** The sums of four float32 lanes of f and of g, to y and y1. */
+/** Sums of lanes 0 and 2, and of 1 and 3, of two vectors side by side. */
 // @ts-ignore: decorator
 @inline
-export function storeTotals(f: v128, g: v128, y: usize, y1: usize): void {
-  const twos = f32x4.add(i32x4.shuffle(f, g, 0, 1, 4, 5), i32x4.shuffle(f, g, 2, 3, 6, 7)), sums = f32x4.add(twos, i32x4.shuffle(twos, twos, 1, 0, 3, 2));
-  v128.store32_lane(y, sums, 0);
-  v128.store32_lane(y1, sums, 2);
+export function halved(v: v128, u: v128): v128 {
+  return f32x4.add(i32x4.shuffle(v, u, 0, 4, 1, 5), i32x4.shuffle(v, u, 2, 6, 3, 7));
+}
+
+/** The even ones of sixteen integers, and the odd ones. */
+// @ts-ignore: decorator
+@inline
+export function even(v: v128, u: v128): v128 {
+  return i16x8.shuffle(v, u, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+
+// @ts-ignore: decorator
+@inline
+export function odd(v: v128, u: v128): v128 {
+  return i16x8.shuffle(v, u, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+
+/** High bytes of sixteen integers, rounded so that signed low bytes are what is left. */
+// @ts-ignore: decorator
+@inline
+export function highBytes(v: v128, u: v128): v128 {
+  const half = i16x8.splat(128);
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.add(v, half), 8), i16x8.shr_s(i16x8.add(u, half), 8));
+}
+
+// @ts-ignore: decorator
+@inline
+export function lowBytes(v: v128, u: v128): v128 {
+  return i8x16.narrow_i16x8_s(i16x8.shr_s(i16x8.shl(v, 8), 8), i16x8.shr_s(i16x8.shl(u, 8), 8));
 }
 
 /** f + a * b: one instruction, rounded once, in the relaxed builds. */
