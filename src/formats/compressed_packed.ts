@@ -1,7 +1,7 @@
 /**
  * compressed-tensors 'pack-quantized': 1 to 8 bits,
  *   weight_packed I32 [N, ceil(K * bits / 32)] along the inputs, dense, little-endian; weight_scale [N, groups], [N, 1] or [1];
- *   weight_shape I64 [2]; asymmetric: weight_zero_point I32 [ceil(N * bits / 32), groups] packed along the OUTPUTS (older files: I8
+ *   weight_shape I64 or I32 [2]; asymmetric: weight_zero_point I32 [ceil(N * bits / 32), groups] packed along the OUTPUTS (older files: I8
  *   [N, groups]); older act-order files: weight_g_idx I32 [K]; bias [N]
  *   W = (q - z) * scale. Codes and zero points are signed, and stored plus 2^(bits - 1), which cancels.
  */
@@ -42,6 +42,8 @@ const TENSORS = ['weight_packed', 'weight_scale', 'weight_shape', 'weight_zero_p
 interface Details {
   readonly bits: number;
   readonly scaleShape: readonly number[];
+  /** dtype of weight_shape where it is not I64. */
+  readonly shapeType?: 'I32';
   /** dtype of weight_zero_point, or null */
   readonly zeroPoint: string | null;
   /** weight_g_idx: its group map is in the record, it is all -1 (unused), or it is absent. */
@@ -61,12 +63,15 @@ interface Header {
 function headerOf(module: Module): Header {
   validate(module);
   const {module: name} = module;
-  const shape = new BigInt64Array(need(module, 'weight_shape').data.slice().buffer);
-  const [outDim, inDim] = [Number(shape[0]), Number(shape[1])];
+  const shape = need(module, 'weight_shape');
+  const Integers = shape.dtype === 'I64' ? BigInt64Array : Int32Array;
+  const [outDim, inDim] = Array.from<bigint | number, number>(new Integers(shape.data.slice().buffer), Number) as [number, number];
   const packed = need(module, 'weight_packed');
   const [rows, columns] = matrixShape(packed, `${name}.weight_packed`);
   const scheme = compressedSchemeOf(module, [NAME], 'int', [1, 2, 3, 4, 5, 6, 7, 8]);
-  const bits = scheme?.weights.bits ?? [1, 2, 3, 4, 5, 6, 7, 8].find((b) => Math.ceil((inDim * b) / 32) === columns) ?? 0;
+  // A short row of words may hold codes of several widths: without a config none is taken.
+  const widths = [1, 2, 3, 4, 5, 6, 7, 8].filter((b) => Math.ceil((inDim * b) / 32) === columns);
+  const bits = scheme?.weights.bits ?? (widths.length === 1 ? (widths[0] as number) : 0);
   if (rows !== outDim || columns !== Math.ceil((inDim * bits) / 32)) {
     throw new ShapeError({
       where: `${name}.weight_packed`,
@@ -94,7 +99,7 @@ function validate(module: ModuleHeader): void {
   const scheme = compressedSchemeOf(module, [NAME], 'int', [1, 2, 3, 4, 5, 6, 7, 8]);
   if (scheme !== null) schemeOf(module.module, scheme.input, null, NAME);
   needDtype(module, 'weight_packed', ['I32']);
-  needShape(module.module, 'weight_shape', needDtype(module, 'weight_shape', ['I64']), [2], '[outputs, inputs]');
+  needShape(module.module, 'weight_shape', needDtype(module, 'weight_shape', ['I64', 'I32']), [2], '[outputs, inputs]');
   needDtype(module, 'weight_scale', ['F32', 'F16', 'BF16']);
   if (module.tensors.has('weight_zero_point')) needDtype(module, 'weight_zero_point', ['I32', 'I8']);
   if (module.tensors.has('weight_g_idx')) needDtype(module, 'weight_g_idx', ['I32']);
@@ -112,7 +117,7 @@ function zerosOf(module: Module, {outDim, bits, grid, scheme}: Header): Uint8Arr
     const bad = stored.findIndex((z) => z < -middle || z >= middle);
     if (bad !== -1) {
       const where = `${module.module}.weight_zero_point[${indexOf(bad, tensor.shape)}]`;
-      throw new FileFormatError({where, expected: `a zero point from ${-middle} to ${middle - 1}`, received: String(stored[bad])});
+      throw new FileFormatError({where, expected: `a zero point from ${-middle} to ${middle - 1}`, received: stored[bad]});
     }
     for (let i = 0; i < zeros.length; i++) zeros[i] = (stored[i] as number) + middle;
   } else {
@@ -190,6 +195,7 @@ export const compressedPacked: Format = {
     const details: Details = {
       bits,
       scaleShape: scale.shape,
+      ...(need(module, 'weight_shape').dtype === 'I32' ? {shapeType: 'I32'} : {}),
       zeroPoint: module.tensors.get('weight_zero_point')?.dtype ?? null,
       groupMap: columns !== null ? 'map' : module.tensors.has('weight_g_idx') ? 'unused' : 'absent',
       ...tieOf(scheme),
@@ -201,7 +207,7 @@ export const compressedPacked: Format = {
 
   raise(lowered) {
     const {layout, words} = lowered;
-    const {bits, scaleShape, zeroPoint, groupMap} = lowered.origin.details as unknown as Details;
+    const {bits, scaleShape, shapeType = 'I64', zeroPoint, groupMap} = lowered.origin.details as unknown as Details;
     const {outDim, inDim} = layout;
     const parts = partsOf(layout, words);
     const level = layout.scales[0]!;
@@ -210,7 +216,8 @@ export const compressedPacked: Format = {
     const packed = raisePacked(layout, bits, order, parts.codes);
     tensors.set('weight_packed', fileTensor('I32', [outDim, packed.length / outDim], packed));
     tensors.set('weight_scale', fileTensor(dtypeOfLevel(level.type), scaleShape, parts.scales[0]!.slice()));
-    tensors.set('weight_shape', fileTensor('I64', [2], BigInt64Array.of(BigInt(outDim), BigInt(inDim))));
+    const shape = shapeType === 'I32' ? Int32Array.of(outDim, inDim) : BigInt64Array.of(BigInt(outDim), BigInt(inDim));
+    tensors.set('weight_shape', fileTensor(shapeType, [2], shape));
     if (zeroPoint !== null) tensors.set('weight_zero_point', raiseZeroPoint(layout, words, bits, zeroPoint, scaleShape));
     if (groupMap !== 'absent') {
       const columns = new Int32Array(inDim).fill(-1);

@@ -1,3 +1,4 @@
+import {ShapeError} from '../../src/errors.js';
 import {compressedFloat} from '../../src/formats/compressed_float.js';
 import {compressedInt} from '../../src/formats/compressed_int.js';
 import {compressedMxfp4} from '../../src/formats/compressed_mxfp4.js';
@@ -41,6 +42,19 @@ describe('compressed-tensors by hand-packed words', () => {
         }
       }
     }
+  });
+
+  it('pack-quantized: a shape of 32-bit integers, as some checkpoints have it', () => {
+    const parts = randomParts({outDim: 40, inDim: 96, bits: 4, groupSize: 32, zero: 8}, 8);
+    const tensors = {...packQuantizedTensors(parts, false), weight_shape: i32([2], [40, 96])};
+    expectExact(compressedPacked, moduleOf(tensors, packConfig(parts, true)), affineWeight(parts), 'I32', 1.12);
+  });
+
+  it('pack-quantized: without a config the width is that of the words, and one word of few codes is refused', () => {
+    const parts = randomParts({outDim: 3, inDim: 40, bits: 4, groupSize: -1, zero: 8}, 9);
+    expectExact(compressedPacked, moduleOf(packQuantizedTensors(parts, false), null), affineWeight(parts), 'of 40', 2);
+    const short = randomParts({outDim: 3, inDim: 6, bits: 4, groupSize: -1, zero: 8}, 10);
+    expect(() => compressedPacked.lower(moduleOf(packQuantizedTensors(short, false), null))).toThrowError(ShapeError, /weight_packed/);
   });
 
   it('pack-quantized: a group map in any order, one of only -1, and one that is out of range', () => {
