@@ -3,7 +3,7 @@
  * writes keys and values in place; elsewhere, and where gradients are recorded, it is a composition of tf.js ops (attention_composed.ts).
  */
 import * as tf from '@tensorflow/tfjs';
-import {areFloats, asFloats, checkTensor} from '../src/arguments.js';
+import {areFloats, asFloats, checkDim, checkInstance, checkObject, checkOptions, checkTensor} from '../src/arguments.js';
 import {ArgumentError, ShapeError} from '../src/errors.js';
 import {attendComposed} from './attention_composed.js';
 import {hasKernel} from './fused.js';
@@ -63,16 +63,13 @@ export class PastPositions {
   private held: {readonly keys: tf.Tensor3D; readonly values: tf.Tensor3D} | null = null;
 
   /** Throws ArgumentError unless both are whole numbers, headDim an even one. */
-  constructor({keyHeads, headDim}: {keyHeads: number; headDim: number}) {
-    if (!(Number.isInteger(keyHeads) && keyHeads > 0 && Number.isInteger(headDim) && headDim > 0 && headDim % 2 === 0)) {
-      throw new ArgumentError({
-        where: 'PastPositions',
-        expected: 'keyHeads a whole number above 0, headDim an even one',
-        received: `keyHeads ${keyHeads}, headDim ${headDim}`,
-      });
-    }
-    this.keyHeads = keyHeads;
-    this.headDim = headDim;
+  constructor(options: {keyHeads: number; headDim: number}) {
+    const where = 'PastPositions';
+    checkOptions(where, options, ['keyHeads', 'headDim']);
+    const {headDim} = options;
+    this.keyHeads = checkDim(options.keyHeads, 'keyHeads', where);
+    this.headDim = checkDim(headDim, 'headDim', where);
+    if (headDim % 2 !== 0) throw new ArgumentError({where, expected: 'an even headDim', received: `headDim ${headDim}`});
   }
 
   /** Positions it holds. */
@@ -166,8 +163,13 @@ function attendHere(qkv: tf.Tensor2D, past: PastPositions, {cos, sin}: Extract<R
 }
 
 /** Throws ArgumentError or ShapeError unless qkv of a shape and what turns its heads fit the heads of `past`. */
-export function checkAttend(where: string, qkv: readonly number[], {keyHeads, headDim}: PastPositions, rotation: Rotation): void {
-  for (const [name, t] of Object.entries(rotation)) checkTensor(`${where}: ${name}`, t);
+export function checkAttend(where: string, qkv: readonly number[], past: PastPositions, rotation: Rotation): void {
+  checkInstance(`${where}: past`, past, PastPositions, 'PastPositions');
+  checkObject(`${where}: rotation`, rotation, 'tensors: cos and sin, or a matrix');
+  const {keyHeads, headDim} = past;
+  const names = 'matrix' in rotation ? ['matrix'] : ['cos', 'sin'];
+  checkOptions(`${where}: rotation`, rotation, names);
+  for (const name of names) checkTensor(`${where}: ${name}`, rotation[name as keyof Rotation]);
   const [count, width] = qkv as [number, number];
   const heads = width / headDim - 2 * keyHeads;
   const is = (t: tf.Tensor, ...shape: number[]) => t.shape.length === shape.length && t.shape.every((size, i) => size === shape[i]);

@@ -74,7 +74,7 @@ export function chain(x: tf.Tensor2D, steps: readonly ChainStep[]): tf.Tensor2D 
     throw new ArgumentError({
       where: 'chain: steps',
       expected: 'a list of at least one step',
-      received: JSON.stringify(steps) ?? String(steps),
+      received: Array.isArray(steps) ? 'an empty one' : steps,
     });
   }
   const widths = widthsOf(x, steps);
@@ -99,11 +99,10 @@ function widthsOf(x: tf.Tensor, steps: readonly ChainStep[]): number[] {
     if ('past' in step) {
       checkOptions(where, step, ['past', 'rotation']);
       if (!(step.past instanceof PastPositions) || pasts.has(step.past)) {
-        const received = step.past instanceof PastPositions ? 'that of an earlier step' : String(step.past);
+        const received = step.past instanceof PastPositions ? 'that of an earlier step' : step.past;
         throw new ArgumentError({where: `${where}: past`, expected: 'PastPositions of its own', received});
       }
       pasts.add(step.past);
-      checkObject(`${where}: rotation`, step.rotation, 'tensors: cos and sin');
       checkAttend(where, shape, step.past, step.rotation);
       widths.push((widths[i] as number) - 2 * step.past.keyHeads * step.past.headDim);
     } else {
@@ -124,7 +123,7 @@ function checkResidual(where: string, residual: number | null, width: number, wi
     throw new ArgumentError({
       where: `${where}: residual`,
       expected: `a whole number from 1 to ${widths.length}, or null`,
-      received: String(residual),
+      received: residual,
     });
   }
   const received = widths[widths.length - residual] as number;

@@ -138,7 +138,7 @@ export function checkWeight(weight: QuantizedWeight, where: string): void {
   throw new ArgumentError({
     where: `${where}: weight`,
     expected: 'a QuantizedWeight, as layer.weight of a packed layer',
-    received: weight === undefined || weight === null ? String(weight) : `${(weight as object).constructor?.name ?? typeof weight}`,
+    received: (weight as object | null)?.constructor?.name ?? weight,
     remedy: 'For a float32 weight use the layer itself, or tf.matMul.',
   });
 }
@@ -146,15 +146,15 @@ export function checkWeight(weight: QuantizedWeight, where: string): void {
 /** Throws ArgumentError unless it is left out, 'auto' or 'float32'. */
 export function checkPrecision(where: string, precision: InputPrecision | null | undefined): void {
   if (precision === undefined || precision === null || precision === 'auto' || precision === 'float32') return;
-  throw new ArgumentError({where, expected: "'auto' or 'float32'", received: String(precision)});
+  throw new ArgumentError({where, expected: "'auto' or 'float32'", received: precision});
 }
 
 /** Throws ArgumentError unless `activation` is null or one we fuse. */
-export function checkActivation(activation: Activation | null, where: string, option = 'activation'): void {
-  if (activation === null || ACTIVATIONS.includes(activation)) return;
+export function checkActivation(activation: Activation | null | undefined, where: string, option = 'activation'): void {
+  if (activation === null || ACTIVATIONS.includes(activation as Activation)) return;
   throw new ArgumentError({
     where: `${where}: ${option}`,
     expected: `one of ${ACTIVATIONS.join(', ')}, or null`,
-    received: String(activation),
+    received: activation,
   });
 }

@@ -94,7 +94,7 @@ export function fp8ScaledMatMul(x: tf.Tensor, weight: QuantizedWeight, options: 
   checkWeight(weight, where);
   const {outputDtype = 'float32'} = options;
   if (outputDtype !== 'float32' && outputDtype !== 'bfloat16') {
-    throw new ArgumentError({where: `${where}: outputDtype`, expected: 'float32 or bfloat16', received: String(outputDtype)});
+    throw new ArgumentError({where: `${where}: outputDtype`, expected: 'float32 or bfloat16', received: outputDtype});
   }
   const {decode} = weight.layout;
   const block = options.block ?? (options.inputGranularity === 'block' ? blockColumns(weight) : undefined);

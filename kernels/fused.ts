@@ -50,9 +50,9 @@ export function gateTensors(activation: Activation, gate: tf.Tensor, up: tf.Tens
  */
 export function gatedActivation(x: tf.Tensor, activation: Activation, limit: number | null = null): tf.Tensor {
   checkTensor('gatedActivation: x', x);
-  checkActivation(activation, 'gatedActivation');
+  checkActivation(activation ?? undefined, 'gatedActivation');
   if (limit !== null && !(typeof limit === 'number' && limit > 0)) {
-    throw new ArgumentError({where: 'gatedActivation: limit', expected: 'a positive number, or null', received: String(limit)});
+    throw new ArgumentError({where: 'gatedActivation: limit', expected: 'a positive number, or null', received: limit});
   }
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || width % 2 !== 0)
@@ -71,6 +71,12 @@ export function gatedActivation(x: tf.Tensor, activation: Activation, limit: num
   });
 }
 
+/** Throws ArgumentError unless it is a number that a mean of squares can have added. */
+export function checkEpsilon(where: string, epsilon: number): void {
+  if (typeof epsilon === 'number' && epsilon >= 0) return;
+  throw new ArgumentError({where: `${where}: epsilon`, expected: 'a number of at least 0', received: epsilon});
+}
+
 /**
  * x / sqrt(mean(x^2) + epsilon) * weight over the last axis: x [..., K], weight [K] -> [..., K]. Throws ShapeError.
  * Source: Zhang and Sennrich 2019, arXiv 1910.07467.
@@ -82,9 +88,7 @@ export function gatedActivation(x: tf.Tensor, activation: Activation, limit: num
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor {
   checkTensor('rmsNorm: x', x);
   checkTensor('rmsNorm: weight', weight);
-  if (!(typeof epsilon === 'number' && epsilon >= 0)) {
-    throw new ArgumentError({where: 'rmsNorm: epsilon', expected: 'a number of at least 0', received: String(epsilon)});
-  }
+  checkEpsilon('rmsNorm', epsilon);
   const width = x.shape[x.rank - 1] ?? 1;
   if (x.rank < 1 || weight.rank !== 1 || weight.shape[0] !== width) {
     throw new ShapeError({where: 'rmsNorm', expected: `x [..., K] and weight [K]`, received: `[${x.shape}] and [${weight.shape}]`});

@@ -8,7 +8,7 @@ import {ShapeError} from '../src/errors.js';
 import type {Activation} from './activation.js';
 import type {QuantizedMatMulAttrs} from './attributes.js';
 import {checkActivation, checkProduct, isNone, PRODUCT_OPTIONS, type QuantizedMatMulOptions, quantizedMatMul} from './contract.js';
-import {gatedActivation, hasKernel, rmsNorm} from './fused.js';
+import {checkEpsilon, gatedActivation, hasKernel, rmsNorm} from './fused.js';
 import type {QuantizedWeight} from './quantized_weight.js';
 
 /** FusedQuantizedMatMul: as QuantizedMatMul, with inputs norm [K] or none, residual [M, N] ([M, N / 2] with a gate) or none. */
@@ -31,14 +31,18 @@ export interface Around {
 
 export type FusedMatMulOptions = QuantizedMatMulOptions & Around;
 
-export const FUSED_OPTIONS = [...PRODUCT_OPTIONS, 'norm', 'gate', 'residual'];
+export const AROUND_OPTIONS = ['norm', 'gate', 'residual'];
+
+export const FUSED_OPTIONS = [...PRODUCT_OPTIONS, ...AROUND_OPTIONS];
 
 /** `product` with what surrounds it, step by step. */
 export function surround(x: tf.Tensor, {norm, gate, residual}: Around, product: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
   return tf.tidy(() => {
     const y = product(norm ? rmsNorm(x, norm.weight, norm.epsilon) : x);
     const gated = gate ? gatedActivation(y, gate) : y;
-    return residual ? tf.add(residual, gated) : gated;
+    if (!residual) return gated;
+    checkShape('residual', residual, gated.shape);
+    return tf.add(residual, gated);
   });
 }
 
@@ -81,8 +85,12 @@ export function fusedMatMul(x: tf.Tensor, weight: QuantizedWeight, options: Fuse
 export function gatedWidth(where: string, weight: QuantizedWeight, {norm, gate}: Pick<Around, 'norm' | 'gate'>): number {
   const [n, k] = weight.shape;
   checkActivation(gate ?? null, where);
-  if (gate && n % 2 !== 0) throw new ShapeError({where, expected: 'an even number of outputs to gate', received: String(n)});
-  if (norm) checkShape(`${where}: norm`, norm.weight, [k]);
+  if (gate && n % 2 !== 0) throw new ShapeError({where, expected: 'an even number of outputs to gate', received: n});
+  if (norm) {
+    checkOptions(`${where}: norm`, norm, ['weight', 'epsilon']);
+    checkShape(`${where}: norm`, norm.weight, [k]);
+    checkEpsilon(`${where}: norm`, norm.epsilon);
+  }
   return gate ? n / 2 : n;
 }
 

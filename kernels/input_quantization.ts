@@ -102,7 +102,7 @@ export function quantizeAttrs(q: InputQuantization, values: boolean): QuantizeAt
   const where = 'inputQuantization';
   checkOptions(where, q, INPUT_OPTIONS);
   const bad = (option: string, expected: string, received: unknown) =>
-    new ArgumentError({where: `${where}: ${option}`, expected, received: String(received)});
+    new ArgumentError({where: `${where}: ${option}`, expected, received});
   if (q.dtype !== 'int8' && !Object.hasOwn(INPUT_TYPES, q.dtype))
     throw bad('dtype', `int8 or one of ${Object.keys(INPUT_TYPES).join(', ')}`, q.dtype);
   if (!['tensor', 'rowwise', 'colwise', 'block'].includes(q.granularity))

@@ -3,6 +3,7 @@
  * window of rows of a shared tensor, so that gate and up, or q, k and v, are stored and multiplied as one.
  */
 import * as tf from '@tensorflow/tfjs';
+import {checkTensor} from '../src/arguments.js';
 import {ArgumentError, DeviceError, ShapeError} from '../src/errors.js';
 import {UNPACK_WEIGHT} from './attributes.js';
 import {checkLayout} from './check_layout.js';
@@ -68,14 +69,16 @@ export class QuantizedWeight {
     return new QuantizedWeight(layout, new SharedWords(tensor, true), 0, layout.outDim);
   }
 
-  /** A weight over a tensor that somebody else owns and disposes, such as a layer's variable. */
+  /** A weight over a tensor that somebody else owns and disposes, such as a layer's variable. Throws as `fromWords`. */
   static overTensor(layout: WeightLayout, tensor: tf.Tensor): QuantizedWeight {
+    checkLayout('QuantizedWeight.overTensor', layout);
+    checkTensor('QuantizedWeight.overTensor', tensor);
     checkLength(layout, tensor.size);
     track(tensor, layout, tf.getBackend());
     return new QuantizedWeight(layout, new SharedWords(tensor, false), 0, layout.outDim);
   }
 
-  /** A float32 tensor read in place as 32-bit codes: not counted as packed, not owned. */
+  /** A float32 tensor read in place as 32-bit codes: not counted as packed, not owned. Internal. */
   static overFloats(layout: WeightLayout, tensor: tf.Tensor): QuantizedWeight {
     checkLength(layout, tensor.size);
     return new QuantizedWeight(layout, new SharedWords(tensor, false), 0, layout.outDim);

@@ -17,10 +17,10 @@ export function checkIndices(indices: tf.Tensor | readonly number[], rows: numbe
     return;
   }
   if (!Array.isArray(indices) && !ArrayBuffer.isView(indices)) {
-    throw new ArgumentError({where, expected: 'row indices, an array or a tensor', received: String(indices)});
+    throw new ArgumentError({where, expected: 'row indices, an array or a tensor', received: indices});
   }
   const bad = indices.find((i) => !Number.isInteger(i) || i < 0 || i >= rows);
-  if (bad !== undefined) throw new ArgumentError({where, expected: `row indices in [0, ${rows})`, received: String(bad)});
+  if (bad !== undefined) throw new ArgumentError({where, expected: `row indices in [0, ${rows})`, received: bad});
 }
 
 /** A part of a weight [n, k] with what was left out filled in. Throws ArgumentError for a range outside it. */

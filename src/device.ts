@@ -27,7 +27,7 @@ export class DeviceRef {
     readonly backendName: string,
   ) {
     if (typeof backendName === 'string' && backendName !== '') return;
-    throw new ArgumentError({where: 'DeviceRef', expected: "a backend's name, such as 'wasm'", received: String(backendName)});
+    throw new ArgumentError({where: 'DeviceRef', expected: "a backend's name, such as 'wasm'", received: backendName});
   }
 
   static cpu(): DeviceRef {
@@ -65,7 +65,7 @@ export function nameOf(device: DeviceRef | string): string {
 /** Throws ArgumentError unless it is a list of some. */
 export function checkDeviceList(devices: readonly (DeviceRef | string)[] | undefined, where: string): asserts devices {
   if (Array.isArray(devices) && devices.length > 0) return;
-  const received = Array.isArray(devices) ? 'an empty one' : devices === undefined ? 'none' : String(devices);
+  const received = Array.isArray(devices) ? 'an empty one' : devices === undefined ? 'none' : devices;
   throw new ArgumentError({where, expected: 'a non-empty list of devices', received});
 }
 

@@ -29,7 +29,7 @@ export function checkDenseDType(dtype: DType, where: string): 'float32' | 'float
   throw new ArgumentError({
     where,
     expected: 'dtype float32, float16 or bfloat16',
-    received: String(dtype),
+    received: dtype,
     why: dtype === 'float64' ? 'tf.js computes in 32-bit floats on every backend.' : 'Other types need a quantised weight.',
     remedy: dtype === 'float64' ? 'Cast to float32.' : 'Pass quantizationEncoding or float8Config, or load a checkpoint.',
   });

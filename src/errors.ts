@@ -8,7 +8,8 @@ export interface ErrorParts {
   /** The layer, tensor, file or option. */
   where: string;
   expected: string;
-  received: string;
+  /** Shown as text. */
+  received: unknown;
   why?: string;
   remedy?: string;
 }
@@ -38,7 +39,7 @@ export class TfjsLinearError extends Error {
   readonly remedy: string;
 
   constructor(parts: ErrorParts, options?: ErrorOptions) {
-    const received = String(parts.received).replace(/(?<!\.)\.$/, '') || 'nothing';
+    const received = shown(parts.received).replace(/(?<!\.)\.$/, '') || 'nothing';
     const tail = [parts.why, parts.remedy].filter(Boolean).join(' ') || new.target.remedy;
     super(`${parts.where}: expected ${parts.expected}. Received: ${received}${received.endsWith('?') ? '' : '.'} ${tail}`, options);
     this.where = parts.where;
@@ -205,7 +206,7 @@ export class DeviceLostError extends DeviceError {
       {
         where: `device '${device}'`,
         expected: 'a live device',
-        received: cause instanceof Error ? cause.message : String(cause),
+        received: cause instanceof Error ? cause.message : cause,
         why: 'The shards on it are gone.',
         remedy: `Call 'await manager.evict("${device}")' and try again.`,
       },
@@ -226,8 +227,8 @@ export function didYouMean(name: string, names: Iterable<string>): string {
   let best: string | undefined;
   // Of three letters or fewer two may not differ: any short name would be near any other.
   let bestDistance = Math.max(name.length < 4 ? 1 : 2, Math.floor(name.length / 3)) + 1;
-  for (const candidate of names) {
-    if (candidate === '') continue;
+  for (const candidate of names ?? []) {
+    if (typeof candidate !== 'string' || candidate === '') continue;
     const d = editDistance(name, candidate, bestDistance);
     if (d < bestDistance) {
       best = candidate;
@@ -235,6 +236,16 @@ export function didYouMean(name: string, names: Iterable<string>): string {
     }
   }
   return best === undefined ? '' : ` Did you mean '${best}'?`;
+}
+
+/** Any value as text. A tensor's own shows its numbers, which a device may not give at once, and not every object has one. */
+function shown(value: unknown): string {
+  if (typeof value === 'object' && value !== null && 'dataId' in value) return `a tensor [${(value as {shape?: unknown}).shape}]`;
+  try {
+    return String(value);
+  } catch {
+    return 'an object';
+  }
 }
 
 /** Levenshtein distance, given up (returning `limit`) once it cannot be below `limit`. */

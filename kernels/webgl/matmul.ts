@@ -42,7 +42,7 @@ function foldFragments(fragments: number, quads: number): [width: number, height
   throw new DeviceError({
     where: 'webgl: quantizedMatMul',
     expected: `at most ${size * size} texels of sums`,
-    received: String(fragments),
+    received: fragments,
     why: `The largest texture of this device is ${size} x ${size}.`,
     remedy: 'Multiply fewer rows of x at a time.',
   });

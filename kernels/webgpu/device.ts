@@ -121,7 +121,7 @@ function checkLimit(name: string, value: number, available: number | undefined):
     throw new DeviceError({
       where: `createWebGPUBackend: ${name}`,
       expected: `at most ${available}, the adapter's`,
-      received: String(value),
+      received: value,
     });
   }
 }

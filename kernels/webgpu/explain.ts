@@ -25,7 +25,7 @@ export function explainWebGPU(layout: WeightLayout, rows: number, backendName = 
   const where = 'explainWebGPU';
   checkLayout(`${where}: layout`, layout);
   if (!(Number.isInteger(rows) && rows >= 0)) {
-    throw new ArgumentError({where: `${where}: rows`, expected: 'a number of rows of x', received: String(rows)});
+    throw new ArgumentError({where: `${where}: rows`, expected: 'a number of rows of x', received: rows});
   }
   const backend = findWebGPU(backendName);
   if (backend === null) {

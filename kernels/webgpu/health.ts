@@ -107,7 +107,7 @@ export class Health {
 }
 
 function failedCheck(error: unknown): DeviceError {
-  return new DeviceError({where: 'webgpu device', expected: 'a check that ends', received: String(error)}, {cause: error});
+  return new DeviceError({where: 'webgpu device', expected: 'a check that ends', received: error}, {cause: error});
 }
 
 function lostError(info: GPUDeviceLostInfo): DeviceError {

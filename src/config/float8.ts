@@ -15,7 +15,7 @@ const SCALE_TYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
 
 function check<T>(value: T, allowed: readonly T[], where: string): T {
   if (allowed.includes(value)) return value;
-  throw new ArgumentError({where, expected: `one of ${allowed.join(', ')}`, received: String(value)});
+  throw new ArgumentError({where, expected: `one of ${allowed.join(', ')}`, received: value});
 }
 
 /** Indices of decoder layers as a set. */
@@ -23,7 +23,7 @@ function layerSet(given: Iterable<number> | undefined, where: string): ReadonlyS
   const isList = given === undefined || typeof (given as Partial<Iterable<number>> | null)?.[Symbol.iterator] === 'function';
   const layers = isList ? new Set(given) : null;
   if (layers !== null && [...layers].every((i) => Number.isInteger(i) && i >= 0)) return layers;
-  const received = layers === null ? String(given) : [...layers].join(', ');
+  const received = layers === null ? given : [...layers].join(', ');
   throw new ArgumentError({where: `Float8Config: ${where}`, expected: 'indices of decoder layers, from 0', received});
 }
 
@@ -129,7 +129,7 @@ export class Float8InputScaleSpec extends ScaleSpec {
       throw new ArgumentError({
         where: `${where}: activationScaleUb`,
         expected: 'a positive number with a dynamic origin',
-        received: String(activationScaleUb),
+        received: activationScaleUb,
       });
     }
     Object.freeze(this);

@@ -51,7 +51,7 @@ export class QuantizationConfig {
     const {quantMethod, bits, groupSize, descAct = false, sym = false} = options;
     checkMethod(where, quantMethod);
     if (!Number.isInteger(bits) || bits < 1 || bits > 16) {
-      throw new ArgumentError({where: `${where}.bits`, expected: 'an integer from 1 to 16', received: String(bits)});
+      throw new ArgumentError({where: `${where}.bits`, expected: 'an integer from 1 to 16', received: bits});
     }
     checkGroupSize(`${where}.groupSize`, groupSize);
     checkBoolean(`${where}.descAct`, descAct);
@@ -82,7 +82,7 @@ function checkMethod(where: string, method: string): void {
 /** Throws ArgumentError unless the group size is positive or -1. */
 export function checkGroupSize(where: string, groupSize: number): void {
   if (Number.isInteger(groupSize) && (groupSize > 0 || groupSize === -1)) return;
-  throw new ArgumentError({where, expected: 'a positive integer, or -1 for one group over all inputs', received: String(groupSize)});
+  throw new ArgumentError({where, expected: 'a positive integer, or -1 for one group over all inputs', received: groupSize});
 }
 
 /** The method of a raw config: its quant_method, or what old files without one must be; null where there is no telling. */

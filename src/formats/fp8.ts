@@ -44,7 +44,7 @@ function inputSchemeOf(
         throw new FileFormatError({
           where: `${module.module}.input_scale_ub`,
           expected: `activation_scale_ub of the config, ${configured}`,
-          received: String(bound.value),
+          received: bound.value,
         });
       }
       const scaleUb = bound?.value ?? (configured as number | null);

@@ -24,7 +24,7 @@ function tensorScaleOf(module: Module, {scaled}: Problem): number {
   checkBytes(tensor, 4, `${module.module}.scale`);
   const scale = dataView(tensor.data).getFloat32(0, true);
   if (Number.isFinite(scale)) return scale;
-  throw new FileFormatError({where: `${module.module}.scale`, expected: 'a finite scale', received: String(scale)});
+  throw new FileFormatError({where: `${module.module}.scale`, expected: 'a finite scale', received: scale});
 }
 
 /** Calls `visit(block's byte, first word in the codes section)` for every block of one plane. */

@@ -52,7 +52,7 @@ function groupsOfColumns(module: Module, header: GptqHeader): Int32Array | null 
   throw new FileFormatError({
     where: `${module.module}.g_idx[${bad}]`,
     expected: `a group from 0 to ${header.groups - 1}`,
-    received: String(groups[bad]),
+    received: groups[bad],
   });
 }
 

@@ -161,7 +161,7 @@ function checkBits(module: string, bits: number, format: CheckpointFormat | null
   throw new UnsupportedError({
     where: `${module}: bits`,
     expected: `${widths.join(', ')} with checkpoint_format ${format ?? 'gptq'}`,
-    received: String(bits),
+    received: bits,
     why: '5, 6 and 7 bits are written in planes only (gptq_p).',
   });
 }

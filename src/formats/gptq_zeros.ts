@@ -132,6 +132,6 @@ function rangeError(module: string, i: number, outDim: number, value: number, bi
   return new FileFormatError({
     where: `${module}.qzeros[${Math.floor(i / outDim)}, ${i % outDim}]`,
     expected: `a zero point of ${bits} bits`,
-    received: String(value),
+    received: value,
   });
 }

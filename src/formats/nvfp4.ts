@@ -107,7 +107,7 @@ function checkConfig(quantization: Json, module: string): void {
   throw new UnsupportedError({
     where: `${module}: group_size`,
     expected: `${GROUP} with ${quantization.quant_algo}`,
-    received: String(size),
+    received: size,
   });
 }
 
@@ -121,7 +121,7 @@ function globalOf(module: Module, dialect: Dialect): StoredScalar {
   throw new UnsupportedError({
     where: `${module.module}.${dialect.global}`,
     expected: dialect.divide ? 'a divisor (448 * 6 / absmax, above 1)' : 'a multiplier (absmax / (448 * 6), below 1)',
-    received: String(scalar.value),
+    received: scalar.value,
     why: `It looks like the ${dialect.divide ? 'multiplier that Model Optimizer calls weight_scale_2' : 'divisor that compressed-tensors calls weight_global_scale'}.`,
     remedy: 'Name the tensor by its convention.',
   });

@@ -26,7 +26,7 @@ export function lowerBlockState(weight: tf.Tensor, encoding: QuantizationEncodin
   const bad = values.findIndex((v) => !Number.isInteger(v) || v < 0 || v > 255);
   if (bad !== -1) {
     const at = `${Math.floor(bad / rowBytes)}, ${bad % rowBytes}`;
-    throw new ArgumentError({where: `${where}[${at}]`, expected: 'a byte, 0 to 255', received: String(values[bad])});
+    throw new ArgumentError({where: `${where}[${at}]`, expected: 'a byte, 0 to 255', received: values[bad]});
   }
   return lowerBlocks(Uint8Array.from(values), encoding, outDim, inDim, where);
 }
@@ -108,7 +108,7 @@ function groupsOf(order: tf.Tensor, {groupSize}: QuantizationConfig, inDim: numb
   const values = order.dataSync();
   values.forEach((column, j) => {
     if (columns[column] !== -1) {
-      throw new ArgumentError({where: `${where}[${j}]`, expected: `a permutation of 0 to ${inDim - 1}`, received: String(column)});
+      throw new ArgumentError({where: `${where}[${j}]`, expected: `a permutation of 0 to ${inDim - 1}`, received: column});
     }
     columns[column] = groupSize === -1 ? 0 : Math.floor(j / groupSize);
   });

@@ -6,7 +6,7 @@ import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {type RecordMemory, WasmPlaces} from '../../kernels/record_words.js';
 import {SpareWords} from '../../kernels/spare_words.js';
 import {placeOnDevice} from '../../kernels/webgpu/warm_up.js';
-import {checkArray, checkOptions} from '../arguments.js';
+import {checkArray, checkFunction, checkOptions} from '../arguments.js';
 import {DeviceRef, deviceOf, onDevice} from '../device.js';
 import {ArgumentError, didYouMean, MissingError, UnsupportedError} from '../errors.js';
 import {dense} from '../formats/dense.js';
@@ -162,7 +162,7 @@ export class Checkpoint {
   async stacked(modules: readonly string[], options: LinearOptions = {}): Promise<Linear | null> {
     checkOptions('stacked', options, LINEAR_OPTIONS);
     checkArray('stacked: modules', modules, 'module prefixes');
-    const parts = await Promise.all(modules.map((module) => this.lower(module, options.signal)));
+    const parts = await Promise.all(Array.from(modules, (module) => this.lower(module, options.signal)));
     const biases = parts.filter((part) => part.bias !== null).length;
     if (obstacle(parts) || (biases !== 0 && biases !== parts.length)) return null;
     const host = reordered(stack(parts, this.quantization, this.spare), options, this.spare);
@@ -209,7 +209,7 @@ export class Checkpoint {
     };
     const {devices, shares = null, home = null} = options;
     const hosts = parts.map(([, host]) => host);
-    if (devices === undefined || devices.length < 2)
+    if (devices === undefined || !(devices?.length >= 2))
       return this.arrived(new MLP({...config, ...(devices === undefined ? {} : {devices})}, init), hosts, options);
     return this.arrived(new DistributedMLP({...config, devices, shares, home}, init), hosts, options);
   }
@@ -253,7 +253,7 @@ export class Checkpoint {
 
   private moduleHeader(module: string): ModuleHeader {
     if (typeof module !== 'string') {
-      throw new ArgumentError({where: 'checkpoint module', expected: 'a prefix of tensor names', received: String(module)});
+      throw new ArgumentError({where: 'checkpoint module', expected: 'a prefix of tensor names', received: module});
     }
     const tensors = new Map<string, TensorHeader>();
     for (const name of this.under(module)) {
@@ -314,5 +314,6 @@ export class Checkpoint {
  */
 export async function openCheckpoint(source: SourceInput, options: SourceOptions = {}): Promise<Checkpoint> {
   checkOptions('openCheckpoint', options, ['onProgress', 'signal']);
+  checkFunction('openCheckpoint: onProgress', options.onProgress);
   return Checkpoint.open(source, options);
 }

@@ -67,7 +67,7 @@ async function handleSource(name: string, handle: FileHandle, onClose: () => voi
     try {
       return (await handle.read(target, 0, target.length, position)).bytesRead;
     } catch (cause) {
-      throw new SourceError({where: name, expected: `a readable file at byte ${position}`, received: String(cause)}, {cause});
+      throw new SourceError({where: name, expected: `a readable file at byte ${position}`, received: cause}, {cause});
     }
   };
   const ahead = new ReadAhead(name, size, (target, position) => fillFrom(readAt, target, position));

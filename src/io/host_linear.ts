@@ -70,9 +70,9 @@ export function reordered(host: HostLinear, {rows, name = 'linear'}: LinearOptio
   const {layout, words, bias, inputScheme, origin} = host;
   const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= layout.outDim);
   if (bad !== undefined) {
-    throw new ArgumentError({where: `${name}: rows`, expected: `rows in [0, ${layout.outDim})`, received: String(bad)});
+    throw new ArgumentError({where: `${name}: rows`, expected: `rows in [0, ${layout.outDim})`, received: bad});
   }
-  const taken = takeRows({layout, words}, rows, spare);
+  const taken = takeRows({layout, words}, Array.from(rows), spare);
   spare.give(words);
   return {
     ...taken,

@@ -74,7 +74,7 @@ function blobSource(name: string, blob: Blob): ByteSource {
       return bytes.length;
     } catch (cause) {
       throw new SourceError(
-        {where: name, expected: 'a readable file', received: String(cause), remedy: 'If the file was changed or moved, pick it again.'},
+        {where: name, expected: 'a readable file', received: cause, remedy: 'If the file was changed or moved, pick it again.'},
         {cause},
       );
     }

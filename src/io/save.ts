@@ -124,7 +124,7 @@ function linearsOf(layers: SavedLayers): Entry[] {
         .projections()
         .map(([child, l]) => ({module: `${prefix}.${child}`, layer: l, pieces: l === layer.gateUp ? pieces : null}));
     }
-    const received = (layer as object | null)?.constructor?.name ?? String(layer);
+    const received = (layer as object | null)?.constructor?.name ?? layer;
     throw new ArgumentError({where: `saveSafetensors: '${prefix}'`, expected: 'a Linear or an MLP', received});
   });
 }

@@ -15,7 +15,7 @@ export function emptyLayout(encoding: string, outDim: number, inDim: number, whe
   throw new UnsupportedError({
     where: `${where}: quantizationEncoding`,
     expected: `one of ${known.join(', ')}`,
-    received: String(encoding),
+    received: encoding,
     ...own,
   });
 }

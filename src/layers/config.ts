@@ -47,7 +47,7 @@ export function fromSavedConfig<T extends object>(config: tf.serialization.Confi
     throw new ArgumentError({
       where: 'fromConfig',
       expected: 'a class and what its getConfig returned',
-      received: String(config),
+      received: config,
       remedy: 'Name the class twice, as in tf.js: Linear.fromConfig(Linear, layer.getConfig()).',
     });
   }

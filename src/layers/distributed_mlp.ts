@@ -1,6 +1,6 @@
 /** DistributedMLP: gate and up by rows, down by columns, one part of F a device, partial outputs summed. */
 import * as tf from '@tensorflow/tfjs';
-import {checkObject} from '../arguments.js';
+import {checkInstance, checkObject} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {type Flow, runAsync, runSync, toEach} from '../sharding/flow.js';
 import type {HostShard} from '../sharding/local_shard.js';
@@ -60,6 +60,7 @@ export class DistributedMLP extends MLP {
 
   /** An MLP on one device spread over several: same numbers, same name. It keeps its own weights; dispose it. */
   static of(mlp: MLP, options: DistributeOptions): DistributedMLP {
+    checkInstance('DistributedMLP.of: mlp', mlp, MLP, 'an MLP');
     return fromValues(
       mlp,
       mlp.projections().map(([, layer]) => readValues(layer)),
@@ -69,6 +70,7 @@ export class DistributedMLP extends MLP {
 
   /** As `of`, where weights lie on a device that cannot be read synchronously. */
   static async ofAsync(mlp: MLP, options: DistributeOptions): Promise<DistributedMLP> {
+    checkInstance('DistributedMLP.ofAsync: mlp', mlp, MLP, 'an MLP');
     return fromValues(mlp, await Promise.all(mlp.projections().map(([, layer]) => readValuesAsync(layer))), options);
   }
 

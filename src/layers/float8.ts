@@ -62,7 +62,7 @@ export function float8Words(config: Float8Config, layout: WeightLayout, weight: 
       throw new ArgumentError({
         where: `${where}: weight[${Math.floor(i / inDim)}, ${i % inDim}]`,
         expected: weight.dtype === 'int32' ? 'an e4m3fn code other than NaN' : 'a number that float8_e4m3fn has',
-        received: String(value),
+        received: value,
         remedy: 'Divide by the scale and round first (ops.fp8Quantize), or pack a float model with quantizeModel.',
       });
     }
@@ -76,7 +76,7 @@ export function float8Words(config: Float8Config, layout: WeightLayout, weight: 
   for (let i = 0; i < scales.length; i++) {
     const value = scales[i] as number;
     if (!Number.isFinite(value))
-      throw new ArgumentError({where: `${where}: weight_scale[${i}]`, expected: 'a finite number', received: String(value)});
+      throw new ArgumentError({where: `${where}: weight_scale[${i}]`, expected: 'a finite number', received: value});
     (parts.scales[0] as Float32Array)[i] =
       level.type === 'bfloat16' ? toBfloat16(value) : level.type === 'float16' ? encodeFloat('float16', value) : value;
   }

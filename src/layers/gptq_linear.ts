@@ -41,10 +41,10 @@ export class GPTQLinear extends Linear {
       throw new ArgumentError({where: `${where}: float8Config`, expected: 'none', received: 'one', remedy: 'Use Linear for 8-bit floats.'});
     }
     if (!['GPTQ', undefined, null].includes(config.quantizationEncoding)) {
-      throw new ArgumentError({where: `${where}: quantizationEncoding`, expected: "'GPTQ'", received: String(config.quantizationEncoding)});
+      throw new ArgumentError({where: `${where}: quantizationEncoding`, expected: "'GPTQ'", received: config.quantizationEncoding});
     }
     if (checkpointFormat !== 'gptq' && checkpointFormat !== 'gptq_v2') {
-      throw new ArgumentError({where: `${where}: checkpointFormat`, expected: 'gptq or gptq_v2', received: String(checkpointFormat)});
+      throw new ArgumentError({where: `${where}: checkpointFormat`, expected: 'gptq or gptq_v2', received: checkpointFormat});
     }
     const given = quantizationConfig === null ? null : asConfig(quantizationConfig);
     super({...rest, quantizationEncoding: 'GPTQ', layout: config.layout ?? layoutFor(given, config, where)}, init);

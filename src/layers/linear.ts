@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {InputPrecision} from '../../kernels/attributes.js';
 import type {ProductStep, StepAround} from '../../kernels/chain.js';
-import {type Around, surround} from '../../kernels/fused_matmul.js';
+import {AROUND_OPTIONS, type Around, surround} from '../../kernels/fused_matmul.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
-import {checkOptions} from '../arguments.js';
+import {checkObject, checkOptions} from '../arguments.js';
 import type {Float8Config, Float8ConfigFields} from '../config/float8.js';
 import type {DeviceRef} from '../device.js';
 import type {DType} from '../dtype.js';
@@ -18,12 +18,9 @@ import {LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
 import {oneInput} from './shapes.js';
-import {type PreparedState, prepareLinearState, type StateDict, strictOf} from './state.js';
+import {type PreparedState, prepareLinearState, STATE, type StateDict, strictOf} from './state.js';
 import {type PrintLine, withTotals} from './summary.js';
 import {refuseFrozen} from './train.js';
-
-/** Keys of Around. */
-const AROUND = ['norm', 'gate', 'residual'];
 
 export {autoName, type LinearConfig, type LinearInit} from './linear_config.js';
 
@@ -130,7 +127,7 @@ export class Linear extends tf.LayersModel {
    * ```
    */
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
-    checkOptions(`${this.name}: forwardAround`, around, AROUND);
+    checkOptions(`${this.name}: forwardAround`, around, AROUND_OPTIONS);
     if (!(around.norm || around.gate || around.residual)) return this.forward(x);
     // A forward of one's own is not passed by.
     if (this.forward !== Linear.prototype.forward) return surround(x, around, (rows) => this.forward(rows));
@@ -208,6 +205,7 @@ export class Linear extends tf.LayersModel {
    * Throws MissingError for a missing key, UnusedTensorError for one too many (`strict`), ShapeError; the layer is then unchanged.
    */
   loadStateDict(dict: StateDict, options: {strict?: boolean} = {}): void {
+    checkObject(this.name, dict, STATE);
     this.prepareState(dict, strictOf(options, this.name)).commit();
   }
 

@@ -5,7 +5,7 @@ import {checkLayout} from '../../kernels/check_layout.js';
 import {checkPrecision} from '../../kernels/contract.js';
 import type {InputQuantization} from '../../kernels/input_quantization.js';
 import {floatLayout, type WeightLayout} from '../../kernels/layout.js';
-import {checkBoolean, checkName, checkOptions} from '../arguments.js';
+import {checkBoolean, checkDim, checkName, checkOptions} from '../arguments.js';
 import {Float8Config, type Float8ConfigFields} from '../config/float8.js';
 import {type DeviceRef, deviceOf} from '../device.js';
 import {checkDenseDType, DType} from '../dtype.js';
@@ -18,7 +18,6 @@ import {resolveInput} from './input_scale.js';
 import type {LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 import {outputActivation} from './output_activation.js';
-import {checkDim} from './shapes.js';
 
 export interface LinearConfig {
   /** K, the last dimension of x. */
@@ -128,7 +127,7 @@ export function resolveLinear(config: LinearConfig, init: LinearInit): {name: st
     throw new ArgumentError({
       where: `${name}: clipWeight`,
       expected: 'a number of at least 0, or null',
-      received: String(clip),
+      received: clip,
       why: 'A negative bound would turn every weight into that bound.',
       remedy: 'Use null or 0 for no clipping.',
     });

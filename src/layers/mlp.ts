@@ -4,8 +4,8 @@ import type {Activation} from '../../kernels/activation.js';
 import type {ProductStep, StepAround} from '../../kernels/chain.js';
 import {checkActivation} from '../../kernels/contract.js';
 import {gatedActivation, gateTensors, rmsNorm} from '../../kernels/fused.js';
-import {type Around, surround} from '../../kernels/fused_matmul.js';
-import {checkName, checkOptions} from '../arguments.js';
+import {AROUND_OPTIONS, type Around, surround} from '../../kernels/fused_matmul.js';
+import {checkDim, checkName, checkOptions} from '../arguments.js';
 import type {DeviceRef} from '../device.js';
 import {ArgumentError} from '../errors.js';
 import {runAsync, runSync} from '../sharding/flow.js';
@@ -20,7 +20,7 @@ import {coreOf, mlpFlow} from './mlp_flow.js';
 import {allOrNone, classOf} from './mlp_projections.js';
 import {loadMLPState} from './mlp_state.js';
 import {type DisposeResult, disposeLayer} from './reference.js';
-import {checkDim, oneInput, outputShape} from './shapes.js';
+import {oneInput, outputShape} from './shapes.js';
 import {devicesOf} from './sharded_linear.js';
 import {partsFor} from './spread_parts.js';
 import {type StateDict, strictOf} from './state.js';
@@ -76,7 +76,7 @@ export class MLP extends tf.LayersModel {
     checkActivation(activation, name, 'activationFunction');
     const limit = config.swigluLimit ?? null;
     if (limit !== null && !(typeof limit === 'number' && limit > 0)) {
-      throw new ArgumentError({where: `${name}: swigluLimit`, expected: 'a positive number, or null', received: String(limit)});
+      throw new ArgumentError({where: `${name}: swigluLimit`, expected: 'a positive number, or null', received: limit});
     }
     if (config.devices !== undefined) devicesOf(config.devices, name);
     checkOptions(`${name}: children`, config.children ?? {}, ['gate_proj', 'up_proj', 'gate_up', 'down_proj']);
@@ -94,16 +94,16 @@ export class MLP extends tf.LayersModel {
       return parts === null ? new cls(own, init[child] ?? {}) : parts.make(child, own, init[child] ?? {});
     };
     const half = parts?.half ?? windowOf;
-    const [stacked, gate, up, down] = allOrNone((keep) => {
+    const input = tf.input({shape: [hidden], name: `${name}_input`});
+    const [stacked, gate, up, down, output] = allOrNone((keep) => {
       const both = config.children?.gate_up === undefined ? null : keep(make('gate_up', hidden, 2 * inner));
       const one = (child: string, which: 0 | 1) => keep(both === null ? make(child, hidden, inner) : half(both, which, `${name}_${child}`));
-      return [both, one('gate_proj', 0), one('up_proj', 1), keep(make('down_proj', inner, hidden))] as const;
+      const [first, second, last] = [one('gate_proj', 0), one('up_proj', 1), keep(make('down_proj', inner, hidden))];
+      const halves = (both === null ? [first.apply(input), second.apply(input)] : both.apply(input)) as tf.SymbolicTensor;
+      const gated = new GatedActivation(activation, limit).apply(halves) as tf.SymbolicTensor;
+      return [both, first, second, last, last.apply(gated) as tf.SymbolicTensor] as const;
     });
-    const input = tf.input({shape: [hidden], name: `${name}_input`});
-    const gated = new GatedActivation(activation, limit);
-    const both =
-      stacked === null ? ([gate.apply(input), up.apply(input)] as tf.SymbolicTensor[]) : (stacked.apply(input) as tf.SymbolicTensor);
-    super({inputs: input, outputs: down.apply(gated.apply(both) as tf.SymbolicTensor) as tf.SymbolicTensor, name});
+    super({inputs: input, outputs: output, name});
     this.hiddenDim = hidden;
     this.feedForwardLength = inner;
     this.activationFunction = activation;
@@ -145,12 +145,15 @@ export class MLP extends tf.LayersModel {
 
   /** residual + forward(norm(x)): the block and what surrounds it, which packed weights do in two ops. See Linear.forwardAround. */
   forwardAround(x: tf.Tensor, around: Around): tf.Tensor {
+    checkOptions(`${this.name}: forwardAround`, around, AROUND_OPTIONS);
     if (this.isSpread || this.forward !== MLP.prototype.forward || around.gate) return surround(x, around, (rows) => this.forward(rows));
     return this.run(x, around);
   }
 
   /** residual + forward(norm(x)) as steps of `ops.chain`; null where it is none, as Linear.chainSteps has it, or gate and up lie apart. */
-  chainSteps({norm = null, gate = null, residual = null}: StepAround = {}): readonly ProductStep[] | null {
+  chainSteps(around: StepAround = {}): readonly ProductStep[] | null {
+    checkOptions(`${this.name}: chainSteps`, around, AROUND_OPTIONS);
+    const {norm = null, gate = null, residual = null} = around;
     if (this.isSpread || this.forward !== MLP.prototype.forward || gate !== null || this.swigluLimit !== null) return null;
     const first = this.gateUp?.chainSteps({norm, gate: this.activationFunction}) ?? null;
     // What down is given is one step further from x.

@@ -1,5 +1,6 @@
 /** An MLP over several devices: each computes its part of F, and what it adds to y comes home. */
 import * as tf from '@tensorflow/tfjs';
+import {checkTensor} from '../arguments.js';
 import {DeviceRef, onDevice} from '../device.js';
 import {type Flow, gatherEach, inOrder, sendEach} from '../sharding/flow.js';
 import {putTogether} from '../sharding/pieces.js';
@@ -19,6 +20,7 @@ export function coreOf(layer: Linear): ShardedCore {
 export function* mlpFlow(mlp: MLP, xs: readonly tf.Tensor[], home: string): Flow<tf.Tensor> {
   const cores = mlp.projections().map(([, layer]) => coreOf(layer));
   const down = cores.pop() as ShardedCore;
+  checkTensor(`${mlp.name}: x`, xs[0] as tf.Tensor);
   const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
   const asked = down.asked(home);
   const devices = asked.map((i) => down.deviceAt(i));

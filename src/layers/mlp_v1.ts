@@ -1,9 +1,9 @@
 /** MLPV1: an MLP over three layers that are there already. */
 import * as tf from '@tensorflow/tfjs';
-import {checkObject} from '../arguments.js';
+import {checkInstance, checkObject} from '../arguments.js';
 import {ShapeError} from '../errors.js';
 import {fromSavedConfig, registeredClass, registeredName, toSavedConfig} from './config.js';
-import type {Linear, LinearConfig} from './linear.js';
+import {Linear, type LinearConfig} from './linear.js';
 import {MLP, type MLPConfig, type MLPParts} from './mlp.js';
 import {warnDeprecated} from './v1.js';
 
@@ -66,7 +66,9 @@ export class MLPV1 extends MLP {
   }
 }
 
-function checkFit({gateProj, upProj, downProj, name = 'MLPV1'}: MLPV1Config): void {
+function checkFit(config: MLPV1Config): void {
+  const {gateProj, upProj, downProj, name = 'MLPV1'} = config;
+  for (const property of Object.values(PROJECTIONS)) checkInstance(`${name}: ${property}`, config[property], Linear, 'a Linear');
   const {inDim, outDim} = gateProj;
   const fits = upProj.inDim === inDim && upProj.outDim === outDim && downProj.inDim === outDim && downProj.outDim === inDim;
   if (fits) return;

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {checkTensor} from '../arguments.js';
+import {checkArray, checkTensor} from '../arguments.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 
 /** The x of tf.js's calls, which may stand in a list. Throws ArgumentError for a list of several tensors: all but one would be ignored. */
@@ -30,14 +30,9 @@ function wrongInput(shape: tf.Shape, outDim: number, inDim: number, layer: strin
 
 /** [..., inDim] -> [..., outDim] of shapes that may not be known yet. Throws ShapeError for another last dimension. */
 export function outputShape(given: tf.Shape | tf.Shape[], outDim: number, inDim: number, layer: string): tf.Shape {
+  checkArray(`${layer}: shape`, given, 'sizes');
   const shape = (Array.isArray(given[0]) ? given[0] : given) as tf.Shape;
   const last = shape[shape.length - 1] ?? null;
   if (last !== null && last !== inDim) throw wrongInput(shape, outDim, inDim, layer);
   return [...shape.slice(0, -1), outDim];
-}
-
-/** Throws ArgumentError unless `value` is an integer of at least `least`. */
-export function checkDim(value: number, name: string, where: string, least = 1): number {
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new ArgumentError({where: `${where}: ${name}`, expected: `an integer of at least ${least}`, received: String(value)});
 }

@@ -1,6 +1,6 @@
 /** ShardedLinear: one Linear whose weight lies on several devices, by any strategy. */
 import * as tf from '@tensorflow/tfjs';
-import {checkObject, checkTensor} from '../arguments.js';
+import {checkInstance, checkObject, checkTensor} from '../arguments.js';
 import {checkDeviceList, DeviceRef, deviceOf} from '../device.js';
 import {ArgumentError, ShapeError} from '../errors.js';
 import {deviceNamed} from '../sharding/device.js';
@@ -51,11 +51,13 @@ export class ShardedLinear extends Linear {
 
   /** A layer on one device spread over several: same numbers, same name. It keeps its own weight; dispose it. */
   static of(layer: Linear, options: SpreadOptions): ShardedLinear {
+    checkInstance('ShardedLinear.of: layer', layer, Linear, 'a Linear');
     return fromValues(layer, readValues(layer), options);
   }
 
   /** As `of`, where the weight lies on a device that cannot be read synchronously. */
   static async ofAsync(layer: Linear, options: SpreadOptions): Promise<ShardedLinear> {
+    checkInstance('ShardedLinear.ofAsync: layer', layer, Linear, 'a Linear');
     return fromValues(layer, await readValuesAsync(layer), options);
   }
 
@@ -145,7 +147,7 @@ export function oneOrEach(x: tf.Tensor | readonly tf.Tensor[], devices: number, 
   if (x instanceof tf.Tensor) return [x];
   const where = `${layer}: forwardEach`;
   if (!Array.isArray(x) || x.length !== devices) {
-    const received = Array.isArray(x) ? `${x.length}` : String(x);
+    const received = Array.isArray(x) ? x.length : x;
     throw new ArgumentError({where, expected: `one x, or one for each of ${devices} devices`, received});
   }
   for (const each of x) checkTensor(where, each);

@@ -5,7 +5,7 @@ import {cutRecord} from '../sharding/record.js';
 import type {ShardDevice} from '../sharding/shard_device.js';
 import {ShardingStrategy} from '../sharding/strategy.js';
 import {Linear, type LinearConfig, type LinearInit} from './linear.js';
-import type {MLPConfig, MLPParts} from './mlp.js';
+import type {LinearClass, MLPConfig, MLPParts} from './mlp.js';
 import {devicesOf, overShards, ShardedLinear} from './sharded_linear.js';
 
 /** Throws UnsupportedError for a class of projections that cannot be spread. */
@@ -14,7 +14,7 @@ export function checkSpreadClass(linearCls: MLPConfig['linearCls'], where: strin
   throw new UnsupportedError({
     where: `${where}: linearCls`,
     expected: 'Linear, which can be spread',
-    received: typeof linearCls === 'string' ? linearCls : linearCls.name,
+    received: (linearCls as LinearClass | null)?.name ?? linearCls,
     remedy: 'Use MLP on one device.',
   });
 }

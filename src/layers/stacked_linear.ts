@@ -2,15 +2,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import type {Range} from '../../kernels/slice.js';
-import {checkBoolean, checkObject} from '../arguments.js';
+import {checkBoolean, checkDim, checkObject, checkTensor} from '../arguments.js';
 import {Float8Config} from '../config/float8.js';
-import {ArgumentError, UnsupportedError} from '../errors.js';
+import {ArgumentError, ShapeError, UnsupportedError} from '../errors.js';
 import {emptyWords} from '../sharding/place.js';
 import {cutRecord, type HostRecord, joinRecords} from '../sharding/record.js';
 import type {Cut} from '../sharding/strategy.js';
 import {fromSavedConfig, toSavedConfig} from './config.js';
 import {Linear, type LinearConfig, type LinearInit} from './linear.js';
-import {checkDim} from './shapes.js';
 import {checkKeys, checkShape, type PreparedState, type StateDict} from './state.js';
 
 export interface StackedLinearConfig extends Omit<LinearConfig, 'outDim'> {
@@ -66,7 +65,7 @@ export class StackedLinear extends Linear {
     const sum = outDims.reduce((a, b) => a + b, 0);
     const {outDim = sum} = rest as {outDim?: number};
     if (outDim !== sum)
-      throw new ArgumentError({where: `${where}: outDim`, expected: `none, or the sum of outDims, ${sum}`, received: String(outDim)});
+      throw new ArgumentError({where: `${where}: outDim`, expected: `none, or the sum of outDims, ${sum}`, received: outDim});
     const float8Config = stacked ? (rest.float8Config ?? null) : scaledByRow(rest.float8Config ?? null);
     super({...rest, float8Config, outDim: sum}, init);
     this.outDims = [...outDims];
@@ -76,6 +75,9 @@ export class StackedLinear extends Linear {
 
   /** y [..., sum of outDims] as the projections' outputs [..., outDims[i]]; the caller disposes them. */
   split(y: tf.Tensor): tf.Tensor[] {
+    checkTensor(`${this.name}: split`, y);
+    if (y.shape[y.rank - 1] !== this.outDim)
+      throw new ShapeError({where: `${this.name}: split`, expected: `[..., ${this.outDim}]`, received: `[${y.shape}]`});
     return tf.split(y, [...this.outDims], y.rank - 1);
   }
 

@@ -12,6 +12,9 @@ import type {Linear} from './linear.js';
 import type {LinearCore} from './linear_core.js';
 import type {LayerOrigin} from './origin.js';
 
+/** What a state dict is an object of. */
+export const STATE = 'tensors by state key';
+
 export type StateDict = {readonly [key: string]: tf.Tensor};
 
 /** By local name. */
@@ -19,7 +22,7 @@ type StateMap = ReadonlyMap<string, tf.Tensor>;
 
 /** Throws MissingError or UnusedTensorError unless `dict` has all `keys`, and no others where `strict`. */
 export function checkKeys(dict: StateDict, keys: readonly string[], strict: boolean, where: string): void {
-  checkObject(where, dict, 'tensors by state key');
+  checkObject(where, dict, STATE);
   for (const key of keys) {
     if (dict[key] === undefined) {
       throw new MissingError({

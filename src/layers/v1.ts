@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {partsOf} from '../../kernels/words.js';
-import {checkObject, checkOptions} from '../arguments.js';
+import {checkObject, checkOptions, checkTensor} from '../arguments.js';
 import {encodingInfo, type QuantizationEncoding} from '../config/encoding.js';
 import {QuantizationConfig, type QuantizationOptions} from '../config/quantization.js';
 import type {DType} from '../dtype.js';
@@ -195,6 +195,10 @@ export class GPTQLinearV1 extends QLinearV1 {
     if ('weight' in config) {
       const {weight, permIdx = null, bias = null, name} = config;
       const ready = weight instanceof QuantizedWeight || weight instanceof Weight;
+      if (ready && permIdx !== null) {
+        const expected = 'none beside a weight that is packed already: it has its order';
+        throw new ArgumentError({where: `${name ?? 'GPTQLinearV1'}: permIdx`, expected, received: permIdx});
+      }
       const packed = ready ? weight : fromTensors(weight, quantizationConfig, permIdx, name ?? 'GPTQLinearV1');
       try {
         super({weight: packed, bias, quantizationEncoding: 'GPTQ', ...(name === undefined ? {} : {name})});
@@ -238,11 +242,17 @@ function splitSource(source: WeightSource, given: BiasValue | null): {weights: W
 }
 
 function hasPackedCodes(weights: WeightSource): boolean {
-  return isSingle(weights) ? weights instanceof QuantizedWeight : gptqShape(tensorsOf(weights), 4) !== null;
+  if (isSingle(weights)) return weights instanceof QuantizedWeight;
+  const tensors = Object.entries(weights).filter((entry): entry is [string, tf.Tensor] => entry[1] instanceof tf.Tensor);
+  return gptqShape(new Map(tensors), 4) !== null;
 }
 
-function tensorsOf(dict: Readonly<Record<string, unknown>>): Map<string, tf.Tensor> {
-  return new Map(Object.entries(dict).filter((entry): entry is [string, tf.Tensor] => entry[1] instanceof tf.Tensor));
+/** Those that are given. Throws ArgumentError for what is no tensor. */
+function tensorsOf(dict: Readonly<Record<string, unknown>>, where: string): Map<string, tf.Tensor> {
+  checkObject(`${where}: weight`, dict, 'tensors by their names in a file');
+  const given = Object.entries(dict).filter(([, value]) => (value ?? null) !== null) as [string, tf.Tensor][];
+  for (const [name, tensor] of given) checkTensor(`${where}: ${name}`, tensor);
+  return new Map(given);
 }
 
 function layerConfig(config: (LinearV1Config & {encoding?: string | null}) | LinearConfig, parts: WeightParts | null): LinearConfig {
@@ -257,8 +267,9 @@ function withEncoding(config: LinearV1Config, encoding: QuantizationEncoding | n
 
 function fromBlocks(blocks: tf.Tensor, encoding: QuantizationEncoding | null, where: string): QuantizedWeight {
   if (encoding === null || encoding === 'GPTQ') {
-    throw new ArgumentError({where: `${where}: quantizationEncoding`, expected: 'the encoding of the blocks', received: String(encoding)});
+    throw new ArgumentError({where: `${where}: quantizationEncoding`, expected: 'the encoding of the blocks', received: encoding});
   }
+  checkTensor(`${where}: weight`, blocks);
   const {elementsPerBlock, bytesPerBlock} = encodingInfo(encoding);
   const [outDim = 0, rowBytes = 0] = blocks.shape;
   const inDim = (rowBytes / (bytesPerBlock as number)) * (elementsPerBlock as number);
@@ -275,7 +286,7 @@ function fromTensors(
   if (config === null) {
     throw new ArgumentError({where: `${where}: quantizationConfig`, expected: 'a QuantizationConfig', received: 'none'});
   }
-  const tensors = tensorsOf(permIdx === null ? dict : {...dict, perm_idx: permIdx});
+  const tensors = tensorsOf(permIdx === null ? dict : {...dict, perm_idx: permIdx}, where);
   const shape = gptqShape(tensors, config.bits);
   if (shape === null)
     throw new ArgumentError({where: `${where}: weight`, expected: 'packed codes', received: Object.keys(dict).join(', ') || 'nothing'});

@@ -54,8 +54,10 @@ export function encodingOf(weight: WeightValue): QuantizationEncoding | null {
 function shapeOf(weight: QuantizedWeight | DenseWeight | tf.Tensor, where: string): [number, number] {
   const shape: readonly number[] | undefined = (weight as Partial<tf.Tensor> | null | undefined)?.shape;
   if (!Array.isArray(shape)) {
-    throw new ArgumentError({where: `${where}: weight`, expected: "a tensor, a layer's weight or a Weight", received: String(weight)});
+    throw new ArgumentError({where: `${where}: weight`, expected: "a tensor, a layer's weight or a Weight", received: weight});
   }
+  if (weight instanceof tf.Tensor) checkTensor(`${where}: weight`, weight);
+  else if (weight.isDisposed) throw new ArgumentError({where: `${where}: weight`, expected: 'a live weight', received: 'a disposed one'});
   if (shape.length === 2) return [shape[0] as number, shape[1] as number];
   throw new ShapeError({where: `${where}: weight`, expected: '[outDim, inDim]', received: `[${shape}]`});
 }

@@ -1,5 +1,6 @@
 /** Weight: a named weight or bias that stays on the host until a device first asks for it. */
 import * as tf from '@tensorflow/tfjs';
+import {checkLayout} from '../../kernels/check_layout.js';
 import {floatLayout, sectionsOf, type WeightLayout} from '../../kernels/layout.js';
 import {QuantizedWeight} from '../../kernels/quantized_weight.js';
 import {checkName, checkObject} from '../arguments.js';
@@ -125,8 +126,13 @@ function hostData({name, shape, data, quantizationEncoding = null}: WeightConfig
     return lowerBlocks(data, quantizationEncoding, outDim, inDim, `weight '${name}'`);
   }
   if (!(data instanceof Float32Array)) {
-    if (data.layout.outDim === outDim && data.layout.inDim === inDim) return data;
-    throw refuse(`a record of a [${shape}] weight`, `of a [${data.layout.outDim}, ${data.layout.inDim}] one`);
+    const {layout, words} = data;
+    checkLayout(`weight '${name}': layout`, layout);
+    if (layout.outDim !== outDim || layout.inDim !== inDim)
+      throw refuse(`a record of a [${shape}] weight`, `of a [${layout.outDim}, ${layout.inDim}] one`);
+    const {length} = sectionsOf(layout);
+    if (words?.length !== length) throw refuse(`${length} words`, `${words?.length}`);
+    return data;
   }
   if (data.length !== size) throw refuse(`${size} numbers for [${shape}]`, String(data.length));
   const type = checkDenseDType(dtype, `weight '${name}'`);

@@ -42,7 +42,7 @@ export function checkConfig(config: QuantizeConfig): Rounding {
   if (groupSize === undefined) return {mode, groupSize: mode === 'int4' ? 128 : -1};
   checkGroupSize(`${where}: groupSize`, groupSize);
   if (mode !== 'int8' && mode !== 'int4') {
-    throw new ArgumentError({where: `${where}: groupSize`, expected: `none with mode '${mode}'`, received: String(groupSize)});
+    throw new ArgumentError({where: `${where}: groupSize`, expected: `none with mode '${mode}'`, received: groupSize});
   }
   return {mode, groupSize};
 }
@@ -53,7 +53,7 @@ export function checkFilter(filter: LayerFilter | undefined): void {
   const patterns = Array.isArray(filter) ? filter : [filter];
   const bad = patterns.find((pattern) => !(pattern instanceof RegExp || (typeof pattern === 'string' && isPattern(pattern))));
   if (bad === undefined && patterns.length > 0) return;
-  const received = patterns.length === 0 ? 'an empty list' : String(bad);
+  const received = patterns.length === 0 ? 'an empty list' : bad;
   throw new ArgumentError({where: 'quantizeModel: filters', expected: 'regular expressions, or a function', received});
 }
 

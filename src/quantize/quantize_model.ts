@@ -1,6 +1,6 @@
 /** quantizeModel: a tf.js model with every Dense packed. */
 import * as tf from '@tensorflow/tfjs';
-import {checkOptions} from '../arguments.js';
+import {checkFunction, checkOptions} from '../arguments.js';
 import {ArgumentError} from '../errors.js';
 import type {Linear} from '../layers/linear.js';
 import {checkConfig, checkFilter, QUANTIZE_OPTIONS, type QuantizeConfig, type QuantizeOptions} from './options.js';
@@ -36,11 +36,12 @@ export async function quantizeModel(
     throw new ArgumentError({
       where: 'quantizeModel: model',
       expected: 'a tf.LayersModel',
-      received: (model as object | null)?.constructor?.name ?? String(model),
+      received: (model as object | null)?.constructor?.name ?? model,
       remedy: 'A graph model has no layers to replace: load the layers format (tf.loadLayersModel).',
     });
   }
   checkFilter(options.filters);
+  checkFunction('quantizeModel: onProgress', options.onProgress);
   if (model.layers.length === 0)
     throw new ArgumentError({where: 'quantizeModel: model', expected: 'a model with layers', received: 'an empty one'});
   const {candidates, left} = planModel(model, rounding.mode, options.filters);

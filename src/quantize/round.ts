@@ -91,7 +91,7 @@ function roundFloat16(values: Float32Array, outDim: number, inDim: number, type:
     throw new ArgumentError({
       where: `${where}[${Math.floor(bad / inDim)}, ${bad % inDim}]`,
       expected: `a weight that ${type} has`,
-      received: String(values[bad]),
+      received: values[bad],
       remedy: type === 'float16' ? "Use mode 'bfloat16'." : '',
     });
   }
@@ -107,7 +107,7 @@ function largestOfGroups(values: Float32Array, outDim: number, inDim: number, co
       const magnitude = Math.abs(values[i] as number);
       const at = n * groups + Math.floor(k / columns);
       if (!Number.isFinite(magnitude)) {
-        throw new ArgumentError({where: `${where}[${n}, ${k}]`, expected: 'a finite weight', received: String(values[i])});
+        throw new ArgumentError({where: `${where}[${n}, ${k}]`, expected: 'a finite weight', received: values[i]});
       }
       if (magnitude > (largest[at] as number)) largest[at] = magnitude;
     }

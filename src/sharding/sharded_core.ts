@@ -171,8 +171,8 @@ export class ShardedCore extends LinearCore {
   }
 
   *productFlow(xs: readonly tf.Tensor[], activation: Activation | null, home: string): Flow<tf.Tensor> {
-    const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
     const inputs = this.inputs(xs);
+    const lead = (xs[0] as tf.Tensor).shape.slice(0, -1);
     const asked = this.asked(home);
     const devices = asked.map((i) => this.deviceAt(i));
     const held = yield* sendEach(
