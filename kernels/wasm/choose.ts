@@ -43,6 +43,9 @@ export const WASM_VARIANTS: readonly WasmVariant[] = [
 /** Sums of one block of products stay below 2^31: 255 * 32767 * 128 does. */
 const BLOCKS = [128, 64, 32, 16] as const;
 
+/** The same of 8-bit floats, whose sums are floats and whose kernel takes 32 columns at a time. */
+const BLOCKS_OF_FLOAT8 = [256, 128, 64, 32] as const;
+
 /** Rows of x up to which it takes less time to decode float codes of so many bits anew for each. Measured from 2 to 8, November 2026. */
 const FEW_FLOAT_ROWS: Readonly<Record<number, number>> = {8: 6, 16: 3, 32: 2};
 
@@ -145,7 +148,8 @@ const blockCache = new WeakMap<WeightLayout, number | null>();
 function commonBlock(layout: WeightLayout): number | null {
   return remember(blockCache, layout, () => {
     const run = commonRun(layout);
-    return BLOCKS.find((b) => layout.inDim % b === 0 && run % b === 0) ?? null;
+    const widths = layout.decode.kind === 'float' && layout.planes[0] === 8 ? BLOCKS_OF_FLOAT8 : BLOCKS;
+    return widths.find((b) => layout.inDim % b === 0 && run % b === 0) ?? null;
   });
 }
 

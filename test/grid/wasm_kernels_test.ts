@@ -1,7 +1,7 @@
 /** Layouts that the wasm kernels treat each in a way of its own, with rows left over: float codes in registers, scales and planes of every kind, 8-bit x. */
 import * as tf from '@tensorflow/tfjs';
 import type {FloatType, WeightLayout} from '../../kernels/layout.js';
-import type {DotKind} from '../../kernels/wasm/choose.js';
+import {chooseWasm, type DotKind} from '../../kernels/wasm/choose.js';
 import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
@@ -20,6 +20,8 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
   'e4m3fn e8m0 g32': {n: 9, k: 288, planes: [8], decode: float('float8_e4m3fn'), scales: [['float8_e8m0fnu', 1, 32]]},
   'e4m3fn blocks 4x128': {n: 11, k: 384, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 4, 128]]},
   'e4m3fnuz, divide': {n: 5, k: 144, planes: [8], decode: float('float8_e4m3fnuz'), scales: [['bfloat16', 5, 144, true]]},
+  'e4m3fn K=1536': {n: 6, k: 1536, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 1536]]},
+  'e4m3fn g16': {n: 5, k: 80, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 16]]},
   'e4m3fn ordered': {n: 4, k: 64, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 64]], ordered: true},
 };
 
@@ -97,6 +99,18 @@ describe('kernels on wasm alone', () => {
     all.dispose();
     weight.dispose();
   }
+
+  it('take 8-bit floats in the longest blocks that share a scale, and none of fewer columns than an iteration has', () => {
+    const chosen = (name: string) => {
+      const {variant, block} = chooseWasm(buildWeight(name, STRUCTURES[name] as Structure, 1).layout, 1, 'auto', null);
+      return `${variant} ${block}`;
+    };
+    expect(chosen('e4m3fn K=1536')).toBe('gemv_float32 256');
+    expect(chosen('e4m3fn blocks 4x128')).toBe('gemv_float32 128');
+    expect(chosen('e4m3fn e8m0 g32')).toBe('gemv_float32 32');
+    expect(chosen('e4m3fn g16')).toBe('float32 0');
+    expect(chosen('float16, groups')).toBe('gemv_float32 16');
+  });
 
   Object.entries({...STRUCTURES, ...CODES}).forEach(([name, structure], i) => {
     for (const variant of ['auto', ...variants.names]) {
@@ -192,15 +206,21 @@ describe('kernels on wasm alone', () => {
   });
 
   it('gives a row of e4m3 codes the same bits beside rows of subnormals', async () => {
-    const {layout, words} = buildWeight('w', {n: 4, k: 800, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', 1, 32]]}, 10);
+    for (const group of [32, 64, 1280]) await sameBits(group);
+  });
+
+  async function sameBits(group: number): Promise<void> {
+    const k = 1280;
+    const decode = float('float8_e4m3fn');
+    const {layout, words} = buildWeight('w', {n: 4, k, planes: [8], decode, scales: [['float32', 1, group]]}, 10);
     const {codes} = partsOf(layout, words);
-    const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 4 * 800);
-    const x = tf.tensor2d(randomX(1, 800, 10), [1, 800]);
+    const bytes = new Uint8Array(codes.buffer, codes.byteOffset, 4 * k);
+    const x = tf.tensor2d(randomX(1, k, 10), [1, k]);
     const first: number[] = [];
     for (const mask of [0xbf, 0x87]) {
       // Of ordinary size with 0x20, subnormals without; row 0 has none.
       for (let i = 0; i < bytes.length; i++)
-        bytes[i] = ((bytes[i] as number) & (i < 800 ? 0xbf : mask)) | (i < 800 || mask === 0xbf ? 0x20 : 1);
+        bytes[i] = ((bytes[i] as number) & (i < k ? 0xbf : mask)) | (i < k || mask === 0xbf ? 0x20 : 1);
       const weight = QuantizedWeight.fromWords(layout, words.slice());
       const y = ops.quantizedMatMul(x, weight);
       first.push((await y.data())[0] as number);
@@ -209,7 +229,7 @@ describe('kernels on wasm alone', () => {
     }
     expect(first[1]).toBe(first[0] as number);
     x.dispose();
-  });
+  }
 
   it('multiplies float16 scales and offsets of every exponent and 0, where the first row has subnormals and where it says nothing of others', async () => {
     for (const offsets of [[], [[f16, 1, 32] as const]]) {

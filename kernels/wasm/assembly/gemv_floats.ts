@@ -2,9 +2,9 @@
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {hasSubnormals, subnormalPair} from './gemv_subnormals';
-import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field, unknownZeros} from './layout';
+import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
 import {halfToFloat} from './levels';
-import {LONG_RUN, RUN, eight, fma, halved, total64, widen} from './vectors';
+import {LONG_RUN, RUN, fma, halved, ordered, total64, widen} from './vectors';
 
 /**
  * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: the same
@@ -15,27 +15,13 @@ export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, fa
   for (let k = 0; k < inDim; k++) {
     let j = k;
     if (lanes == 2) j = (k & ~7) | ((k & 1) << 2) | ((k & 7) >> 1);
-    else if (lanes == 4) j = (k & ~15) | ((k & 1) << 3) | ((k & 15) >> 1);
+    else if (lanes == 4) j = (k & ~15) | ((k & 1) << 3) | ((k & 2) << 1) | ((k & 15) >> 2);
     const from = order == 0 ? <u32>k : load<u32>(order + (<usize>k << 2));
     const v = load<f32>(x + (<usize>from << 2));
     top = max(top, abs(v));
     store<f32>(out + (<usize>j << 2), v * factor);
   }
   return factor != 1 && !(top < 1e20) ? 1 : 0;
-}
-
-/** Columns of the even bytes of 16-bit lanes: s eeee mmm to sign and bits 10..4. One product in the relaxed builds: shifts are what limits. */
-// @ts-ignore: decorator
-@inline
-function evenBytes(v: v128, small: v128, sixteen: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return v128.and(i16x8.relaxed_dot_i8x16_i7x16_s(v, sixteen), small);
-  return v128.and(i16x8.shr_s(i16x8.shl(v, 8), 4), small);
-}
-
-// @ts-ignore: decorator
-@inline
-function oddBytes(v: v128, small: v128): v128 {
-  return v128.and(i16x8.shr_s(v, 4), small);
 }
 
 // @ts-ignore: decorator
@@ -64,7 +50,7 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
     blockScales(w, d, n, block, blocks, scratch);
     blockScales(w, d, n1, block, blocks, scratch + run);
   }
-  const high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS);
+  const high = v128.load(d + HIGH_HALVES), half = v128.load(d + HALF_FLOATS), up = i32x4.shr_u(i32x4.shl(v128.load(d + SIXTEENS), 25), 16);
   let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a, tops = i16x8.splat(0), tops1 = tops;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, RUN / block) << 2;
   for (let s = scratch; s < end; ) {
@@ -83,14 +69,12 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
         }
       } else if (kind == 2) {
         for (let j = 0; j < block; j += 8, o += 16, p += 32) {
-          const v = v128.load(o), v1 = v128.load(o + apart);
-          let t = v128.load(p);
-          f = fma(f, v128.and(i32x4.shr_s(low(v), 3), half), t);
-          f1 = fma(f1, v128.and(i32x4.shr_s(low(v1), 3), half), t);
-          t = v128.load(p, 16);
-          g = fma(g, v128.and(i32x4.shr_s(v, 3), half), t);
-          g1 = fma(g1, v128.and(i32x4.shr_s(v1, 3), half), t);
-          tops = i16x8.max_u(tops, i16x8.add(v, v));
+          const v = v128.load(o), v1 = v128.load(o + apart), t = v128.load(p), t1 = v128.load(p, 16);
+          f = ordered(fma(f, v128.and(i32x4.dot_i16x8_s(v, up), half), t));
+          g = ordered(fma(g, v128.and(i32x4.shr_s(v, 3), half), t1));
+          tops = ordered(i16x8.max_u(tops, i16x8.add(v, v)));
+          f1 = ordered(fma(f1, v128.and(i32x4.dot_i16x8_s(v1, up), half), t));
+          g1 = ordered(fma(g1, v128.and(i32x4.shr_s(v1, 3), half), t1));
           tops1 = i16x8.max_u(tops1, i16x8.add(v1, v1));
         }
       } else {
@@ -121,14 +105,32 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
   }
 }
 
-/** f + products of 16 codes. Each waits for the one before, which takes as long as those of four rows do. */
+/** The even bytes s eeee mmm of v, with copies of the sign between it and the rest, so that bits 10..4 of 16 are a bfloat16's whose exponent is 120 too small. */
 // @ts-ignore: decorator
 @inline
-function sixteenCodes(f: v128, v: v128, small: v128, sixteen: v128, zeros: v128, t: v128, t1: v128, t2: v128, t3: v128): v128 {
-  return eight(eight(f, evenBytes(v, small, sixteen), zeros, t, t1), oddBytes(v, small), zeros, t2, t3);
+function evenBytes(v: v128, sixteen: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_dot_i8x16_i7x16_s(v, sixteen) : i16x8.shr_s(i16x8.shl(v, 8), 4);
 }
 
-/** Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. */
+/** Of these the lower ones of 32-bit lanes, as float32. On x86 a shift would share its ports with the products. */
+// @ts-ignore: decorator
+@inline
+function lower(v: v128, small: v128, up: v128): v128 {
+  return v128.and(ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v, up) : low(v), small);
+}
+
+/** f + products of the eight codes in even bytes at o. */
+// @ts-ignore: decorator
+@inline
+function eightCodes(f: v128, o: v128, small: v128, sixteen: v128, up: v128, t: v128, t1: v128): v128 {
+  const v = evenBytes(o, sixteen);
+  return ordered(fma(ordered(fma(f, lower(v, small, up), t)), v128.and(v, small), t1));
+}
+
+/**
+ * Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. Blocks of 32 start
+ * sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take. Odd bytes are even ones a byte further on.
+ */
 function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
   const n1 = min(n + apart, last), n2 = min(n + 2 * apart, last), n3 = min(n + 3 * apart, last), out = y - (<usize>n << 2);
   if (hasSubnormals(w, d, n, n1, n2, n3)) {
@@ -136,35 +138,82 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
     subnormalPair(w, d, n2, n3, x, block, blocks, scratch, out + (<usize>n2 << 2), out + (<usize>n3 << 2));
     return;
   }
-  const run = <usize>(blocks + 4) << 2;
+  const run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run;
   if (field(d, SCALES) > 0) {
     blockScales(w, d, n, block, blocks, scratch);
     blockScales(w, d, n1, block, blocks, scratch + run);
-    blockScales(w, d, n2, block, blocks, scratch + 2 * run);
-    blockScales(w, d, n3, block, blocks, scratch + 3 * run);
+    blockScales(w, d, n2, block, blocks, scratch + run2);
+    blockScales(w, d, n3, block, blocks, scratch + run3);
   }
-  const small = v128.load(d + SMALL_FLOATS), zeros = unknownZeros(d), sixteen = v128.load(d + SIXTEENS);
+  const sixteen = v128.load(d + SIXTEENS), small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
+  const up = v128.or(i16x8.shr_u(sixteen, 8), i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13));
   let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a;
   const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
   for (let s = scratch; s < end; ) {
     const stop = min(end, s + runBytes);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-    for (; s < stop; s += 4) {
-      let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
-      // A byte s eeee mmm moved to sign and bits 10..4 of 16 is a bfloat16 whose exponent is 120 too small; subnormals come out right too.
-      for (const next = o + <usize>block; o < next; o += 16, p += 64) {
-        const t = v128.load(p), t1 = v128.load(p, 16), t2 = v128.load(p, 32), t3 = v128.load(p, 48);
-        f0 = sixteenCodes(f0, v128.load(o), small, sixteen, zeros, t, t1, t2, t3);
-        f1 = sixteenCodes(f1, v128.load(o + o1), small, sixteen, zeros, t, t1, t2, t3);
-        f2 = sixteenCodes(f2, v128.load(o + o2), small, sixteen, zeros, t, t1, t2, t3);
-        f3 = sixteenCodes(f3, v128.load(o + o3), small, sixteen, zeros, t, t1, t2, t3);
+    do {
+      let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0, t: v128, t1: v128;
+      if (ASC_FEATURE_RELAXED_SIMD && block == 32) {
+        t = v128.load(p); t1 = v128.load(p, 16);
+        f0 = eightCodes(f0, v128.load(o), small, sixteen, up, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1), small, sixteen, up, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2), small, sixteen, up, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3), small, sixteen, up, t, t1);
+        t = v128.load(p, 32); t1 = v128.load(p, 48);
+        f0 = eightCodes(f0, v128.load(o, 1), small, sixteen, up, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 1), small, sixteen, up, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 1), small, sixteen, up, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 1), small, sixteen, up, t, t1);
+        t = v128.load(p, 64); t1 = v128.load(p, 80);
+        f0 = eightCodes(f0, v128.load(o, 16), small, sixteen, up, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 16), small, sixteen, up, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 16), small, sixteen, up, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 16), small, sixteen, up, t, t1);
+        t = v128.load(p, 96); t1 = v128.load(p, 112);
+        f0 = eightCodes(f0, v128.load(o, 17), small, sixteen, up, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 17), small, sixteen, up, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 17), small, sixteen, up, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 17), small, sixteen, up, t, t1);
+        o += 32;
+        p += 128;
+      } else {
+        let g0 = f0, g1 = f0, g2 = f0, g3 = f0;
+        const next = o + <usize>block;
+        do {
+          t = v128.load(p); t1 = v128.load(p, 16);
+          let v = evenBytes(v128.load(o), sixteen);
+          f0 = ordered(fma(f0, lower(v, small, up), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o1), sixteen);
+          f1 = ordered(fma(f1, lower(v, small, up), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o2), sixteen);
+          f2 = ordered(fma(f2, lower(v, small, up), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o3), sixteen);
+          f3 = ordered(fma(f3, lower(v, small, up), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
+          t = v128.load(p, 32); t1 = v128.load(p, 48);
+          v = evenBytes(v128.load(o, 1), sixteen);
+          f0 = ordered(fma(f0, lower(v, small, up), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o1, 1), sixteen);
+          f1 = ordered(fma(f1, lower(v, small, up), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o2, 1), sixteen);
+          f2 = ordered(fma(f2, lower(v, small, up), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
+          v = evenBytes(v128.load(o + o3, 1), sixteen);
+          f3 = ordered(fma(f3, lower(v, small, up), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
+          o += 16;
+          p += 64;
+        } while (o < next);
+        f0 = f32x4.add(f0, g0);
+        f1 = f32x4.add(f1, g1);
+        f2 = f32x4.add(f2, g2);
+        f3 = f32x4.add(f3, g3);
       }
-      s0 = fma(s0, f0, v128.load32_splat(s));
-      s1 = fma(s1, f1, v128.load32_splat(s + run));
-      s2 = fma(s2, f2, v128.load32_splat(s + 2 * run));
-      s3 = fma(s3, f3, v128.load32_splat(s + 3 * run));
-    }
+      s0 = ordered(fma(s0, f0, v128.load32_splat(s)));
+      s1 = ordered(fma(s1, f1, v128.load32_splat(s + run)));
+      s2 = ordered(fma(s2, f2, v128.load32_splat(s + run2)));
+      s3 = ordered(fma(s3, f3, v128.load32_splat(s + run3)));
+      s += 4;
+    } while (s < stop);
     const c = halved(s0, s1), e = halved(s2, s3), totals = f32x4.add(i64x2.shuffle(c, e, 0, 2), i64x2.shuffle(c, e, 1, 3));
     a = f64x2.add(a, f64x2.promote_low_f32x4(totals));
     b = f64x2.add(b, f64x2.promote_low_f32x4(i64x2.shuffle(totals, totals, 1, 0)));

@@ -3,7 +3,7 @@
 import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {IN_DIM, LOW_NIBBLES, SCALES, TABLE_FACTOR, field, kept, unknownZeros} from './layout';
-import {LONG_RUN, eight, fma, looked} from './vectors';
+import {LONG_RUN, fma, looked} from './vectors';
 
 /** Adds 1 to the bytes of `count` where a code is subnormal. */
 // @ts-ignore: decorator
@@ -30,19 +30,40 @@ export function hasSubnormals(w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: 
   return i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3) > 1;
 }
 
-/** f + products of 16 codes. */
+/** v with subnormal codes moved to exponents of their own; `even` and `odd` take their bytes with the signs of v. */
 // @ts-ignore: decorator
 @inline
-function sixteenCodes(
-  f: v128, v: v128, most: v128, eighth: v128, places: v128, byte: v128, middle: v128, top: v128, zeros: v128, t: v128, t1: v128, t2: v128, t3: v128,
-): v128 {
-  const c = v128.and(v, most), r = i8x16.add(c, looked(places, i8x16.min_u(c, eighth)));
-  const even = v128.or(i16x8.shl(v128.and(r, byte), 4), v128.and(i16x8.shl(v, 8), top));
-  const odd = v128.or(v128.and(i16x8.shr_u(r, 4), middle), v128.and(v, top));
-  return eight(eight(f, even, zeros, t, t1), odd, zeros, t2, t3);
+function raised(v: v128, most: v128, eighth: v128, places: v128): v128 {
+  const c = v128.and(v, most);
+  return i8x16.add(c, looked(places, i8x16.min_u(c, eighth)));
 }
 
-/** Lanes in the order of `quad`: a row comes out the same whether or not others beside it are why it is here. */
+// @ts-ignore: decorator
+@inline
+function even(v: v128, r: v128, byte: v128, top: v128): v128 {
+  return v128.or(i16x8.shl(v128.and(r, byte), 4), v128.and(i16x8.shl(v, 8), top));
+}
+
+// @ts-ignore: decorator
+@inline
+function odd(v: v128, r: v128, middle: v128, top: v128): v128 {
+  return v128.or(v128.and(i16x8.shr_u(r, 4), middle), v128.and(v, top));
+}
+
+/** f + products of the bfloat16 in the lower halves of 32-bit lanes, or in the upper ones. */
+// @ts-ignore: decorator
+@inline
+function lower(f: v128, v: v128, x: v128): v128 {
+  return fma(f, i32x4.shl(v, 16), x);
+}
+
+// @ts-ignore: decorator
+@inline
+function upper(f: v128, v: v128, high: v128, x: v128): v128 {
+  return fma(f, v128.and(v, high), x);
+}
+
+/** Sums are added in the order of `quad`: a row comes out the same whether or not others beside it are why it is here. */
 // @ts-ignore: decorator
 @inline
 function total(v: v128): f64 {
@@ -60,18 +81,35 @@ export function subnormalPair(w: usize, d: usize, n: i32, n1: i32, x: usize, blo
   const nibbles = v128.load(d + LOW_NIBBLES), all = i8x16.eq(nibbles, nibbles), eighth = v128.xor(nibbles, i8x16.shr_u(nibbles, 1));
   const most = i8x16.shr_u(all, 1), byte = i16x8.shr_u(all, 8), middle = i16x8.shl(byte, 4), top = i16x8.shl(all, 15), zeros = unknownZeros(d);
   // How far codes 0, 1, 2 .. move up: from the eighth on three exponents.
-  const places = v128.or(zeros, i8x16(0, 7, 14, 17, 20, 21, 22, 23, 24, 24, 24, 24, 24, 24, 24, 24));
+  const high = i32x4.shl(all, 16), places = v128.or(zeros, i8x16(0, 7, 14, 17, 20, 21, 22, 23, 24, 24, 24, 24, 24, 24, 24, 24));
   const end = scales + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2, apart = rowAt(w, d, n1) - rowAt(w, d, n);
+  // As in `quad`: one sum of a block, or two.
+  const one = ASC_FEATURE_RELAXED_SIMD && block == 32;
   let o = rowAt(w, d, n), p = x, a: f64 = 0, b: f64 = 0;
   while (scales < end) {
     const until = min(end, scales + runBytes);
     let sum = f32x4.splat(0), sum1 = sum;
     for (; scales < until; scales += 4) {
-      let f = f32x4.splat(0), g = f;
+      let f = f32x4.splat(0), g = f, h = f, i = f;
       for (const stop = o + <usize>block; o < stop; o += 16, p += 64) {
         const t = v128.load(p), t1 = v128.load(p, 16), t2 = v128.load(p, 32), t3 = v128.load(p, 48);
-        f = sixteenCodes(f, v128.load(o), most, eighth, places, byte, middle, top, zeros, t, t1, t2, t3);
-        g = sixteenCodes(g, v128.load(o + apart), most, eighth, places, byte, middle, top, zeros, t, t1, t2, t3);
+        const v = v128.load(o), v1 = v128.load(o + apart), r = raised(v, most, eighth, places), r1 = raised(v1, most, eighth, places);
+        const e = even(v, r, byte, top), e1 = even(v1, r1, byte, top), u = odd(v, r, middle, top), u1 = odd(v1, r1, middle, top);
+        f = lower(f, e, t);
+        g = lower(g, e1, t);
+        if (one) {
+          f = upper(lower(upper(f, e, high, t1), u, t2), u, high, t3);
+          g = upper(lower(upper(g, e1, high, t1), u1, t2), u1, high, t3);
+        } else {
+          f = lower(f, u, t2);
+          g = lower(g, u1, t2);
+          h = upper(upper(h, e, high, t1), u, high, t3);
+          i = upper(upper(i, e1, high, t1), u1, high, t3);
+        }
+      }
+      if (!one) {
+        f = f32x4.add(f, h);
+        g = f32x4.add(g, i);
       }
       sum = fma(sum, f, v128.load32_splat(scales));
       sum1 = fma(sum1, g, v128.load32_splat(scales + run));
