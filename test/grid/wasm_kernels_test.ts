@@ -313,4 +313,23 @@ describe('kernels on wasm alone', () => {
     weight.dispose();
     tf.dispose([ones, y, large, z]);
   });
+
+  for (const type of ['float16', 'float8_e4m3fn'] as const) {
+    it(`keeps the digits of an x of 1e-33 times ${type}`, async () => {
+      const named = buildWeight(type, {n: 20, k: 64, planes: [type === 'float16' ? 16 : 8], decode: float(type)}, 8);
+      const weight = QuantizedWeight.fromWords(named.layout, named.words);
+      const x = randomX(2, 64, 9);
+      const plain = tf.tensor2d(x, [2, 64]);
+      const small = tf.mul(plain, 2 ** -110);
+      for (const variant of ['gemv_float32', 'float32'] as const) {
+        variants.force(variant);
+        const [y, z] = [ops.quantizedMatMul(plain, weight), ops.quantizedMatMul(small, weight)];
+        const scaled = (await z.data()).map((v) => v * 2 ** 110);
+        expect(rowErrors(scaled, await y.data(), 20)).toBeLessThan(1e-6);
+        tf.dispose([y, z]);
+      }
+      weight.dispose();
+      tf.dispose([plain, small]);
+    });
+  }
 });

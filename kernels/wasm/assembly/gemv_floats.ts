@@ -8,7 +8,8 @@ import {LONG_RUN, RUN, fma, halved, ordered, total64, widen} from './vectors';
 
 /**
  * Row of x in the order in which this decoding yields columns. lanes 1: as it is. 2: in each 8, even columns then odd. 4: the same
- * in each 16. order: 0 or uint32 [K] as elsewhere. factor multiplies x; returns 1 where that may overflow.
+ * in each 16. order: 0 or uint32 [K] as elsewhere. factor multiplies x; returns 1 where that may overflow, or
+ * where products of an x so small and of codes whose exponents are too small may still be float32 subnormals.
  */
 export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, factor: f32, out: usize): i32 {
   let top: f32 = 0;
@@ -21,7 +22,7 @@ export function prepareFloats(x: usize, order: usize, inDim: i32, lanes: i32, fa
     top = max(top, abs(v));
     store<f32>(out + (<usize>j << 2), v * factor);
   }
-  return factor != 1 && !(top < 1e20) ? 1 : 0;
+  return factor != 1 && !(top < 1e20 && (top > 1e-15 || top == 0)) ? 1 : 0;
 }
 
 // @ts-ignore: decorator
