@@ -145,6 +145,7 @@ export interface WasmExports {
   rmsNorm(x: number, weight: number, rows: number, k: number, epsilon: number, out: number): void;
   addTo(y: number, x: number, count: number): void;
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;
+  runChain(steps: number, count: number, control: number, own: number): number;
 }
 
 /** Memory of the backend that grows to what is asked for, and is kept. */
@@ -189,8 +190,8 @@ export class WasmHeap {
   private readonly tables = new Map<string, number>();
 
   constructor(protected readonly backend: WasmBackend) {
-    this.scratchArea = new Area(backend, 16);
-    this.spareArea = new Area(backend, 16);
+    this.scratchArea = new Area(backend, 64);
+    this.spareArea = new Area(backend, 64);
     this.memory = findMemory(backend);
     const {module, relaxed} = compiled(isShared(this.memory));
     this.relaxed = relaxed;
@@ -211,6 +212,19 @@ export class WasmHeap {
   /** As `scratch`, for what has to outlive calls of that: valid until the next call of `spare`. */
   spare(bytes: number): number {
     return this.spareArea.of(bytes);
+  }
+
+  /** Threads that share calls. */
+  get threads(): number {
+    return 1;
+  }
+
+  /**
+   * Walks `count` steps at an address (assembly/chain.ts). ownBytes: what a thread needs for itself; the memory of `scratch` is used.
+   * @param _cost of all, in 4-bit multiplications
+   */
+  runChain(steps: number, count: number, ownBytes: number, _cost: number): void {
+    this.exports.runChain(steps, count, 0, this.scratch(ownBytes));
   }
 
   /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */

@@ -34,6 +34,7 @@ const EXPORTS: Readonly<Record<keyof WasmExports, true>> = {
   rmsNorm: true,
   addTo: true,
   finish: true,
+  runChain: true,
 };
 export const EXPORT_NAMES = Object.keys(EXPORTS) as readonly ExportName[];
 

@@ -1,15 +1,9 @@
 /** The calling thread and some workers, who share the rows of one call at a time on one memory. */
-import type {Cut, ExportName} from '../../kernels/wasm/parallel.js';
+import {type Cut, type ExportName, rowsOfPart} from '../../kernels/wasm/parallel.js';
 import {DeviceError} from '../errors.js';
 import {codeOf} from './pool.js';
 import {CALL, MOST_MOVES, MOST_PARTS, PART_BITS, TEAM, type TeamData} from './team_source.js';
 import {MAY_SLEEP, type WorkerThread} from './worker_thread.js';
-
-/** Parts a thread, at most: enough that the last to finish is not far behind. */
-const PARTS = 4;
-
-/** A part costs no less, where there are others: some thirty microseconds. Each begins with weights that are not in the cache. */
-const PART_COST = 2 ** 19;
 
 /** No part takes that long: whoever took it is gone. */
 const PATIENCE_MS = 10_000;
@@ -29,6 +23,18 @@ export interface TeamCall {
   /** Memory of the threads, one after the other; 0: none. */
   readonly scratch: number;
   readonly scratchStep: number;
+}
+
+/** A chain: steps at an address, the address of its two words in shared memory, and memory of the threads, as in TeamCall. */
+export interface TeamChain {
+  readonly exported: (steps: number, count: number, control: number, own: number) => number;
+  readonly steps: number;
+  readonly count: number;
+  readonly control: number;
+  readonly scratch: number;
+  readonly scratchStep: number;
+  /** Lets all who are in it leave. */
+  close(): void;
 }
 
 export class Team {
@@ -80,8 +86,33 @@ export class Team {
       throw error;
     }
     this.waitFor(parts);
-    const failed = Atomics.load(this.words, TEAM.failed);
-    if (failed !== 0) throw gone(failed, 'one whose call failed');
+    this.checkWell();
+  }
+
+  /** Walks a chain with the workers; nobody is in it afterwards. Throws as `run` does. */
+  runChain({exported, steps, count, control, scratch, scratchStep, close}: TeamChain): void {
+    const {words, numbers} = this;
+    this.open();
+    numbers[CALL.scratchStep] = scratchStep;
+    numbers.set([steps, count, control, scratch], CALL.args);
+    Atomics.store(words, TEAM.chain, this.calls);
+    this.announce();
+    const patience = new Patience(this.patienceMs);
+    try {
+      for (let at = exported(steps, count, control, scratch); at !== 0; at = exported(steps, count, control, scratch)) {
+        this.checkWell();
+        patience.spend(at);
+        if (MAY_SLEEP) Atomics.wait(words, TEAM.waiting, 0, 1);
+      }
+    } catch (error) {
+      close();
+      throw error;
+    } finally {
+      // Who has not looked yet does not begin; who is in it has nothing left to do.
+      Atomics.store(words, TEAM.chain, ~this.calls);
+      for (let spin = 1; Atomics.load(words, TEAM.inside) > 0; spin++) if (spin % TAIL_SPINS === 0) patience.spend(-1);
+    }
+    this.checkWell();
   }
 
   /** Lets the workers go: they end by themselves. */
@@ -93,14 +124,9 @@ export class Team {
 
   private post({name, args, cut, begin, end, scratchStep, scratch}: TeamCall): number {
     const {words, numbers} = this;
-    const threads = this.threads.length + 1;
-    const count = threads * Math.min(PARTS, Math.max(1, Math.round(((end - begin) * cut.cost) / (threads * PART_COST))));
-    const {together} = cut;
-    const rows = Math.max(1, Math.ceil((end - begin) / (count * together))) * together;
+    const rows = rowsOfPart(end - begin, cut.cost, this.threads.length + 1, cut.together);
     const parts = Math.ceil((end - begin) / rows);
-    this.calls = (this.calls + 1) | 0;
-    // Closed before its numbers change.
-    Atomics.store(words, TEAM.claim, (this.calls << PART_BITS) | (MOST_PARTS + 1));
+    this.open();
     numbers[CALL.code] = codeOf(name);
     numbers[CALL.begin] = begin;
     numbers[CALL.end] = end;
@@ -120,9 +146,24 @@ export class Team {
     if (cut.scratchAt >= 0) numbers[CALL.args + cut.scratchAt] = scratch;
     Atomics.store(words, TEAM.done, 0);
     Atomics.store(words, TEAM.claim, this.calls << PART_BITS);
-    Atomics.store(words, TEAM.call, this.calls);
-    if (Atomics.load(words, TEAM.asleep) > 0) Atomics.notify(words, TEAM.call);
+    this.announce();
     return parts;
+  }
+
+  /** Another call, of which no part can be taken yet: its numbers may change. */
+  private open(): void {
+    this.calls = (this.calls + 1) | 0;
+    Atomics.store(this.words, TEAM.claim, (this.calls << PART_BITS) | (MOST_PARTS + 1));
+  }
+
+  private announce(): void {
+    Atomics.store(this.words, TEAM.call, this.calls);
+    if (Atomics.load(this.words, TEAM.asleep) > 0) Atomics.notify(this.words, TEAM.call);
+  }
+
+  private checkWell(): void {
+    const failed = Atomics.load(this.words, TEAM.failed);
+    if (failed !== 0) throw gone(failed, 'one whose call failed');
   }
 
   /** The next part, or `parts` where there is none left. */
@@ -153,21 +194,34 @@ export class Team {
   /** The tail of what others took. */
   private waitFor(parts: number): void {
     const {words} = this;
-    let before = -1;
-    let since = 0;
+    const patience = new Patience(this.patienceMs);
     for (let spin = 1; ; spin++) {
       const done = Atomics.load(words, TEAM.done);
       if (done >= parts) return;
       if (spin % TAIL_SPINS !== 0) continue;
-      if (done !== before) {
-        before = done;
-        since = performance.now();
-      } else if (performance.now() - since > this.patienceMs) throw gone(null, 'no answer');
+      patience.spend(done);
       if (!MAY_SLEEP) continue;
       Atomics.store(words, TEAM.waiting, 1);
       Atomics.wait(words, TEAM.done, done, 50);
       Atomics.store(words, TEAM.waiting, 0);
     }
+  }
+}
+
+/** How long nothing may change. */
+class Patience {
+  private before: number | null = null;
+  private since = 0;
+
+  constructor(private readonly ms: number) {}
+
+  /** Throws DeviceError where this has been seen for too long. */
+  spend(seen: number): void {
+    const now = performance.now();
+    if (seen !== this.before) {
+      this.before = seen;
+      this.since = now;
+    } else if (now - this.since > this.ms) throw gone(null, 'no answer');
   }
 }
 

@@ -21,7 +21,11 @@ export const TEAM = {
   joined: 6,
   /** 1: leave. */
   ended: 7,
-  length: 8,
+  /** Where it is the number of the current call, that is a chain which all walk. */
+  chain: 8,
+  /** Workers that may be in it. */
+  inside: 9,
+  length: 10,
 } as const;
 
 /** Bits of a claim that number the part. */
@@ -80,8 +84,20 @@ function join({control, call, worker, spinMs}, exports, names) {
     }
     seen = Atomics.load(words, ${TEAM.call});
     if (Atomics.load(words, ${TEAM.ended}) === 1) { finish(); return; }
-    takeParts(words, numbers, exports, worker, names, seen << ${PART_BITS});
+    if (Atomics.load(words, ${TEAM.chain}) === seen) walk(words, numbers, exports, worker, seen);
+    else takeParts(words, numbers, exports, worker, names, seen << ${PART_BITS});
   }
+}
+function walk(words, numbers, exports, worker, seen) {
+  // From here on the chain's numbers stay, if it is still this one's turn.
+  Atomics.add(words, ${TEAM.inside}, 1);
+  try {
+    while (Atomics.load(words, ${TEAM.chain}) === seen) {
+      const args = [0, 1, 2, 3].map((i) => numbers[${CALL.args} + i]);
+      if (exports.runChain(args[0], args[1], args[2], args[3] + worker * numbers[${CALL.scratchStep}]) === 0) break;
+    }
+  } catch (error) { Atomics.store(words, ${TEAM.failed}, worker); }
+  Atomics.sub(words, ${TEAM.inside}, 1);
 }
 function takeParts(words, numbers, exports, worker, names, call) {
   // These may be another call's by now; then no part can be taken.

@@ -16,6 +16,9 @@ export interface LeastCosts {
 
 export const LEAST_COSTS: LeastCosts = {awake: 2 ** 16, asleep: 2 ** 20};
 
+/** Two words that threads of a chain share, in lines of a cache of their own. */
+const CONTROL_BYTES = 128;
+
 /** Place of K in a descriptor. */
 const IN_DIM = 1;
 
@@ -58,8 +61,19 @@ export class ThreadedHeap extends WasmHeap {
     super.dispose();
   }
 
+  override get threads(): number {
+    return this.team === null ? 1 : this.team.threads.length + 1;
+  }
+
+  override runChain(steps: number, count: number, ownBytes: number, cost: number): void {
+    const {team} = this;
+    const alone = () => super.runChain(steps, count, ownBytes, cost);
+    if (team === null || !this.isLarge(team, cost)) alone();
+    else this.tried('runChain', count, cost, alone, () => this.walk(team, steps, count, ownBytes));
+  }
+
   private share(name: ExportName, exported: (...args: number[]) => void, args: number[], cutOf: (call: Call) => Cut): void {
-    const {team, least, trial} = this;
+    const {team} = this;
     const cut = team === null ? null : cutOf({args, inDimAt: this.inDimAt});
     if (team === null || cut === null) {
       exported(...args);
@@ -68,22 +82,45 @@ export class ThreadedHeap extends WasmHeap {
     const [begin, end] =
       'count' in cut.rows ? [0, args[cut.rows.count] as number] : ([args[cut.rows.begin], args[cut.rows.end]] as [number, number]);
     const cost = (end - begin) * cut.cost;
-    if (end - begin < 2 || cost < least.awake || (cost < least.asleep && team.sleeps)) {
-      exported(...args);
-      return;
-    }
+    const alone = () => exported(...args);
+    if (end - begin < 2 || !this.isLarge(team, cost)) alone();
+    else this.tried(name, args[0] as number, cost, alone, () => this.runShared(team, {name, exported, args, cut, begin, end}));
+  }
+
+  private isLarge(team: Team, cost: number): boolean {
+    return cost >= this.least.awake && (cost >= this.least.asleep || !team.sleeps);
+  }
+
+  /** One way or the other. @param about as kindOf takes an address */
+  private tried(name: ExportName, about: number, cost: number, alone: () => void, shared: () => void): void {
+    const {trial} = this;
     const start = trial === null ? 0 : performance.now();
-    if (trial !== null && !trial.shares(start)) exported(...args);
-    else this.runShared(team, {name, exported, args, cut, begin, end});
-    trial?.record(kindOf(name, args[0] as number, cost), cost, start, performance.now());
+    if (trial !== null && !trial.shares(start)) alone();
+    else shared();
+    trial?.record(kindOf(name, about, cost), cost, start, performance.now());
   }
 
   private runShared(team: Team, call: Omit<TeamCall, 'scratch' | 'scratchStep'>): void {
     const {cut} = call;
     const scratchStep = (cut.scratchBytes + 63) & ~63;
     const scratch = cut.scratchAt < 0 ? 0 : this.threadsArea.of((team.threads.length + 1) * scratchStep);
+    this.orAlone(() => team.run({...call, scratch, scratchStep}));
+  }
+
+  private walk(team: Team, steps: number, count: number, ownBytes: number): void {
+    const scratchStep = (ownBytes + 63) & ~63;
+    const control = this.threadsArea.of(CONTROL_BYTES + (team.threads.length + 1) * scratchStep);
+    const scratch = control + CONTROL_BYTES;
+    this.words.fill(0, control >>> 2, scratch >>> 2);
+    const close = () => Atomics.store(this.words, control >>> 2, -1);
+    const exported = this.exports.runChain;
+    this.orAlone(() => team.runChain({exported, steps, count, control, scratch, scratchStep, close}));
+  }
+
+  /** Where a worker is lost, this thread works alone from then on. */
+  private orAlone(run: () => void): void {
     try {
-      team.run({...call, scratch, scratchStep});
+      run();
     } catch (error) {
       this.team = null;
       this.onLost();

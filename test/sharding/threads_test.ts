@@ -260,4 +260,52 @@ describe('Team', () => {
     expect(() => other.run({...call, args: [1024, 8, 0, 1, 1024]})).not.toThrow();
     await end(other);
   });
+
+  describe('walking a chain', () => {
+    /** No steps. */
+    const chain = {exported: () => 0, steps: 1024, count: 0, control: 1024, scratch: 2048, scratchStep: 64, close: () => undefined};
+
+    it('throws where a worker failed, and lets all leave', async () => {
+      const team = await teamOn(new SharedHeap(), 10_000);
+      const close = jasmine.createSpy('close');
+      // The worker reads its words beyond the memory.
+      expect(() => team.runChain({...chain, exported: () => 7, count: 1, control: 2 ** 31, close})).toThrowError(
+        DeviceError,
+        /worker 1 of startThreads/,
+      );
+      expect(close).toHaveBeenCalledTimes(1);
+      await end(team);
+    });
+
+    it('throws where nothing happens for long, and where a worker does not leave', async () => {
+      const pool = await commonPool();
+      const absent = await pool.grow();
+      const team = new Team([absent], 1, 200);
+      const close = jasmine.createSpy('close');
+      expect(() => team.runChain({...chain, exported: () => 7, close})).toThrowError(DeviceError, /no answer/);
+      expect(close).toHaveBeenCalledTimes(1);
+      // Something always does for a while.
+      let at = 0;
+      const slow = () => {
+        slowly();
+        return at < 6 ? ++at : 0;
+      };
+      expect(() => team.runChain({...chain, exported: slow})).not.toThrow();
+      const words = new Int32Array(team.dataFor(1).control);
+      const staying = () => Atomics.store(words, TEAM.inside, 1) * 0;
+      expect(() => team.runChain({...chain, exported: staying})).toThrowError(DeviceError, /no answer/);
+      await pool.remove(absent);
+    });
+
+    it('throws what this thread throws, and goes on', async () => {
+      const team = await teamOn(new SharedHeap(), 10_000);
+      const failing = () => {
+        throw new RangeError('here');
+      };
+      expect(() => team.runChain({...chain, exported: failing})).toThrowError(RangeError, 'here');
+      expect(() => team.runChain(chain)).not.toThrow();
+      expect(() => team.run({...call, args: [1024, 8, 0, 1, 1024]})).not.toThrow();
+      await end(team);
+    });
+  });
 });

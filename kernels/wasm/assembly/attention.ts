@@ -34,6 +34,19 @@ export function appendHeads(
   }
 }
 
+/** The same of one position for heads begin..end of q, to q [heads, dim], and for the heads of k and v that they meet. */
+export function appendTo(
+  qkv: usize, begin: i32, end: i32, heads: i32, keyHeads: i32, dim: i32, cos: usize, sin: usize, length: i32, keys: usize, values: usize, capacity: i32, q: usize,
+): void {
+  const step = <usize>dim << 2, group = heads / keyHeads, k = qkv + <usize>heads * step, v = k + <usize>keyHeads * step;
+  for (let h = begin; h < end; h++) turn(qkv + <usize>h * step, dim, cos, sin, q + <usize>h * step);
+  for (let h = begin / group; h <= (end - 1) / group; h++) {
+    const to = <usize>(h * capacity + length) * step;
+    turn(k + <usize>h * step, dim, cos, sin, keys + to);
+    memory.copy(values + to, v + <usize>h * step, step);
+  }
+}
+
 /** The sums of four vectors' lanes. */
 // @ts-ignore: decorator
 @inline

@@ -25,22 +25,25 @@ function silu4(x: v128): v128 {
   return v128.andnot(f32x4.div(x, f32x4.add(f32x4.splat(1), e)), f32x4.lt(x, low));
 }
 
-/** x [rows, 2 n] -> act(first half) * second half, [rows, n]. kind as in epilogue.ts. */
-export function gated(x: usize, rows: i32, n: i32, kind: i32, out: usize): void {
-  for (let m = 0; m < rows; m++) {
-    const g = x + (<usize>(2 * m * n) << 2), u = g + (<usize>n << 2), o = out + (<usize>(m * n) << 2);
-    let i = 0;
-    if (kind == 1) {
-      for (; i + 4 <= n; i += 4) {
-        const at = <usize>i << 2;
-        v128.store(o + at, f32x4.mul(silu4(v128.load(g + at)), v128.load(u + at)));
-      }
-    }
-    for (; i < n; i++) {
+/** act(g) * u of n numbers each. kind as in epilogue.ts. */
+export function gatedRow(g: usize, u: usize, n: i32, kind: i32, out: usize): void {
+  let i = 0;
+  if (kind == 1) {
+    for (; i + 4 <= n; i += 4) {
       const at = <usize>i << 2;
-      store<f32>(o + at, <f32>activate(kind, load<f32>(g + at)) * load<f32>(u + at));
+      v128.store(out + at, f32x4.mul(silu4(v128.load(g + at)), v128.load(u + at)));
     }
   }
+  for (; i < n; i++) {
+    const at = <usize>i << 2;
+    store<f32>(out + at, <f32>activate(kind, load<f32>(g + at)) * load<f32>(u + at));
+  }
+}
+
+/** x [rows, 2 n] -> act(first half) * second half, [rows, n]. */
+export function gated(x: usize, rows: i32, n: i32, kind: i32, out: usize): void {
+  const bytes = <usize>n << 2;
+  for (let m = 0; m < rows; m++, x += 2 * bytes, out += bytes) gatedRow(x, x + bytes, n, kind, out);
 }
 
 /** x [rows, k] -> x / sqrt(mean(x^2) + epsilon) * weight [k]. */

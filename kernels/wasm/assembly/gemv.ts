@@ -48,7 +48,7 @@ function add(f: v128, s: v128, scale: usize): v128 {
  * row of x. scratch: 5 runs of blocks + 4 float32, and 16. y[0] is row `begin`.
  */
 export function gemv(w: usize, d: usize, a: usize, steps: usize, sums: usize, block: i32, blocks: i32, begin: i32, end: i32, y: usize, scratch: usize): void {
-  const run = <usize>(blocks + 4) << 2, wide = field(d, BITS0) == 8, hasTable = field(d, DECODE) == 6;
+  const run = <usize>((blocks + 7) & ~3) << 2, wide = field(d, BITS0) == 8, hasTable = field(d, DECODE) == 6;
   const fours = v128.load(d + LOW_NIBBLES), four = i16x8.shr_u(i16x8.shl(fours, 8), 8), byte = v128.or(four, i16x8.shl(four, 4));
   const table = hasTable ? raisedTable(d) : fours, factor: f32 = hasTable ? load<f32>(d + TABLE_FACTOR) : 1;
   // A table's numbers are raised to 0 and more: what that adds, times the factor, goes off as a zero does.

@@ -1,5 +1,6 @@
 // The module's exports. It lives in tf.js's own heap: no static data, no allocator, no stack.
 export {appendHeads, attend} from './attention';
+export {runChain} from './chain';
 export {finish} from './epilogue';
 export {unpackRows} from './expand';
 export {addTo, gated, rmsNorm} from './fused';
