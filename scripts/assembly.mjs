@@ -13,7 +13,20 @@ const ENTRY = path.join(SOURCES, 'index.ts');
 const OUTPUT = path.join(ROOT, 'kernels/wasm/generated/binary.ts');
 
 // 112: that a host may not take vectors, as `ordered` does. None ever calls it.
-const OPTIONS = ['--runtime', 'stub', '-O3', '--noAssert', '--enable', 'simd', '--enable', 'threads', '--use', 'abort=', '--disableWarning', '112'];
+const OPTIONS = [
+  '--runtime',
+  'stub',
+  '-O3',
+  '--noAssert',
+  '--enable',
+  'simd',
+  '--enable',
+  'threads',
+  '--use',
+  'abort=',
+  '--disableWarning',
+  '112',
+];
 // The memory is tf.js's: ours must ask for no more than it has at the start, and allow all that it may grow to.
 const MEMORY = ['--importMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
 const BUILDS = {
