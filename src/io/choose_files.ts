@@ -40,8 +40,13 @@ function chooseNamed(files: FileSet, name: string): Choice {
 }
 
 async function chooseByAsking(files: FileSet): Promise<Choice> {
-  if (await files.has(DEFAULT_INDEX)) return {container: 'safetensors', index: DEFAULT_INDEX};
-  if (await files.has(DEFAULT_FILE)) return {container: 'safetensors', files: [DEFAULT_FILE]};
+  // Asked for at a time, with what is read next: each answer takes a round trip.
+  const asked = [DEFAULT_INDEX, DEFAULT_FILE, 'config.json'].map((name) => files.has(name));
+  // A failure is heard where the file is wanted.
+  for (const one of asked) one.catch(() => {});
+  const [index, file] = asked;
+  if (await index) return {container: 'safetensors', index: DEFAULT_INDEX};
+  if (await file) return {container: 'safetensors', files: [DEFAULT_FILE]};
   throw new MissingError({
     where: files.label,
     expected: `${DEFAULT_INDEX} or ${DEFAULT_FILE} in this folder`,
