@@ -93,6 +93,8 @@ export interface Format {
   lower(module: Module): Lowered;
   /** The large tensor that `begin` takes in pieces: its local name and the bytes of a row. null where this module must come whole. */
   pieces?(module: ModuleHeader): {tensor: string; rowBytes: number} | null;
+  /** Tensors that `begin` does not look into, beside that of `pieces`: their data are in the same map when `finish` is called. */
+  late?(module: ModuleHeader): readonly string[];
   /** Starts the lowering of a module whose tensor of `pieces` comes in pieces: its data are empty here. Throws as `lower` does. */
   begin?(module: Module, memory?: RecordMemory): Lowering;
   /** Record to the module's tensors by local name: dtype, shape and bytes as they were read, or says in its docstring which differ. */

@@ -12,7 +12,7 @@ import {FileFormatError, UnsupportedError} from '../errors.js';
 import {type FileTensor, type Format, type Lowered, type Lowering, lowerWhole, type Module, need} from './format.js';
 import {CodeRows, raiseCodes, rowsMove} from './gptq_codes.js';
 import {type CheckpointFormat, type GptqHeader, gptqHeader, isPlanar, looksLikeGptq} from './gptq_header.js';
-import {gptqZeros, storeZeros} from './gptq_zeros.js';
+import {gptqZeros, isSymmetric, storeZeros} from './gptq_zeros.js';
 import {groupingOf} from './grouping.js';
 import {PLANES, transpose, unpackPlanar, unpackStream} from './packing.js';
 import {
@@ -106,44 +106,55 @@ export const gptq: Format = {
     return rowsMove(bits) && !planar ? {tensor: 'qweight', rowBytes: outDim * 4} : null;
   },
 
+  late(module) {
+    return ['scales', 'bias', ...(isSymmetric(gptqHeader(module)) ? ['qzeros'] : [])];
+  },
+
   lower(module): Lowered {
     return lowerWhole(gptq.begin!(module), wholeBytes(module, 'qweight'));
   },
 
   begin(module, memory = HOST): Lowering {
     const header = gptqHeader(module);
-    for (const [name, tensor] of module.tensors) if (name !== 'qweight') needBytes(module.module, name, tensor);
-    const scales = need(module, 'scales');
-    refuseBadScales(module, 'scales', header.scaleType, scales);
-    const {checkpointFormat, zeros} = gptqZeros(module, header);
+    const check = (...names: string[]): void => {
+      for (const [name, tensor] of module.tensors) if (names.includes(name)) needBytes(module.module, name, tensor);
+    };
+    check('g_idx', ...(isSymmetric(header) ? [] : ['qzeros']));
+    const early = isSymmetric(header) ? null : gptqZeros(module, header);
     const columns = groupsOfColumns(module, header);
     const grouping = columns === null ? {order: null, groupIndex: null} : groupingOf(columns, header.groups, header.groupSize);
-    const constant = typeof zeros === 'number' ? zeros : null;
+    const constant = early === null ? 2 ** (header.bits - 1) : typeof early.zeros === 'number' ? early.zeros : null;
     const layout = layoutOf(header, grouping.order !== null, grouping.groupIndex !== null, constant);
     const record = memory.record(layout, grouping.order === null && rowsMove(header.bits) && !header.planar);
-    const {parts} = record;
-    transpose(levelEntries(header.scaleType, scales), header.groups, header.outDim, parts.scales[0]!);
-    if (typeof zeros !== 'number') {
-      const byRow = new Uint8Array(zeros.length);
-      transpose(zeros, header.groups, header.outDim, byRow);
-      packZeros(layout, parts, byRow);
-    }
-    if (grouping.order !== null) parts.order.set(grouping.order);
-    if (grouping.groupIndex !== null) parts.groupIndex.set(grouping.groupIndex);
-    const details: Details = {
-      bits: header.bits,
-      checkpointFormat,
-      ...(checkpointFormat === header.checkpointFormat ? {} : {declared: header.checkpointFormat}),
-      groupIndex: header.hasGroupIndex,
-      zeros: header.zeros,
-      zerosDtype: module.tensors.get('qzeros')?.dtype ?? 'I32',
-      ...(header.matched.length > 1 ? {alsoMatched: header.matched.slice(1)} : {}),
-    };
-    const origin = {format: gptq.name, details: {...details}};
+    if (grouping.order !== null) record.parts.order.set(grouping.order);
+    if (grouping.groupIndex !== null) record.parts.groupIndex.set(grouping.groupIndex);
     const codes = new CodeRows(record, layout, header, grouping.order);
     return {
       add: (bytes) => codes.add(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)),
-      finish: () => ({layout, words: record.words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin}),
+      finish() {
+        check(...gptq.late!(module));
+        const scales = need(module, 'scales');
+        refuseBadScales(module, 'scales', header.scaleType, scales);
+        const {checkpointFormat, zeros} = early ?? gptqZeros(module, header);
+        const {words, parts} = record;
+        transpose(levelEntries(header.scaleType, scales), header.groups, header.outDim, parts.scales[0]!);
+        if (typeof zeros !== 'number') {
+          const byRow = new Uint8Array(zeros.length);
+          transpose(zeros, header.groups, header.outDim, byRow);
+          packZeros(layout, parts, byRow);
+        }
+        const details: Details = {
+          bits: header.bits,
+          checkpointFormat,
+          ...(checkpointFormat === header.checkpointFormat ? {} : {declared: header.checkpointFormat}),
+          groupIndex: header.hasGroupIndex,
+          zeros: header.zeros,
+          zerosDtype: module.tensors.get('qzeros')?.dtype ?? 'I32',
+          ...(header.matched.length > 1 ? {alsoMatched: header.matched.slice(1)} : {}),
+        };
+        const origin = {format: gptq.name, details: {...details}};
+        return {layout, words, bias: module.tensors.get('bias') ?? null, inputScheme: null, origin};
+      },
     };
   },
 

@@ -22,6 +22,9 @@ export interface GptqZeros {
   readonly zeros: Uint8Array | number;
 }
 
+/** Whether every zero point is the middle, or else an error. */
+export const isSymmetric = ({sym, checkpointFormat}: GptqHeader): boolean => sym === true || checkpointFormat === null;
+
 /**
  * The true zero points.
  * The config's convention is checked against the data: where a symmetric layer's stored zero points are all the middle
@@ -29,7 +32,7 @@ export interface GptqZeros {
  * stored zero points say otherwise, or where there is no config and they are asymmetric.
  */
 export function gptqZeros(module: Module, header: GptqHeader): GptqZeros {
-  const {bits, groups, outDim, sym} = header;
+  const {bits, groups, outDim} = header;
   const middle = 2 ** (bits - 1);
   const declared = header.checkpointFormat ?? 'gptq';
   if (header.zeros === 'absent') return {checkpointFormat: declared, zeros: middle};
@@ -42,12 +45,11 @@ export function gptqZeros(module: Module, header: GptqHeader): GptqZeros {
     if (zeros.every((z) => z === zeros[0])) constant = zeros[0] as number;
   }
   if (constant === middle) return {checkpointFormat: declared, zeros: middle};
-  const symmetric = sym === true || header.checkpointFormat === null;
   // gptq_p holds true zero points by definition and has no other convention to be mistaken for.
   const shifted = declared !== 'gptq_p' && constant === (declared === 'gptq' ? (middle + 1) % 2 ** bits : middle - 1);
-  if (shifted && sym !== false) return {checkpointFormat: declared === 'gptq' ? 'gptq_v2' : 'gptq', zeros: middle};
+  if (shifted && header.sym !== false) return {checkpointFormat: declared === 'gptq' ? 'gptq_v2' : 'gptq', zeros: middle};
   if (shifted && zeros.length >= EVIDENCE) throw shiftedError(module.module, declared, middle);
-  if (symmetric) throw asymmetricError(module.module, header, zeros, middle);
+  if (isSymmetric(header)) throw asymmetricError(module.module, header, zeros, middle);
   return {checkpointFormat: declared, zeros: constant ?? zeros};
 }
 

@@ -16,16 +16,21 @@ export async function lowerModule(
   if (large === null || format.begin === undefined) return format.lower({...header, tensors: await small.of(plan, signal)});
   const name = `${header.module}.${large.tensor}`;
   const pieces = files.pieces(name, large.rowBytes, signal)[Symbol.asyncIterator]();
-  // What is large is asked for first; what lowering begins with comes meanwhile.
+  // What is large is asked for first; what lowering begins and ends with comes meanwhile.
   const first = header.tensors.size > 1 ? pieces.next() : null;
   first?.catch(() => {});
+  const meanwhile = small.read(plan, plan.meanwhile, signal, name);
+  meanwhile.catch(() => {});
   try {
-    const lowering = format.begin({...header, tensors: await small.of(plan, signal)}, memory);
+    const tensors = await small.of(plan, signal);
+    const lowering = format.begin({...header, tensors}, memory);
     if (first === null && lowering.into && (await files.fill(name, lowering.into, signal))) return lowering.finish();
     const begun = first ?? pieces.next();
     small.readAhead(plan);
     let {value, done} = await begun;
     for (; !done; {value, done} = await pieces.next()) lowering.add(value as Uint8Array);
+    for (const late of [await meanwhile, await small.read(plan, plan.behind, signal)])
+      for (const [local, tensor] of late) tensors.set(local, tensor);
     return lowering.finish();
   } finally {
     pieces.return?.().catch(() => {});

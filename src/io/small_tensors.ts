@@ -1,4 +1,4 @@
-/** What of a module is read before its large tensor: for the module that follows in the file already while this one's is read. */
+/** What of a module is read beside its large tensor: for the module that follows in the file already while this one's is read. */
 import {type FileTensor, type Format, findFormat, type ModuleHeader, type TensorHeader} from '../formats/format.js';
 import {FORMATS} from '../formats/index.js';
 import {abortable} from './abort.js';
@@ -11,6 +11,12 @@ export interface ReadingPlan {
   /** The tensor that comes in pieces, by its local name, or null. */
   readonly large: {readonly tensor: string; readonly rowBytes: number} | null;
   readonly largeBytes: number;
+  /** The others, by local name: those that lowering begins with, */
+  readonly first: readonly string[];
+  /** those that it ends with and that are asked for while the large one is read, */
+  readonly meanwhile: readonly string[];
+  /** and those that come right behind the large one in the file. */
+  readonly behind: readonly string[];
 }
 
 /** From here on a tensor is lowered piece by piece, and never held whole beside its record. */
@@ -37,19 +43,41 @@ export class SmallTensors {
     format.validate(header);
     const pieces = format.begin === undefined ? null : (format.pieces?.(header) ?? null);
     const bytes = pieces === null ? 0 : (this.files.info(`${module}.${pieces.tensor}`)?.byteLength ?? 0);
-    return {header, format, large: bytes >= LARGE_BYTES ? pieces : null, largeBytes: bytes};
+    const large = bytes >= LARGE_BYTES ? pieces : null;
+    const others = [...header.tensors.keys()].filter((name) => name !== large?.tensor);
+    const late = large === null ? [] : (format.late?.(header) ?? []);
+    const isBehind = (name: string): boolean =>
+      late.includes(name) && this.files.follows(`${module}.${name}`, `${module}.${large?.tensor}`);
+    return {
+      header,
+      format,
+      large,
+      largeBytes: bytes,
+      first: others.filter((name) => !late.includes(name)),
+      meanwhile: others.filter((name) => late.includes(name) && !isBehind(name)),
+      behind: others.filter(isBehind),
+    };
   }
 
-  /** All tensors of the module, the large one without data. */
+  /** All tensors of the module, those with data that lowering begins with. */
   async of(plan: ReadingPlan, signal: AbortSignal | undefined): Promise<Tensors> {
     const {module} = plan.header;
     this.asked.add(module);
-    if (this.ahead?.module !== module) return this.read(plan, signal);
+    if (this.ahead?.module !== module) return this.begin(plan, signal);
     const {ahead} = this;
     // A reader that gives up leaves them to the next one.
     const found = await abortable(ahead.tensors, signal);
     if (this.ahead === ahead) this.ahead = null;
-    return found ?? this.read(plan, signal);
+    return found ?? this.begin(plan, signal);
+  }
+
+  /** Those of these local names. `next` names what is read meanwhile or after these. */
+  async read({header}: ReadingPlan, names: readonly string[], signal?: AbortSignal, next?: string): Promise<Tensors> {
+    const read = async (name: string): Promise<[string, FileTensor]> => {
+      const data = await this.files.read(`${header.module}.${name}`, signal, next);
+      return [name, {...(header.tensors.get(name) as TensorHeader), data}];
+    };
+    return new Map(await Promise.all(names.map(read)));
   }
 
   /** Asks for those of the module that follows this one in the file, where they lie far from what is read now: a guess, and what fails is read again. */
@@ -66,7 +94,10 @@ export class SmallTensors {
     if (this.asked.has(module) || this.ahead?.module === module) return;
     const read = async (): Promise<Tensors | null> => {
       const plan = this.planOf(module);
-      return plan.largeBytes > FAR_BYTES ? this.read(plan, undefined, reading) : null;
+      // What lies before its large tensor comes on the way there.
+      const large = `${module}.${plan.large?.tensor}`;
+      const isApart = plan.first.some((name) => !this.files.follows(large, `${module}.${name}`));
+      return isApart && plan.largeBytes > FAR_BYTES ? this.begin(plan, undefined, reading) : null;
     };
     this.ahead = {module, tensors: read().catch(() => null)};
   }
@@ -75,14 +106,8 @@ export class SmallTensors {
     this.ahead = null;
   }
 
-  /** `next` names what is read meanwhile, or else after these. */
-  private async read({header, large}: ReadingPlan, signal?: AbortSignal, next?: string): Promise<Tensors> {
-    const {module} = header;
-    const following = next ?? (large === null ? undefined : `${module}.${large.tensor}`);
-    const read = async ([name, t]: [string, TensorHeader]): Promise<[string, FileTensor]> => [
-      name,
-      {...t, data: name === large?.tensor ? new Uint8Array(0) : await this.files.read(`${module}.${name}`, signal, following)},
-    ];
-    return new Map(await Promise.all([...header.tensors].map(read)));
+  private async begin(plan: ReadingPlan, signal?: AbortSignal, next = `${plan.header.module}.${plan.large?.tensor}`): Promise<Tensors> {
+    const empty = [...plan.header.tensors].map(([name, t]): [string, FileTensor] => [name, {...t, data: new Uint8Array(0)}]);
+    return new Map([...empty, ...(await this.read(plan, plan.first, signal, next))]);
   }
 }

@@ -16,6 +16,8 @@ export interface TensorFiles {
   /** Names as in the files, in the files' order. */
   names(): string[];
   info(name: string): TensorInfo | undefined;
+  /** Whether one tensor's bytes come soon after another's. */
+  follows(name: string, before: string): boolean;
   /**
    * The tensor's bytes as in the file, in a buffer of their own that belongs to the caller. Reads may overlap in time. `signal`
    * stands in for the one given at opening. `next` names a tensor that is read after this one. Throws `MissingError` for an unknown name,
@@ -102,6 +104,12 @@ class OpenTensorFiles implements TensorFiles {
     if (tensor === undefined) return undefined;
     const {dtype, shape, byteLength, container, file} = tensor;
     return {name, dtype, shape, byteLength, container, file};
+  }
+
+  follows(name: string, before: string): boolean {
+    const [next, last] = [this.stored(name), this.stored(before)];
+    const gap = next.begin - last.begin - last.byteLength;
+    return next.source === last.source && gap >= 0 && gap <= FAR_BYTES;
   }
 
   private stored(name: string): StoredTensor {

@@ -27,10 +27,15 @@ describe('Large layers behind a URL', () => {
     await server.close();
   });
 
-  async function open(answer?: Answer): Promise<void> {
-    server = await serve(files, answer);
+  async function open(answer?: Answer, served: Record<string, Uint8Array> = files): Promise<void> {
+    server = await serve(served, answer);
     checkpoint = await openCheckpoint(`${server.origin}/m`);
   }
+
+  const withConfig = (more: object) => {
+    const {quantization_config: quantization, ...config} = model.config as {quantization_config: object};
+    return {...files, '/m/config.json': jsonBytes({...config, quantization_config: {...quantization, ...more}})};
+  };
 
   async function expected(module: string): Promise<Lowered> {
     const whole = await openCheckpoint({'model.safetensors': bytes, 'config.json': jsonBytes(model.config)});
@@ -41,19 +46,51 @@ describe('Large layers behind a URL', () => {
   const onward = () =>
     server.asked.map(({range}) => rangeOf(bytes, range)).filter(([a, b]) => b === bytes.length - 1 && b - a > 2 ** 20).length;
 
-  it('are read in one body, what is small asked for while the layer before is read', async () => {
-    await open();
-    for (const [i, module] of modules.entries()) {
-      const before = server.asked.length;
-      const {words} = await checkpoint.lower(module);
-      // Its small tensors came with the layer before.
-      if (i === last) expect(server.asked.length).toBe(before);
-      const wanted = (await expected(module)).words;
-      expect(words.findIndex((word, j) => word !== wanted[j]))
-        .withContext(module)
-        .toBe(-1);
-    }
-    expect(onward()).toBe(1);
+  for (const [sym, what] of [
+    [true, 'with what lies behind each'],
+    [false, 'what is small asked for while the layer before is read'],
+  ] as const) {
+    it(`are read in one body, ${what}`, async () => {
+      await open(undefined, withConfig({sym}));
+      for (const [i, module] of modules.entries()) {
+        const before = server.asked.length;
+        const {words} = await checkpoint.lower(module);
+        if (i === last) expect(server.asked.length).toBe(before);
+        const wanted = (await expected(module)).words;
+        expect(words.findIndex((word, j) => word !== wanted[j]))
+          .withContext(module)
+          .toBe(-1);
+      }
+      expect(onward()).toBe(1);
+      const zeros = await positionOf(bytes, `${modules[last - 1]}.qzeros`);
+      const short = server.asked.map(({range}) => rangeOf(bytes, range)).filter(([a, b]) => b - a < 2 ** 20);
+      // Of a symmetric model they are only checked: nobody waits for them.
+      expect(short.some(([a, b]) => a <= zeros && b >= zeros)).toBe(!sym);
+    });
+  }
+
+  it('are refused for what lies behind their codes, which another try may bring', async () => {
+    const scales = await positionOf(bytes, `${modules[0]}.scales`);
+    let refused = 0;
+    await open((file, response, {range}) => {
+      const [first, end] = rangeOf(file, range);
+      if (first > scales || end < scales || end - first > 2 ** 20 || refused > 0) return false;
+      refused++;
+      response.writeHead(403).end();
+      return true;
+    });
+    const module = modules[0] as string;
+    expect((await rejection(checkpoint.lower(module))).message).toContain('HTTP 403');
+    const wanted = (await expected(module)).words;
+    const isWhole = async () => (await checkpoint.lower(module)).words.every((word, j) => word === wanted[j]);
+    expect(await isWhole()).toBeTrue();
+    const wrong = bytes.slice();
+    wrong[await positionOf(bytes, `${modules[1]}.qzeros`)]! ^= 1;
+    await checkpoint.close();
+    await server.close();
+    await open(undefined, {...files, '/m/model.safetensors': wrong});
+    expect((await rejection(checkpoint.lower(modules[1] as string))).message).toContain('the config says sym');
+    expect(await isWhole()).toBeTrue();
   });
 
   it('may be read in another order, and several at a time', async () => {
@@ -71,13 +108,16 @@ describe('Large layers behind a URL', () => {
   it('are read again where what was asked for ahead did not come, and a reader may give up', async () => {
     let refused = 0;
     const zeros = await positionOf(bytes, `${modules[last]}.qzeros`);
-    await open((file, response, {range}) => {
-      const [first, end] = rangeOf(file, range);
-      if (first > zeros || end < zeros || end - first > 2 ** 20 || refused > 0) return false;
-      refused++;
-      response.writeHead(403).end();
-      return true;
-    });
+    await open(
+      (file, response, {range}) => {
+        const [first, end] = rangeOf(file, range);
+        if (first > zeros || end < zeros || end - first > 2 ** 20 || refused > 0) return false;
+        refused++;
+        response.writeHead(403).end();
+        return true;
+      },
+      withConfig({sym: false}),
+    );
     await checkpoint.lower(modules[last - 1] as string);
     expect(refused).toBe(1);
     const stop = new AbortController();
