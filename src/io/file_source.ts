@@ -70,7 +70,7 @@ async function handleSource(name: string, handle: FileHandle, onClose: () => voi
       throw new SourceError({where: name, expected: `a readable file at byte ${position}`, received: cause}, {cause});
     }
   };
-  const ahead = new ReadAhead(name, size, (target, position) => fillFrom(readAt, target, position));
+  const ahead = new ReadAhead(name, size, {fill: (target, position) => fillFrom(readAt, target, position)});
   return {
     name,
     size,

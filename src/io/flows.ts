@@ -13,6 +13,11 @@ const IDLE_MS = 5000;
 /** Of the first body. Each is twice as long as the one before it, until it would be longer than the longest: then it is the last. */
 const SHORTEST_BODY = 4 * 2 ** 20;
 const LONGEST_BODY = 16 * 2 ** 20;
+/** Once so much has been read, a reader that jumps gets one body up to where it likely goes on. */
+const BYTES_THAT_TELL = 16 * 2 ** 20;
+/** About so much of a body comes whether or not it is read. Those opened for a short read may lose a quarter of what has been read. */
+const WINDOW_BYTES = 6 * 2 ** 20;
+const LOST_PART = 4;
 
 /** All that are under way, the one unused for longest first. */
 const underWay = new Set<Flow>();
@@ -46,6 +51,8 @@ class Flow {
     /** Up to where it is read in any case. */
     until: number,
     private readonly end: number,
+    /** Whether it is not to go further unasked. */
+    private exact: boolean,
     private readonly onClose: (flow: Flow) => void,
   ) {
     this.start = next;
@@ -66,6 +73,11 @@ class Flow {
   /** Whether a body under way comes to `position`. */
   brings(position: number): boolean {
     return position < this.asked && this.bodies.length > 0;
+  }
+
+  /** Whether bytes from `position` on may be asked for before they are wanted. */
+  mayAsk(position: number): boolean {
+    return !this.exact || position < this.asked;
   }
 
   /** Bytes between where it is and `position`; negative behind it. */
@@ -101,15 +113,17 @@ class Flow {
 
   private ask(least = 0): void {
     const begin = this.asked;
-    const length = Math.max(least, this.length);
-    this.length = 2 * length > LONGEST_BODY ? Number.POSITIVE_INFINITY : 2 * length;
+    const isFirst = begin === this.start;
+    if (!isFirst) this.exact = false;
+    const length = this.exact ? least : Math.max(least, this.length);
+    if (!this.exact) this.length = 2 * length > LONGEST_BODY ? Number.POSITIVE_INFINITY : 2 * length;
     this.asked = Math.min(this.end, begin + length);
     const chunks = this.open(begin, this.asked);
     const first = chunks.next();
     // Its failure is heard when its turn comes, if it comes.
     first.catch(() => {});
     this.bodies.push({chunks, first});
-    if (begin > this.start) this.askAt = (begin + this.asked) / 2;
+    if (!isFirst) this.askAt = (begin + this.asked) / 2;
   }
 
   private done(): void {
@@ -151,6 +165,7 @@ class Flow {
       body.first = null;
       if (!done) {
         this.come += value.length;
+        if (this.come >= this.asked) for (const {chunks} of this.bodies.splice(0)) chunks.return().catch(() => {});
         if (this.come >= this.askAt && this.asked < this.end && hasRoom()) this.ask();
         return value;
       }
@@ -163,6 +178,9 @@ export class Flows {
   private readonly flows = new Set<Flow>();
   /** Where the last read that was a request of its own ended. */
   private lastEnd = -1;
+  /** Bytes read, and those of bodies opened for short reads that may have come in vain. */
+  private read = 0;
+  private lost = 0;
 
   constructor(
     private readonly remote: RemoteFile,
@@ -170,19 +188,41 @@ export class Flows {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** As RemoteFile.fill. until: up to where reading goes on from here; 0 for a short read, which is a request of its own where it follows no other. */
-  fill(target: Uint8Array, begin: number, until: number): Promise<number> {
-    const inReach = [...this.flows].filter((flow) => flow.gapTo(begin) >= 0 && flow.gapTo(begin) <= GAP_BYTES);
-    const [nearest] = inReach.sort((a, b) => Number(b.brings(begin)) - Number(a.brings(begin)) || a.gapTo(begin) - b.gapTo(begin));
+  /** As Blocks.fill, and as RemoteFile.fill. A short read is a request of its own where it follows no other. */
+  fill(target: Uint8Array, begin: number, until: number, onward: number): Promise<number> {
+    const nearest = this.nearest(begin);
+    this.read += target.length;
     if (nearest !== undefined) return nearest.fill(target, begin);
-    if ((until === 0 && begin !== this.lastEnd) || !hasRoom()) {
+    const isKnown = onward > begin && this.read >= BYTES_THAT_TELL;
+    if (!hasRoom() || (until === 0 && begin !== this.lastEnd && !(isKnown && this.mayLose(onward - begin)))) {
       this.lastEnd = begin + target.length;
       return this.remote.fill(target, begin, this.signal);
     }
     const open = (from: number, to: number) => this.remote.bytes(from, to, this.signal);
-    const flow = new Flow(open, begin, Math.max(until, begin + target.length), this.size, (closed) => this.flows.delete(closed));
+    const stop = Math.max(isKnown ? onward : until, begin + target.length);
+    const flow = new Flow(open, begin, stop, this.size, isKnown, (closed) => this.flows.delete(closed));
     this.flows.add(flow);
     return flow.fill(target, begin);
+  }
+
+  /** As of Blocks. */
+  mayAsk(position: number): boolean {
+    return this.nearest(position)?.mayAsk(position) ?? true;
+  }
+
+  private nearest(position: number): Flow | undefined {
+    const inReach = [...this.flows].filter((flow) => {
+      const gap = flow.gapTo(position);
+      return gap === 0 || (gap > 0 && gap <= GAP_BYTES && flow.bodyCount > 0);
+    });
+    return inReach.sort((a, b) => Number(b.brings(position)) - Number(a.brings(position)) || a.gapTo(position) - b.gapTo(position))[0];
+  }
+
+  private mayLose(bytes: number): boolean {
+    const lost = this.lost + Math.min(bytes, WINDOW_BYTES);
+    if (lost * LOST_PART > this.read) return false;
+    this.lost = lost;
+    return true;
   }
 
   close(): void {

@@ -79,7 +79,7 @@ function blobSource(name: string, blob: Blob): ByteSource {
       );
     }
   };
-  const ahead = new ReadAhead(name, blob.size, readAt);
+  const ahead = new ReadAhead(name, blob.size, {fill: readAt});
   return {
     name,
     size: blob.size,

@@ -13,7 +13,7 @@ const AHEAD = 2;
 /** Two parts of the file, and one block in each that is just left. */
 const RECENT = 4;
 /** Those kept where reading may go on. */
-const KEPT = 2 * AHEAD + 1;
+const KEPT = 2 * (AHEAD + 1);
 const LARGEST_BLOCK = 2 ** 20;
 const SMALLEST_BLOCK = 128 * 2 ** 10;
 
@@ -27,6 +27,17 @@ interface Block {
   used: boolean;
 }
 
+/** Where blocks come from. */
+export interface Blocks {
+  /**
+   * Reads file bytes from `position` on into all of `target`, and says how many there were. `until`: up to where reading goes on, 0 for a short
+   * read; `onward`: up to where it likely does, 0 where that is not known.
+   */
+  fill(target: Uint8Array, position: number, until: number, onward: number): Promise<number>;
+  /** Whether bytes from `position` on may be asked for before they are wanted. Default: they may. */
+  mayAsk?(position: number): boolean;
+}
+
 export class ReadAhead {
   private readonly blockBytes: number;
   /** Least recently used first. */
@@ -34,14 +45,10 @@ export class ReadAhead {
   /** Blocks asked for lately, the last one at the end: reading goes forward where the one before is among them. */
   private recent: number[] = [];
 
-  /**
-   * `fill` reads file bytes from `position` on into all of `target`, and says how many there were. `until`: up to where reading goes on, 0
-   * for a short read.
-   */
   constructor(
     private readonly name: string,
     private readonly size: number,
-    private readonly fill: (target: Uint8Array, position: number, until: number) => Promise<number>,
+    private readonly source: Blocks,
   ) {
     // A sixth of a small file at most: a tensor that is all of it is held once, as its record.
     const share = Math.ceil(size / (6 * HELD) / 4096) * 4096;
@@ -54,16 +61,16 @@ export class ReadAhead {
   }
 
   /** As ByteSource.read. */
-  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void): Promise<Uint8Array> {
+  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, onward = 0): Promise<Uint8Array> {
     signal?.throwIfAborted();
     const out = allocate(this.name, Math.max(0, Math.min(end, this.size) - begin));
-    const filled = await this.copy(begin, out, signal);
+    const filled = await this.copy(begin, out, signal, 0, onward);
     if (filled > 0) onBytes?.(filled);
     return filled === out.length ? out : out.slice(0, filled);
   }
 
   /** As ByteSource.pieces. */
-  async *pieces({begin, end: asked, unit, signal, onBytes}: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
+  async *pieces({begin, end: asked, unit, onward = 0, signal, onBytes}: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
     const end = Math.min(asked, this.size);
     let row: Uint8Array | null = null;
     for (let at = begin; at < end; ) {
@@ -75,14 +82,14 @@ export class ReadAhead {
         // Across blocks, or where typed arrays could not lie over it.
         const length = Math.min(whole === 0 ? unit : whole, end - at);
         if (row === null || row.length < length) row = allocate(this.name, Math.max(unit, length));
-        const piece = row.subarray(0, await this.copy(at, row.subarray(0, length), signal, end));
+        const piece = row.subarray(0, await this.copy(at, row.subarray(0, length), signal, end, onward));
         at += piece.length;
         if (piece.length > 0) onBytes?.(at - begin);
         yield piece;
         if (piece.length < length) return;
         continue;
       }
-      const block = this.acquire(index, end);
+      const block = this.acquire(index, end, onward);
       try {
         const bytes = await abortable(block.bytes, signal);
         const piece = bytes.subarray(from, from + whole);
@@ -102,12 +109,12 @@ export class ReadAhead {
   }
 
   /** Fills `out` from file position `begin` on, as far as the file goes. → bytes */
-  private async copy(begin: number, out: Uint8Array, signal: AbortSignal | undefined, until = 0): Promise<number> {
+  private async copy(begin: number, out: Uint8Array, signal: AbortSignal | undefined, until: number, onward: number): Promise<number> {
     let filled = 0;
     while (filled < out.length) {
       const at = begin + filled;
       const index = Math.floor(at / this.blockBytes);
-      const block = this.acquire(index, until);
+      const block = this.acquire(index, until, onward);
       try {
         const bytes = await abortable(block.bytes, signal);
         const from = at - index * this.blockBytes;
@@ -122,15 +129,15 @@ export class ReadAhead {
     return filled;
   }
 
-  private acquire(index: number, until: number): Block {
-    const block = this.blocks.get(index) ?? this.load(index, until);
+  private acquire(index: number, until: number, onward: number): Block {
+    const block = this.blocks.get(index) ?? this.load(index, until, onward);
     block.users++;
     block.used = true;
     // What is on its way in this part stays as long as the part is read.
     for (let i = index + AHEAD; i >= index; i--) this.touch(i);
     const forward = this.recent.includes(index - 1);
     this.recent = [...this.recent.filter((other) => other !== index), index].slice(-RECENT);
-    if (forward) for (let i = index + 1; i <= index + AHEAD && i * this.blockBytes < this.size; i++) this.fetchAhead(i, until);
+    if (forward) for (let i = index + 1; i <= index + AHEAD && this.mayAsk(i); i++) this.fetchAhead(i, until, onward);
     return block;
   }
 
@@ -141,12 +148,17 @@ export class ReadAhead {
     this.blocks.set(index, block);
   }
 
-  private fetchAhead(index: number, until: number): void {
-    if (this.blocks.has(index) || (this.blocks.size >= HELD && this.oldestIdle() === null)) return;
-    this.load(index, until);
+  private mayAsk(index: number): boolean {
+    const begin = index * this.blockBytes;
+    return begin < this.size && (this.blocks.has(index) || (this.source.mayAsk?.(begin) ?? true));
   }
 
-  private load(index: number, until: number): Block {
+  private fetchAhead(index: number, until: number, onward: number): void {
+    if (this.blocks.has(index) || (this.blocks.size >= HELD && this.oldestIdle() === null)) return;
+    this.load(index, until, onward);
+  }
+
+  private load(index: number, until: number, onward: number): Block {
     // At most one block is held too many, unless more readers than blocks came at once: what they leave is not kept.
     let freed: Uint8Array | null = null;
     for (let oldest = this.oldestIdle(); this.blocks.size >= HELD && oldest !== null; oldest = this.oldestIdle()) {
@@ -156,7 +168,8 @@ export class ReadAhead {
     const begin = index * this.blockBytes;
     const memory = freed ?? allocate(this.name, this.blockBytes);
     const target = memory.subarray(0, Math.min(this.blockBytes, this.size - begin));
-    const bytes = this.fill(target, begin, until).then((filled) => target.subarray(0, filled));
+    const whole = Math.ceil(onward / this.blockBytes) * this.blockBytes;
+    const bytes = this.source.fill(target, begin, until, whole).then((filled) => target.subarray(0, filled));
     const block: Block = {bytes, memory, settled: false, users: 0, used: false};
     this.blocks.set(index, block);
     bytes.then(

@@ -12,6 +12,8 @@ export interface Pieces {
   readonly end: number;
   /** A piece is a whole number of so many bytes, unless the file ends first. */
   readonly unit: number;
+  /** Up to where reading likely goes on. */
+  readonly onward?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Hears how many bytes have come so far. */
   readonly onBytes?: ((received: number) => void) | undefined;
@@ -24,9 +26,9 @@ export interface ByteSource {
   /**
    * Bytes [begin, end); fewer only where the file ends before `end`. The array is the caller's own and begins its own
    * buffer, so that any typed array may be laid over it. `onBytes` hears how many of them have come so far. Reads may overlap in time.
-   * `apart`: reading does not go on from here, and is not to be led away from where it does.
+   * `onward`: up to where reading likely goes on, if that is known; null: it does not go on, and is not to be led away from where it does.
    */
-  read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, apart?: boolean): Promise<Uint8Array>;
+  read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, onward?: number | null): Promise<Uint8Array>;
   /** The same in order and in pieces, each aligned for typed arrays and lent until the next is asked for; what comes next is on its way meanwhile. Without it, pieces are read one by one. */
   pieces?(range: Pieces): AsyncIterable<Uint8Array>;
   /** As read, straight into `target`, where there is no copy between. → bytes */

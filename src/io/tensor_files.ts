@@ -4,6 +4,7 @@ import {chooseFiles} from './choose_files.js';
 import {openGguf} from './gguf_files.js';
 import {inPieces} from './pieces.js';
 import {Progress} from './progress.js';
+import {runEnds} from './runs.js';
 import {openIndexed, openSafetensors} from './safetensors_files.js';
 import {type FileSet, openFileSet, type SourceInput, type SourceOptions} from './source.js';
 import type {StoredTensor, TensorInfo, TensorTable} from './tensor_table.js';
@@ -82,6 +83,8 @@ function cutShort({file, name, begin, byteLength}: StoredTensor, received: numbe
 
 class OpenTensorFiles implements TensorFiles {
   private readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Filled at the first question. */
+  private ends: ReadonlyMap<StoredTensor, number> | null = null;
   readonly metadata: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -129,7 +132,7 @@ class OpenTensorFiles implements TensorFiles {
     const following = next === undefined ? undefined : this.tensors.get(next);
     // A short one is over before another request is answered.
     const apart = following?.source === source && following.byteLength > FAR_BYTES && begin - following.begin > FAR_BYTES;
-    const bytes = await source.read(begin, begin + byteLength, signal, onBytes, apart);
+    const bytes = await source.read(begin, begin + byteLength, signal, onBytes, apart ? null : this.onward(tensor));
     source.release?.(begin, begin + byteLength);
     if (bytes.length === byteLength) return bytes;
     throw cutShort(tensor, bytes.length);
@@ -139,7 +142,7 @@ class OpenTensorFiles implements TensorFiles {
     const tensor = this.stored(name);
     const {source, file, begin, byteLength} = tensor;
     const onBytes = (count: number): void => this.progress.received(name, file, count);
-    const range = {begin, end: begin + byteLength, unit: rowBytes, signal, onBytes};
+    const range = {begin, end: begin + byteLength, unit: rowBytes, onward: this.onward(tensor), signal, onBytes};
     let received = 0;
     for await (const piece of source.pieces?.(range) ?? inPieces(range, (from, to) => source.read(from, to, signal))) {
       source.release?.(begin + received, begin + received + piece.length);
@@ -158,6 +161,11 @@ class OpenTensorFiles implements TensorFiles {
     const filled = await source.fill(target, begin, signal, (received) => this.progress.received(name, file, received));
     if (filled !== byteLength) throw cutShort(tensor, filled);
     return true;
+  }
+
+  private onward(tensor: StoredTensor): number {
+    this.ends ??= runEnds(this.tensors.values());
+    return this.ends.get(tensor) ?? 0;
   }
 
   async json(fileName: string): Promise<unknown | null> {

@@ -75,14 +75,20 @@ export class UrlSource implements ByteSource {
     }
   }
 
-  async read(begin: number, end: number, signal?: AbortSignal, onBytes?: (received: number) => void, apart = false): Promise<Uint8Array> {
+  async read(
+    begin: number,
+    end: number,
+    signal?: AbortSignal,
+    onBytes?: (received: number) => void,
+    onward: number | null = 0,
+  ): Promise<Uint8Array> {
     signal?.throwIfAborted();
     await abortable(this.start(), signal);
     if (this.held !== null) return this.held.read(begin, end, signal, onBytes);
     const stop = Math.min(end, this.size ?? end);
     if (begin >= stop) return new Uint8Array(0);
-    const ahead = apart ? null : this.readAhead(begin, stop);
-    if (ahead?.suits(stop - begin)) return ahead.read(begin, stop, signal, onBytes);
+    const ahead = onward === null ? null : this.readAhead(begin, stop);
+    if (ahead?.suits(stop - begin)) return ahead.read(begin, stop, signal, onBytes, onward ?? 0);
     const first = Math.floor(begin / BLOCK_BYTES);
     const last = Math.floor((stop - 1) / BLOCK_BYTES);
     // What lies beside it is a module's too.
@@ -142,9 +148,8 @@ export class UrlSource implements ByteSource {
     if (this.ahead !== null) return this.ahead;
     const tells = this.nearReads >= READS_THAT_TELL && this.nearBytes >= BYTES_OF_READS_THAT_TELL;
     if (this.size === null || !((near && (tells || this.nearBytes >= BYTES_THAT_TELL)) || end - begin >= BYTES_OF_LARGE)) return null;
-    const flows = new Flows(this.remote, this.size, this.stopped.signal);
-    this.flows = flows;
-    this.ahead = new ReadAhead(this.name, this.size, (target, position, until) => flows.fill(target, position, until));
+    this.flows = new Flows(this.remote, this.size, this.stopped.signal);
+    this.ahead = new ReadAhead(this.name, this.size, this.flows);
     return this.ahead;
   }
 

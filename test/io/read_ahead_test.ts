@@ -14,7 +14,7 @@ function reader(fail: () => boolean = () => false): {ahead: ReadAhead; at: numbe
     target.set(part);
     return part.length;
   };
-  return {ahead: new ReadAhead('file', BYTES.length, fill), at};
+  return {ahead: new ReadAhead('file', BYTES.length, {fill}), at};
 }
 
 describe('Reading ahead', () => {
