@@ -43,8 +43,6 @@ function specialRow(w: usize, d: usize, n: i32, x: usize, block: i32, scales: us
 }
 
 /** Rows n and n1, whose results go to y and y1. kind 1 float32, 2 float16 (numbers times 2^-112), 3 bfloat16. scratch: 2 runs of blocks + 4 float32. */
-// @ts-ignore: decorator
-@inline
 function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize, y1: usize): void {
   const run = <usize>(blocks + 4) << 2, apart = rowAt(w, d, n1) - rowAt(w, d, n);
   if (field(d, SCALES) > 0) {
@@ -245,8 +243,6 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
   const half = (end - begin + 1) >> 1;
   for (let n = begin; n < begin + half; n++) {
     const n1 = min(n + half, end - 1), at = y + (<usize>(n - begin) << 2), at1 = y + (<usize>(n1 - begin) << 2);
-    if (kind == 1) pair(1, w, d, n, n1, x, block, blocks, scratch, at, at1);
-    else if (kind == 2) pair(2, w, d, n, n1, x, block, blocks, scratch, at, at1);
-    else pair(3, w, d, n, n1, x, block, blocks, scratch, at, at1);
+    pair(kind, w, d, n, n1, x, block, blocks, scratch, at, at1);
   }
 }
