@@ -1,5 +1,6 @@
 /** tf.js's webgpu backend on a device of our own: larger buffers, subgroups, 16-bit arithmetic, and several devices by name. */
 import * as tf from '@tensorflow/tfjs';
+import {checkArray, checkName, checkOptions} from '../../src/arguments.js';
 import {ArgumentError, DeviceError} from '../../src/errors.js';
 import {QUANTIZED_MATMUL} from '../attributes.js';
 import {asWebGPU, type WebGPUBackendLike} from './backend.js';
@@ -26,6 +27,8 @@ export interface WebGPUDeviceOptions {
 }
 
 export type WebGPUBackendClass = new (device: GPUDevice, info?: GPUAdapterInfo) => tf.KernelBackend;
+
+const OPTIONS = ['name', 'powerPreference', 'requiredFeatures', 'limits', 'gpu', 'backendClass', 'priority'];
 
 const WISHES: readonly string[] = ['subgroups', 'shader-f16', 'timestamp-query', 'bgra8unorm-storage'];
 
@@ -113,6 +116,27 @@ async function openDevice(gpu: GPU, options: WebGPUDeviceOptions): Promise<{devi
   return {device, info: adapter.info};
 }
 
+/** Throws ArgumentError: what is no option of a device, or not of its kind, would be ignored, or end the process in Dawn. */
+function checkDevice(options: WebGPUDeviceOptions): void {
+  const where = 'createWebGPUBackend';
+  checkOptions(where, options, OPTIONS);
+  checkName(options.name, where);
+  checkArray(`${where}: requiredFeatures`, options.requiredFeatures ?? [], 'features');
+  const {gpu, backendClass, powerPreference = 'low-power', limits = 'default', priority = 0} = options;
+  const among = (option: string, received: unknown, expected: string, fits: boolean) => {
+    if (!fits) throw new ArgumentError({where: `${where}: ${option}`, expected, received});
+  };
+  among('gpu', gpu, 'a GPU', (gpu ?? null) === null || typeof gpu?.requestAdapter === 'function');
+  among('backendClass', backendClass, 'a class', (backendClass ?? null) === null || typeof backendClass === 'function');
+  among('powerPreference', powerPreference, 'low-power or high-performance', ['low-power', 'high-performance'].includes(powerPreference));
+  among('limits', limits, 'adapter, default or an object of numbers', limits === 'adapter' || limits === 'default' || isNumbers(limits));
+  among('priority', priority, 'a number', Number.isFinite(priority));
+}
+
+function isNumbers(limits: unknown): boolean {
+  return typeof limits === 'object' && limits !== null && Object.values(limits).every((value) => Number.isInteger(value) && value >= 0);
+}
+
 function checkLimit(name: string, value: number, available: number | undefined): void {
   if (available === undefined)
     throw new ArgumentError({where: 'createWebGPUBackend: limits', expected: 'names of WebGPU limits', received: name});
@@ -130,7 +154,7 @@ function checkLimit(name: string, value: number, available: number | undefined):
  * Registers a backend of tf.js's class on a device of its own, with all kernels of 'webgpu' under its name, and checks that it
  * computes rightly. Make it current with `tf.setBackend(name)`, or name it: `new DeviceRef(name)`, `DeviceRef.gpu(1)`.
  * @returns the backend's name
- * Throws DeviceError where there is no adapter, a required feature or limit is missing, the name is in use by a device that
+ * Throws ArgumentError for an unknown option, DeviceError where there is no adapter, a required feature or limit is missing, the name is in use by a device that
  * holds tensors, or the device fails its known answers.
  *
  * ```js
@@ -140,6 +164,7 @@ function checkLimit(name: string, value: number, available: number | undefined):
  * ```
  */
 export async function createWebGPUBackend(options: WebGPUDeviceOptions = {}): Promise<string> {
+  checkDevice(options);
   const name = options.name ?? 'webgpu';
   const gpu = options.gpu ?? (await findGPU());
   const {device, info} = await openDevice(gpu, options);

@@ -61,6 +61,25 @@ describe('a webgpu device of our own', () => {
     expect(tf.findBackendFactory(name)).toBeNull();
   });
 
+  it('refuses options that are none, or not of their kind', async () => {
+    const name = 'webgpu:refused';
+    const refused: readonly (readonly [object, RegExp])[] = [
+      [{powerpreference: 'low-power'}, /'powerpreference'. Did you mean 'powerPreference'/],
+      [{powerPreference: 'high'}, /powerPreference: expected low-power or high-performance. Received: high/],
+      [{limits: 'largest'}, /limits: expected adapter, default or an object of numbers. Received: largest/],
+      [{limits: {maxBufferSize: '1'}}, /limits: expected adapter, default or an object of numbers/],
+      [{requiredFeatures: 5}, /requiredFeatures: expected an array of features. Received: 5/],
+      [{gpu: {}}, /gpu: expected a GPU/],
+      [{backendClass: 'WebGPUBackend'}, /backendClass: expected a class/],
+      [{priority: '3'}, /priority: expected a number. Received: 3/],
+      [{name: 3}, /name: expected text. Received: 3/],
+    ];
+    for (const [options, message] of refused) {
+      await expectAsync(createWebGPUBackend({name, ...options})).toBeRejectedWithError(ArgumentError, message);
+    }
+    expect(tf.findBackendFactory(name)).toBeNull();
+  });
+
   it('takes no name whose device holds tensors', async () => {
     await withDevice({}, async (name) => {
       const weight = load();
