@@ -48,23 +48,33 @@ export interface ChainPlan {
 
 /** null: some kernel of several rows was asked for. */
 export function planOf(heap: WasmHeap, links: readonly ChainLink[]): ChainPlan | null {
-  const choices = links.map((link) => ('words' in link ? choiceOf(heap, link.product) : null));
-  if (choices.some((choice) => choice !== null && WAYS[choice.variant] === undefined)) return null;
-  const layouts = new Set(links.flatMap((link) => ('words' in link ? [link.product.layout] : [])));
-  let fields = 0;
-  for (const layout of layouts) fields += spaced(descriptorOf(heap, layout).length);
-  const costs = links.map((link) => ('words' in link ? link.product.layout.inDim : attentionCost(link)));
-  return {
-    choices,
-    stepBytes: 4 * (STEP_WORDS * links.length + fields),
-    ungatedBytes: Math.max(0, ...links.map((link) => ('words' in link && link.product.gate !== null ? 8 * link.width : 0))),
-    ownBytes: Math.max(...links.map((link) => ('words' in link ? productBytes(link.product.layout.inDim) : attentionBytes(link)))),
-    costs,
-    cost: links.reduce((sum, link, i) => sum + (costs[i] as number) * rowsIn(link), 0),
-  };
+  const forced = forcedVariant();
+  const choices: (WasmChoice | null)[] = [];
+  const costs: number[] = [];
+  const layouts = new Set<WeightLayout>();
+  let [fields, ungatedBytes, ownBytes, cost] = [0, 0, 0, 0];
+  for (const link of links) {
+    if ('words' in link) {
+      const {layout, gate} = link.product;
+      const choice = choiceOf(heap, link.product, forced);
+      if (WAYS[choice.variant] === undefined) return null;
+      choices.push(choice);
+      costs.push(layout.inDim);
+      if (!layouts.has(layout)) fields += spaced(descriptorOf(heap, layout).length);
+      layouts.add(layout);
+      if (gate !== null) ungatedBytes = Math.max(ungatedBytes, 8 * link.width);
+      ownBytes = Math.max(ownBytes, productBytes(layout.inDim));
+    } else {
+      choices.push(null);
+      costs.push(attentionCost(link));
+      ownBytes = Math.max(ownBytes, attentionBytes(link));
+    }
+    cost += (costs[costs.length - 1] as number) * rowsIn(link);
+  }
+  return {choices, costs, cost, ungatedBytes, ownBytes, stepBytes: 4 * (STEP_WORDS * links.length + fields)};
 }
 
-/** The steps as they lie at address `base`, in memory that the next call uses again. */
+/** The steps as they lie at address `base`. */
 export function stepsOf(
   heap: WasmHeap,
   links: readonly ChainLink[],
@@ -78,45 +88,67 @@ export function stepsOf(
   const floats = new Float32Array(words.buffer);
   const descriptors = new Map<WeightLayout, number>();
   let end = STEP_WORDS * links.length;
+  const descriptorAt = (layout: WeightLayout): number => {
+    let address = descriptors.get(layout);
+    if (address === undefined) {
+      const fields = descriptorOf(heap, layout);
+      words.set(fields, end);
+      address = base + 4 * end;
+      descriptors.set(layout, address);
+      end += spaced(fields.length);
+    }
+    return address;
+  };
+  // One number at a time: a list of them for each of a hundred steps takes as long as a small product.
   links.forEach((link, i) => {
     const at = STEP_WORDS * i;
     const {x, out, residual} = places[i] as Places;
-    // Both halves of a gated result in runs of 16 rows, as if they were one.
-    const together = !('words' in link) ? 1 : link.product.gate !== null && link.width % 16 !== 0 ? link.width : 16;
     const rows = 'words' in link ? link.width : link.width / headDim(link);
-    const perPart = rowsOfPart(rows, ((costs[i] as number) * rowsIn(link)) / rows, heap.threads, together);
-    words.set(['words' in link ? 0 : 1, Math.ceil(rows / perPart), perPart, link.width, x, out], at);
+    const perPart = rowsOfPart(rows, ((costs[i] as number) * rowsIn(link)) / rows, heap.threads, togetherIn(link));
+    words[at + 1] = Math.ceil(rows / perPart);
+    words[at + 2] = perPart;
+    words[at + 3] = link.width;
+    words[at + 4] = x;
+    words[at + 5] = out;
     if (!('words' in link)) {
+      words[at] = 1;
       words.set(attentionFields(heap, link), at + 6);
       return;
     }
     const {layout, rowStart, activation, gate, epsilon} = link.product;
-    const choice = choices[i] as WasmChoice;
-    let descriptor = descriptors.get(layout);
-    if (descriptor === undefined) {
-      const fields = descriptorOf(heap, layout);
-      words.set(fields, end);
-      descriptor = base + 4 * end;
-      descriptors.set(layout, descriptor);
-      end += spaced(fields.length);
-    }
+    const {variant, block, lanes} = choices[i] as WasmChoice;
     const weight = heap.address(link.words as TensorInfo);
-    const order = layout.ordered ? weight + 4 * sectionsOf(layout).order.start : 0;
-    words.set([weight, descriptor, order, layout.inDim, rowStart, ...wayFields(heap, layout, choice)], at + 6);
+    words[at + 6] = weight;
+    words[at + 7] = descriptorAt(layout);
+    words[at + 8] = layout.ordered ? weight + 4 * sectionsOf(layout).order.start : 0;
+    words[at + 9] = layout.inDim;
+    words[at + 10] = rowStart;
+    words[at + 11] = WAYS[variant] as number;
+    words[at + 12] = block;
+    words[at + 13] = lanesOfX(variant, layout.planes[0] as number);
+    words[at + 14] = lanes;
+    words[at + 15] = 1 | (heap.dots === 0 ? 2 : 0);
     floats[at + 16] = 2 ** exponentShiftOfX(layout.decode);
     words[at + 17] = addressOf(heap, link.norm);
     doubles[at / 2 + EPSILON_AT] = epsilon;
-    words.set([addressOf(heap, link.bias), kindOf(activation), kindOf(gate), ungated, residual], at + 20);
+    words[at + 20] = addressOf(heap, link.bias);
+    words[at + 21] = kindOf(activation);
+    words[at + 22] = kindOf(gate);
+    words[at + 23] = ungated;
+    words[at + 24] = residual;
   });
   return words;
 }
 
-/** WAY, BLOCK, LANES, DOT_LANES and HOW. */
-function wayFields(heap: WasmHeap, layout: WeightLayout, {variant, block, lanes}: WasmChoice): number[] {
-  const bits = layout.planes[0] as number;
-  // Order in which codes come out: of 16 bits, or of 32 for floats.
-  const inLanes = variant === 'gemv_int16' ? 16 / bits : variant === 'gemv_float32' ? 32 / bits : 0;
-  return [WAYS[variant] as number, block, inLanes, lanes, 1 | (heap.dots === 0 ? 2 : 0)];
+/** Rows that a part holds a multiple of: of a gated result both halves in runs of 16, as if they were one. */
+function togetherIn(link: ChainLink): number {
+  if (!('words' in link)) return 1;
+  return link.product.gate !== null && link.width % 16 !== 0 ? link.width : 16;
+}
+
+/** Order in which x meets codes: out of 16 bits, or of 32 for floats. */
+function lanesOfX(variant: WasmVariant, bits: number): number {
+  return variant === 'gemv_int16' ? 16 / bits : variant === 'gemv_float32' ? 32 / bits : 0;
 }
 
 function attentionFields(heap: WasmHeap, {keys, values, cos, sin, length, width}: AttendInputs): number[] {
@@ -134,8 +166,7 @@ interface Chosen {
 const chosen = new WeakMap<WeightLayout, Chosen>();
 
 /** As chooseWasm of one row, remembered: a model asks for the same few layouts at every token. */
-function choiceOf(heap: WasmHeap, {layout, inputPrecision}: FusedMatMulAttrs): WasmChoice {
-  const forced = forcedVariant();
+function choiceOf(heap: WasmHeap, {layout, inputPrecision}: FusedMatMulAttrs, forced: WasmVariant | null): WasmChoice {
   const known = chosen.get(layout);
   if (known !== undefined && known.precision === inputPrecision && known.forced === forced) return known.choice;
   const choice = chooseWasm(layout, 1, inputPrecision, forced, heap.dots, 0);
