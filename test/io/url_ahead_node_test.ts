@@ -44,7 +44,8 @@ describe('A file behind a URL that is read through', () => {
     await readThrough(source, bytes, 0, 3 * MEBIBYTE);
     const before = server.asked.length;
     const far = 12 * MEBIBYTE;
-    for (let at = 3 * MEBIBYTE; at < 10 * MEBIBYTE; at += 2 * STEP) {
+    // Up to 7: once bytes from 9.5 on have come, as two blocks ahead may, the first part asks for the rest of the file, the other part's bytes too.
+    for (let at = 3 * MEBIBYTE; at < 7 * MEBIBYTE; at += 2 * STEP) {
       await readThrough(source, bytes, at, at + 2 * STEP);
       await readThrough(source, bytes, far + at, far + at + STEP);
     }
@@ -53,7 +54,7 @@ describe('A file behind a URL that is read through', () => {
     expect(ranges.length).toBeLessThan(5);
     const inOrder = [...ranges].sort(([a], [b]) => a - b);
     for (let i = 1; i < inOrder.length; i++) expect(inOrder[i]![0]).toBeGreaterThan(inOrder[i - 1]![1]);
-    await readThrough(source, bytes, 10 * MEBIBYTE, 11 * MEBIBYTE);
+    await readThrough(source, bytes, 7 * MEBIBYTE, 11 * MEBIBYTE);
     const soFar = server.asked.length;
     await readThrough(source, bytes, 12 * MEBIBYTE, 13 * MEBIBYTE);
     // A short gap is read over: nothing begins there.
