@@ -113,6 +113,7 @@ export class ShardManager {
       const remedy = 'Use spread(layer).';
       throw new ArgumentError({where: 'ShardManager: manage', expected: 'a layer that is spread', received: String(layer), remedy});
     }
+    checkOptions('ShardManager: manage', options, ['restore']);
     this.placements.set(layer, await placementsOf(layer, options.restore ?? null));
   }
 

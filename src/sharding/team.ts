@@ -213,7 +213,7 @@ class Patience {
   private before: number | null = null;
   private since = 0;
 
-  constructor(private readonly ms: number) {}
+  constructor(private ms: number) {}
 
   /** Throws DeviceError where this has been seen for too long. */
   spend(seen: number): void {
@@ -221,7 +221,11 @@ class Patience {
     if (seen !== this.before) {
       this.before = seen;
       this.since = now;
-    } else if (now - this.since > this.ms) throw gone(null, 'no answer');
+    } else if (now - this.since > this.ms) {
+      // Whoever was waited for so long is not waited for again.
+      this.ms = 0;
+      throw gone(null, 'no answer');
+    }
   }
 }
 

@@ -4,6 +4,9 @@ import {ArgumentError} from '../errors.js';
 import {commonPool} from './pool.js';
 import {registerWorker} from './worker_backend.js';
 
+/** Far more than there are cores. */
+const MOST_WORKERS = 1024;
+
 /** Names of the workers that have started. */
 const started: Map<string, Promise<void>> = new Map();
 
@@ -19,8 +22,8 @@ const started: Map<string, Promise<void>> = new Map();
  * ```
  */
 export async function startWorkers(count: number): Promise<string[]> {
-  if (!Number.isInteger(count) || count < 0) {
-    throw new ArgumentError({where: 'startWorkers', expected: 'a number of workers', received: String(count)});
+  if (!Number.isInteger(count) || count < 0 || count > MOST_WORKERS) {
+    throw new ArgumentError({where: 'startWorkers', expected: `a whole number from 0 to ${MOST_WORKERS}`, received: count});
   }
   const names = Array.from({length: count}, (_, i) => `worker:${i}`);
   for (const name of names) await startWorker(name);

@@ -85,6 +85,7 @@ describe('ShardManager', () => {
     const before = memory().codesBytesByBackend;
     const spread = await manager.spread(layer);
     const mlp = new DistributedMLP({hiddenDim: 4, feedForwardLength: 6, devices: manager.devices});
+    await expectAsync(manager.manage(mlp, null as never)).toBeRejectedWithError(ArgumentError, /manage.*options: restore/);
     await manager.manage(mlp);
     const {devices, notes} = manager.report();
     expect(devices.map(({name}) => name)).toEqual(['wasm', 'cpu']);

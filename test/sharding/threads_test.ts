@@ -292,6 +292,13 @@ describe('Team', () => {
       const words = new Int32Array(team.dataFor(1).control);
       const staying = () => Atomics.store(words, TEAM.inside, 1) * 0;
       expect(() => team.runChain({...chain, exported: staying})).toThrowError(DeviceError, /no answer/);
+      // Who holds a part and is gone is waited for once, not again for its leaving.
+      const other = new Team([absent], 1, 1000);
+      Atomics.store(new Int32Array(other.dataFor(1).control), TEAM.inside, 1);
+      let now = 0;
+      spyOn(performance, 'now').and.callFake(() => (now += 10));
+      expect(() => other.runChain({...chain, exported: () => 7})).toThrowError(DeviceError, /no answer/);
+      expect(now).toBeLessThan(1500);
       await pool.remove(absent);
     });
 

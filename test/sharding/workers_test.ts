@@ -4,6 +4,7 @@ import {RowReader} from '../../kernels/cpu/row.js';
 import {partsOf} from '../../kernels/words.js';
 import {onDevice} from '../../src/device.js';
 import {
+  ArgumentError,
   ColumnParallelLinear,
   DeviceError,
   DeviceLostError,
@@ -85,6 +86,11 @@ describe('workers as devices', () => {
     await tf.setBackend('wasm');
     await tf.setBackend('cpu');
     await startWorkers(2);
+  });
+
+  it('are so many that a machine can have them', async () => {
+    for (const count of [-1, 1.5, 1e20, null as never])
+      await expectAsync(startWorkers(count)).toBeRejectedWithError(ArgumentError, /from 0 to 1024/);
   });
 
   it('every layout, one row and several', async () => {
