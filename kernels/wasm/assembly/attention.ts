@@ -19,31 +19,29 @@ function turn(x: usize, dim: i32, cos: usize, sin: usize, out: usize): void {
 }
 
 /**
- * qkv [count, (heads + 2 keyHeads) dim]: heads of q, turned, to q [heads, count, dim]; those of k, turned, and of v to the places of positions
- * `length` and on in keys and values [keyHeads, capacity, dim]. cos, sin [count, dim / 2].
+ * One position of qkv [heads + 2 keyHeads, dim]: heads begin..end of q, turned, to q, `apart` bytes from each other; the heads of k that they meet, turned,
+ * and of v to the place of position `length` in keys and values [keyHeads, capacity, dim]. cos, sin [dim / 2].
  */
-export function appendHeads(
-  qkv: usize, count: i32, heads: i32, keyHeads: i32, dim: i32, cos: usize, sin: usize, length: i32, keys: usize, values: usize, capacity: i32, q: usize,
-): void {
-  const step = <usize>dim << 2, half = <usize>(dim >> 1) << 2;
-  let x = qkv;
-  for (let m = 0; m < count; m++, cos += half, sin += half) {
-    for (let h = 0; h < heads; h++, x += step) turn(x, dim, cos, sin, q + <usize>(h * count + m) * step);
-    for (let h = 0; h < keyHeads; h++, x += step) turn(x, dim, cos, sin, keys + <usize>(h * capacity + length + m) * step);
-    for (let h = 0; h < keyHeads; h++, x += step) memory.copy(values + <usize>(h * capacity + length + m) * step, x, step);
-  }
-}
-
-/** The same of one position for heads begin..end of q, to q [heads, dim], and for the heads of k and v that they meet. */
 export function appendTo(
   qkv: usize, begin: i32, end: i32, heads: i32, keyHeads: i32, dim: i32, cos: usize, sin: usize, length: i32, keys: usize, values: usize, capacity: i32, q: usize,
+  apart: usize,
 ): void {
   const step = <usize>dim << 2, group = heads / keyHeads, k = qkv + <usize>heads * step, v = k + <usize>keyHeads * step;
-  for (let h = begin; h < end; h++) turn(qkv + <usize>h * step, dim, cos, sin, q + <usize>h * step);
+  for (let h = begin; h < end; h++) turn(qkv + <usize>h * step, dim, cos, sin, q + <usize>h * apart);
   for (let h = begin / group; h <= (end - 1) / group; h++) {
     const to = <usize>(h * capacity + length) * step;
     turn(k + <usize>h * step, dim, cos, sin, keys + to);
     memory.copy(values + to, v + <usize>h * step, step);
+  }
+}
+
+/** The same of all heads at `count` positions, from `length` on: q [heads, count, dim]; cos, sin [count, dim / 2]. */
+export function appendHeads(
+  qkv: usize, count: i32, heads: i32, keyHeads: i32, dim: i32, cos: usize, sin: usize, length: i32, keys: usize, values: usize, capacity: i32, q: usize,
+): void {
+  const step = <usize>dim << 2, half = <usize>(dim >> 1) << 2, row = <usize>(heads + 2 * keyHeads) * step;
+  for (let m = 0; m < count; m++, qkv += row, cos += half, sin += half, q += step) {
+    appendTo(qkv, 0, heads, heads, keyHeads, dim, cos, sin, length + m, keys, values, capacity, q, <usize>count * step);
   }
 }
 

@@ -155,7 +155,7 @@ function product(step: usize, own: usize, begin: i32, end: i32): void {
 function attention(step: usize, own: usize, begin: i32, end: i32): void {
   const heads = at(step, HEADS), keyHeads = at(step, KEY_HEADS), dim = at(step, DIM), length = at(step, LENGTH), capacity = at(step, CAPACITY);
   const keys = placeAt(step, KEYS), values = placeAt(step, VALUES), q = own + OWN, scores = q + rounded(<usize>(heads * dim) << 2);
-  appendTo(placeAt(step, X), begin, end, heads, keyHeads, dim, placeAt(step, COS), placeAt(step, SIN), length, keys, values, capacity, q);
+  appendTo(placeAt(step, X), begin, end, heads, keyHeads, dim, placeAt(step, COS), placeAt(step, SIN), length, keys, values, capacity, q, <usize>dim << 2);
   attend(q, begin, end, 1, heads, heads / keyHeads, dim, length, keys, values, capacity, scores, placeAt(step, OUT));
 }
 
