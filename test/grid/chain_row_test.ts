@@ -5,7 +5,9 @@ import {heapOf, type WasmExports} from '../../kernels/wasm/module.js';
 import {type ChainStep, ops, PastPositions, type ProductStep, QuantizedWeight, stopThreads} from '../../src/index.js';
 import {startTeam} from '../../src/sharding/threads.js';
 import {numbersOf} from '../support/numbers.js';
+import {onWasmWithThreads} from '../support/on_wasm.js';
 import {variantsOf} from '../support/variants.js';
+import {apart} from './chain_support.js';
 import {buildWeight, type NamedWeight, randomWeights, randomX} from './layouts.js';
 
 /** Bits: -0 is not 0. All NaN are one: which they are is left to the engine, which compiles a kernel twice. */
@@ -105,15 +107,7 @@ function block(run: (x: tf.Tensor2D, steps: readonly ChainStep[]) => tf.Tensor2D
 }
 
 describe('chain of one row on wasm', () => {
-  let before = '';
-  beforeAll(async () => {
-    before = tf.getBackend();
-    await tf.setBackend('wasm');
-  });
-  afterAll(async () => {
-    await stopThreads();
-    await tf.setBackend(before);
-  });
+  onWasmWithThreads();
   const variants = variantsOf('wasm');
   afterEach(() => variants.force(null));
 
@@ -151,21 +145,7 @@ describe('chain of one row on wasm', () => {
   }
 
   it('of a block is the same on 1, 2, 3 and 7 threads, in one call of the module', async () => {
-    const expected = block((x, steps) =>
-      tf.tidy(() => {
-        const given: tf.Tensor2D[] = [x];
-        for (const step of steps) {
-          const from = given.at(-1) as tf.Tensor2D;
-          if ('past' in step) given.push(ops.attend(from, step.past, step.rotation));
-          else {
-            const {weight, residual, ...options} = step;
-            const added = residual ? (given.at(-residual) as tf.Tensor2D) : null;
-            given.push(ops.fusedMatMul(from, weight, {...options, residual: added}) as tf.Tensor2D);
-          }
-        }
-        return given.at(-1) as tf.Tensor2D;
-      }),
-    );
+    const expected = block(apart);
     for (const threads of [1, 2, 3, 7]) {
       if (threads > 1) await startTeam({threads, least: {awake: 0, asleep: 0}, adapts: false});
       const heap = heapOf(tf.backend());

@@ -14,6 +14,7 @@ import {
 import {packedMLP} from '../layers/layers_support.js';
 import {onEachBackend} from '../support/backends.js';
 import {numbersOf} from '../support/numbers.js';
+import {apart} from './chain_support.js';
 import {buildWeight, randomX} from './layouts.js';
 
 const [HEADS, KEY_HEADS, DIM] = [4, 2, 8];
@@ -72,23 +73,6 @@ class Blocks {
 interface Norm {
   weight: tf.Tensor1D;
   epsilon: number;
-}
-
-/** The same with an op a step. */
-function apart(x: tf.Tensor2D, steps: readonly ChainStep[]): tf.Tensor2D {
-  return tf.tidy(() => {
-    const given: tf.Tensor2D[] = [x];
-    for (const step of steps) {
-      const from = given.at(-1) as tf.Tensor2D;
-      if ('past' in step) given.push(ops.attend(from, step.past, step.rotation));
-      else {
-        const {weight, residual, ...options} = step;
-        const added = residual ? (given.at(-residual) as tf.Tensor2D) : null;
-        given.push(ops.fusedMatMul(from, weight, {...options, residual: added}) as tf.Tensor2D);
-      }
-    }
-    return given.at(-1) as tf.Tensor2D;
-  });
 }
 
 const makePasts = () => [0, 1].map(() => new PastPositions({keyHeads: KEY_HEADS, headDim: DIM}));

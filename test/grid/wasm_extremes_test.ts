@@ -4,21 +4,13 @@ import type {FloatType} from '../../kernels/layout.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
-import {variantsOf} from '../support/variants.js';
+import {onWasm} from '../support/on_wasm.js';
 import {buildWeight, randomX} from './layouts.js';
 
 const float = (type: FloatType) => ({kind: 'float', type}) as const;
 
 describe('float codes on wasm', () => {
-  const variants = variantsOf('wasm');
-
-  beforeEach(async () => {
-    await tf.setBackend('wasm');
-  });
-  afterEach(() => variants.force(null));
-  afterAll(async () => {
-    await tf.setBackend('cpu');
-  });
+  const variants = onWasm();
 
   it('keeps infinities and NaN of float16 codes, and multiplies an x beyond 1e20', async () => {
     const {layout, words} = buildWeight('w', {n: 4, k: 32, planes: [16], decode: float('float16')}, 7);

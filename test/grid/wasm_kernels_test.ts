@@ -6,8 +6,8 @@ import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {onWasm} from '../support/on_wasm.js';
 import {magnitudesOf, productOf, unpacked} from '../support/reference.js';
-import {variantsOf} from '../support/variants.js';
 import {buildWeight, type NamedWeight, randomX, type Structure} from './layouts.js';
 
 const float = (type: FloatType) => ({kind: 'float', type}) as const;
@@ -62,15 +62,7 @@ const CODES: Readonly<Record<string, Structure>> = {
 };
 
 describe('kernels on wasm alone', () => {
-  const variants = variantsOf('wasm');
-
-  beforeEach(async () => {
-    await tf.setBackend('wasm');
-  });
-  afterEach(() => variants.force(null));
-  afterAll(async () => {
-    await tf.setBackend('cpu');
-  });
+  const variants = onWasm();
 
   async function check({layout, words}: NamedWeight, m: number): Promise<void> {
     const weight = QuantizedWeight.fromWords(layout, words.slice());

@@ -6,8 +6,8 @@ import {heapOf} from '../../kernels/wasm/module.js';
 import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
+import {onWasm} from '../support/on_wasm.js';
 import {productOf, unpacked} from '../support/reference.js';
-import {variantsOf} from '../support/variants.js';
 import {buildWeight, randomX, type Structure} from './layouts.js';
 
 const f16 = 'float16' as const;
@@ -31,15 +31,7 @@ const STRUCTURES: Readonly<Record<string, Structure>> = {
 };
 
 describe('products of many rows on wasm', () => {
-  const variants = variantsOf('wasm');
-
-  beforeEach(async () => {
-    await tf.setBackend('wasm');
-  });
-  afterEach(() => variants.force(null));
-  afterAll(async () => {
-    await tf.setBackend('cpu');
-  });
+  const variants = onWasm();
 
   it('multiply an x of bytes in the widest way that the engine has and the codes fit', () => {
     const chosen = (name: keyof typeof STRUCTURES, dots: DotKind, columns: number) => {

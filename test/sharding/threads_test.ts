@@ -25,6 +25,7 @@ import {ThreadedHeap} from '../../src/sharding/threaded_heap.js';
 import {startTeam} from '../../src/sharding/threads.js';
 import {buildWeight, randomWeights, randomX} from '../grid/layouts.js';
 import {numbersOf} from '../support/numbers.js';
+import {onWasmWithThreads} from '../support/on_wasm.js';
 
 /** Every call is shared, however small. */
 const EVERY_CALL = {awake: 0, asleep: 0};
@@ -46,15 +47,7 @@ async function withEach<T>(threads: readonly number[], f: () => T): Promise<T[]>
 }
 
 describe('threads', () => {
-  let before = '';
-  beforeAll(async () => {
-    before = tf.getBackend();
-    await tf.setBackend('wasm');
-  });
-  afterAll(async () => {
-    await stopThreads();
-    await tf.setBackend(before);
-  });
+  onWasmWithThreads();
 
   // First: in Node this is where tensors move to a shared memory.
   it('find weights and tensors where they were', async () => {
