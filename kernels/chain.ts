@@ -34,18 +34,19 @@ export interface AttendStep {
 
 export type ChainStep = ProductStep | AttendStep;
 
+/** A product as kernels see it: of a step that cannot change the same object each time. */
+export interface ProductLink {
+  readonly words: tf.Tensor;
+  readonly bias: tf.Tensor | null;
+  readonly norm: tf.Tensor | null;
+  /** As in ProductStep; 0: nothing. */
+  readonly residual: number;
+  readonly width: number;
+  readonly product: FusedMatMulAttrs;
+}
+
 /** A step as kernels see it. */
-export type ChainLink =
-  | {
-      readonly words: tf.Tensor;
-      readonly bias: tf.Tensor | null;
-      readonly norm: tf.Tensor | null;
-      /** As in ProductStep; 0: nothing. */
-      readonly residual: number;
-      readonly width: number;
-      readonly product: FusedMatMulAttrs;
-    }
-  | AttendInputs;
+export type ChainLink = ProductLink | AttendInputs;
 
 export interface ChainAttrs {
   readonly links: readonly ChainLink[];
@@ -86,6 +87,18 @@ export function chain(x: tf.Tensor2D, steps: readonly ChainStep[]): tf.Tensor2D 
   return y;
 }
 
+/** Of frozen steps, what they were found to be. */
+const found = new WeakMap<ChainStep, ProductLink>();
+
+/** What a step is, where it was looked into before and is as it was then; else null. */
+function knownOf(step: ChainStep): ProductLink | null {
+  const link = found.get(step);
+  if (link === undefined) return null;
+  const {weight, bias, norm} = step as ProductStep;
+  if (weight.isDisposed || bias?.isDisposed || norm?.weight.isDisposed) return null;
+  return link.norm === (norm?.weight ?? null) && link.product.epsilon === (norm?.epsilon ?? 0) ? link : null;
+}
+
 /** The width of each step's result. Throws as `chain` does. */
 function widthsOf(x: tf.Tensor, steps: readonly ChainStep[]): number[] {
   if (x.rank !== 2) throw new ShapeError({where: 'chain: x', expected: '[M, K]', received: `[${x.shape}]`});
@@ -93,9 +106,16 @@ function widthsOf(x: tf.Tensor, steps: readonly ChainStep[]): number[] {
   const widths = [first];
   const pasts = new Set<PastPositions>();
   steps.forEach((step, i) => {
-    const where = `chain: step ${i + 1}`;
+    const given = widths[i] as number;
+    const known = knownOf(step);
+    if (known !== null && known.product.layout.inDim === given) {
+      if (known.residual !== 0) checkResidual(i, known.residual, known.width, widths);
+      widths.push(known.width);
+      return;
+    }
+    const where = nameOf(i);
     checkObject(where, step, 'a product or an attention');
-    const shape = [rows, widths[i] as number];
+    const shape = [rows, given];
     if ('past' in step) {
       checkOptions(where, step, ['past', 'rotation']);
       if (!(step.past instanceof PastPositions) || pasts.has(step.past)) {
@@ -104,48 +124,52 @@ function widthsOf(x: tf.Tensor, steps: readonly ChainStep[]): number[] {
       }
       pasts.add(step.past);
       checkAttend(where, shape, step.past, step.rotation);
-      widths.push((widths[i] as number) - 2 * step.past.keyHeads * step.past.headDim);
+      widths.push(given - 2 * step.past.keyHeads * step.past.headDim);
     } else {
       checkOptions(where, step, STEP_OPTIONS);
       checkProductOf(where, shape, step.weight, step);
       const width = gatedWidth(where, step.weight, step);
-      checkResidual(where, step.residual ?? null, width, widths);
+      checkResidual(i, step.residual ?? null, width, widths);
       widths.push(width);
     }
   });
   return widths.slice(1);
 }
 
-/** @param widths of what each step up to this one was given */
-function checkResidual(where: string, residual: number | null, width: number, widths: readonly number[]): void {
-  if (residual === null) return;
+const nameOf = (i: number): string => `chain: step ${i + 1}`;
+
+/** @param widths of what each step up to step i was given */
+function checkResidual(i: number, residual: number | null, width: number, widths: readonly number[]): void {
+  if (residual === null || (Number.isInteger(residual) && widths[widths.length - residual] === width)) return;
+  const where = `${nameOf(i)}: residual`;
   if (!Number.isInteger(residual) || residual < 1 || residual > widths.length) {
-    throw new ArgumentError({
-      where: `${where}: residual`,
-      expected: `a whole number from 1 to ${widths.length}, or null`,
-      received: residual,
-    });
+    throw new ArgumentError({where, expected: `a whole number from 1 to ${widths.length}, or null`, received: residual});
   }
-  const received = widths[widths.length - residual] as number;
-  if (received !== width) throw new ShapeError({where: `${where}: residual`, expected: `[M, ${width}]`, received: `[M, ${received}]`});
+  throw new ShapeError({where, expected: `[M, ${width}]`, received: `[M, ${widths[widths.length - residual]}]`});
 }
 
 /** null: some step is no part of one op. */
 function linksOf(rows: number, steps: readonly ChainStep[], widths: readonly number[]): ChainLink[] | null {
-  const isLink = (step: ChainStep): boolean =>
-    'past' in step
-      ? 'cos' in step.rotation && areFloats([step.rotation.cos, step.rotation.sin])
-      : isNone(step.inputQuantization) && step.weight.rowEnd > step.weight.rowStart && areFloats([step.bias, step.norm?.weight]);
-  if (!steps.every(isLink)) return null;
-  return steps.map((step, i): ChainLink => {
-    const width = widths[i] as number;
-    if ('past' in step) {
-      const {cos, sin} = step.rotation as Extract<Rotation, {cos: tf.Tensor2D}>;
-      return {...step.past.reserve(rows), cos, sin, length: step.past.length, width};
-    }
-    const {weight, bias = null, norm, residual} = step;
-    return {words: weight.words, bias, norm: norm?.weight ?? null, residual: residual ?? 0, width, product: fusedAttrs(weight, step)};
-  });
+  const links: ChainLink[] = [];
+  for (const [i, step] of steps.entries()) {
+    const link = knownOf(step) ?? linkOf(rows, step, widths[i] as number);
+    if (link === null) return null;
+    links.push(link);
+  }
+  return links;
+}
+
+function linkOf(rows: number, step: ChainStep, width: number): ChainLink | null {
+  if ('past' in step) {
+    const {past, rotation} = step;
+    if (!('cos' in rotation && areFloats([rotation.cos, rotation.sin]))) return null;
+    return {...past.reserve(rows), cos: rotation.cos, sin: rotation.sin, length: past.length, width};
+  }
+  const {weight, bias = null, norm, residual} = step;
+  if (!isNone(step.inputQuantization) || weight.rowEnd === weight.rowStart || !areFloats([bias, norm?.weight])) return null;
+  const link = {words: weight.words, bias, norm: norm?.weight ?? null, residual: residual ?? 0, width, product: fusedAttrs(weight, step)};
+  if (Object.isFrozen(step)) found.set(step, link);
+  return link;
 }
 
 /** Inside a tidy. What no later step needs is freed at once, unless gradients do. */

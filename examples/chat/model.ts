@@ -6,7 +6,7 @@ import {KeyValueCache} from './cache.js';
 import type {LlamaConfig} from './config.js';
 import type {RmsNorm} from './norm.js';
 import type {RotaryEmbedding} from './rope.js';
-import {ask, holding, runSteps, runStepsAsync, type Steps} from './steps.js';
+import {ask, holding, type Question, runSteps, runStepsAsync, type Steps} from './steps.js';
 
 export interface Block {
   readonly attention: Attention;
@@ -79,20 +79,33 @@ export class Llama {
   }
 
   private *logits(ids: readonly number[], cache: KeyValueCache): Steps {
-    const {head, embedding, norm} = this.parts;
-    const x = yield* this.hidden(ids, cache);
-    const last = ids.length === 1 ? x : tf.slice(x, [ids.length - 1, 0], [1, this.config.hiddenDim]);
-    return yield ask(head ?? embedding, last, {norm});
+    const {blocks, head, embedding, norm} = this.parts;
+    const last = head ?? embedding;
+    const {x, rotation} = yield* this.start(ids, cache);
+    // All as steps of one op: of one position each op costs about as much as its product.
+    const chained = ids.length === 1 ? chainOf(blocks, rotation, cache) : null;
+    const end = chained === null ? null : last.chainSteps({norm});
+    if (chained !== null && end !== null) return ops.chain(x, [...chained, ...end]);
+    const hidden = chained === null ? yield* this.through(x, rotation, cache) : ops.chain(x, chained);
+    const row = ids.length === 1 ? hidden : tf.slice(hidden, [ids.length - 1, 0], [1, this.config.hiddenDim]);
+    return yield ask(last, row, {norm});
   }
 
   /** The residual stream after the last block, [M, H]. */
   private *hidden(ids: readonly number[], cache: KeyValueCache): Steps {
-    const {embedding, blocks, rope} = this.parts;
-    const first = yield {layer: embedding, input: {rows: ids}, around: {}, held: []};
-    const rotation = rope.at(cache.length, ids.length);
-    const chained = ids.length === 1 ? chainOf(blocks, rotation, cache) : null;
-    if (chained !== null) return ops.chain(first as tf.Tensor2D, chained);
-    return yield* holding(Object.values(rotation), through(blocks, first as tf.Tensor2D, rotation, cache));
+    const {x, rotation} = yield* this.start(ids, cache);
+    return yield* this.through(x, rotation, cache);
+  }
+
+  /** The residual stream before the first block, [M, H], and what turns heads at these positions. */
+  private *start(ids: readonly number[], cache: KeyValueCache): Generator<Question, {x: tf.Tensor2D; rotation: Rotation}, tf.Tensor> {
+    const {embedding, rope} = this.parts;
+    const x = (yield {layer: embedding, input: {rows: ids}, around: {}, held: []}) as tf.Tensor2D;
+    return {x, rotation: rope.at(cache.length, ids.length)};
+  }
+
+  private through(x: tf.Tensor2D, rotation: Rotation, cache: KeyValueCache): Steps {
+    return holding(Object.values(rotation), through(this.parts.blocks, x, rotation, cache));
   }
 }
 
@@ -105,7 +118,7 @@ function* through(blocks: readonly Block[], first: tf.Tensor2D, rotation: Rotati
   return x;
 }
 
-/** All blocks as steps of one op: of one position each op costs about as much as its product. null where a layer is no step. */
+/** All blocks as steps of one op; null where a layer is no step. */
 function chainOf(blocks: readonly Block[], rotation: Rotation, cache: KeyValueCache): readonly ChainStep[] | null {
   const steps: ChainStep[] = [];
   for (const {attention, mlpNorm: norm, mlp} of blocks) {

@@ -1,16 +1,15 @@
 /** A chain of one row as the list of steps that assembly/chain.ts walks. */
 import type {TensorInfo} from '@tensorflow/tfjs';
+import type {Activation} from '../activation.js';
 import type {AttendInputs} from '../attention.js';
-import type {ChainLink} from '../chain.js';
-import type {FusedMatMulAttrs} from '../fused_matmul.js';
-import {sectionsOf, type WeightLayout} from '../layout.js';
-import {chooseWasm, type WasmChoice, type WasmVariant} from './choose.js';
+import type {ChainLink, ProductLink} from '../chain.js';
+import {sectionsOf} from '../layout.js';
+import {remember} from '../memo.js';
+import {chooseWasm, type WasmVariant} from './choose.js';
 import {descriptorOf, exponentShiftOfX} from './descriptor.js';
 import {ACTIVATION_KINDS, forcedVariant} from './matmul.js';
 import type {WasmHeap} from './module.js';
 import {floatBytes, rowsOfPart, scoreBytes, workBytes} from './parallel.js';
-
-type Product = Extract<ChainLink, {product: FusedMatMulAttrs}>;
 
 /** How one row is multiplied: assembly/chain.ts's number for it. */
 const WAYS: Readonly<Partial<Record<WasmVariant, number>>> = {
@@ -33,117 +32,165 @@ export interface Places {
   readonly residual: number;
 }
 
+/** A link as a step, but for where things lie. */
+interface Step {
+  /** As assembly/chain.ts reads them, addresses 0. */
+  readonly words: Int32Array;
+  /** Of the weight of a product. */
+  readonly descriptor: Int32Array | null;
+  /** Of the result before its gate, and what a thread needs for itself. */
+  readonly ungatedBytes: number;
+  readonly ownBytes: number;
+  /** In 4-bit multiplications. */
+  readonly cost: number;
+}
+
 /** What a chain needs, known before anything is written. */
 export interface ChainPlan {
-  readonly choices: readonly (WasmChoice | null)[];
+  readonly steps: readonly Step[];
   /** Bytes of the steps with the descriptors that they name, and of the longest result before its gate. */
   readonly stepBytes: number;
   readonly ungatedBytes: number;
-  /** What a thread needs for itself. */
   readonly ownBytes: number;
-  /** In 4-bit multiplications, and per row of each step. */
   readonly cost: number;
-  readonly costs: readonly number[];
 }
 
 /** null: some kernel of several rows was asked for. */
 export function planOf(heap: WasmHeap, links: readonly ChainLink[]): ChainPlan | null {
-  const forced = forcedVariant();
-  const choices: (WasmChoice | null)[] = [];
-  const costs: number[] = [];
-  const layouts = new Set<WeightLayout>();
+  const asked: Asked = {forced: forcedVariant(), threads: heap.threads};
+  const steps: Step[] = [];
+  const descriptors = new Set<Int32Array>();
   let [fields, ungatedBytes, ownBytes, cost] = [0, 0, 0, 0];
   for (const link of links) {
-    if ('words' in link) {
-      const {layout, gate} = link.product;
-      const choice = choiceOf(heap, link.product, forced);
-      if (WAYS[choice.variant] === undefined) return null;
-      choices.push(choice);
-      costs.push(layout.inDim);
-      if (!layouts.has(layout)) fields += spaced(descriptorOf(heap, layout).length);
-      layouts.add(layout);
-      if (gate !== null) ungatedBytes = Math.max(ungatedBytes, 8 * link.width);
-      ownBytes = Math.max(ownBytes, productBytes(layout.inDim));
-    } else {
-      choices.push(null);
-      costs.push(attentionCost(link));
-      ownBytes = Math.max(ownBytes, attentionBytes(link));
-    }
-    cost += (costs[costs.length - 1] as number) * rowsIn(link);
+    const step = 'words' in link ? productOf(heap, link, asked) : attentionOf(heap, link);
+    if (step === null) return null;
+    steps.push(step);
+    const {descriptor} = step;
+    if (descriptor !== null && !descriptors.has(descriptor)) fields += spaced(descriptor.length);
+    if (descriptor !== null) descriptors.add(descriptor);
+    ungatedBytes = Math.max(ungatedBytes, step.ungatedBytes);
+    ownBytes = Math.max(ownBytes, step.ownBytes);
+    cost += step.cost;
   }
-  return {choices, costs, cost, ungatedBytes, ownBytes, stepBytes: 4 * (STEP_WORDS * links.length + fields)};
+  return {steps, cost, ungatedBytes, ownBytes, stepBytes: 4 * (STEP_WORDS * links.length + fields)};
 }
 
 /** The steps as they lie at address `base`. */
 export function stepsOf(
   heap: WasmHeap,
   links: readonly ChainLink[],
-  {choices, costs, stepBytes}: ChainPlan,
+  {steps, stepBytes}: ChainPlan,
   places: readonly Places[],
   base: number,
   ungated: number,
 ): Int32Array {
   const words = new Int32Array(stepBytes / 4);
-  const doubles = new Float64Array(words.buffer, 0, (STEP_WORDS * links.length) / 2);
-  const floats = new Float32Array(words.buffer);
-  const descriptors = new Map<WeightLayout, number>();
+  const descriptors = new Map<Int32Array, number>();
   let end = STEP_WORDS * links.length;
-  const descriptorAt = (layout: WeightLayout): number => {
-    let address = descriptors.get(layout);
+  const descriptorAt = (fields: Int32Array): number => {
+    let address = descriptors.get(fields);
     if (address === undefined) {
-      const fields = descriptorOf(heap, layout);
       words.set(fields, end);
       address = base + 4 * end;
-      descriptors.set(layout, address);
+      descriptors.set(fields, address);
       end += spaced(fields.length);
     }
     return address;
   };
-  // One number at a time: a list of them for each of a hundred steps takes as long as a small product.
   links.forEach((link, i) => {
     const at = STEP_WORDS * i;
     const {x, out, residual} = places[i] as Places;
-    const rows = 'words' in link ? link.width : link.width / headDim(link);
-    const perPart = rowsOfPart(rows, ((costs[i] as number) * rowsIn(link)) / rows, heap.threads, togetherIn(link));
-    words[at + 1] = Math.ceil(rows / perPart);
-    words[at + 2] = perPart;
-    words[at + 3] = link.width;
+    const step = steps[i] as Step;
+    words.set(step.words, at);
     words[at + 4] = x;
     words[at + 5] = out;
-    if (!('words' in link)) {
-      words[at] = 1;
-      words.set(attentionFields(heap, link), at + 6);
-      return;
-    }
-    const {layout, rowStart, activation, gate, epsilon} = link.product;
-    const {variant, block, lanes} = choices[i] as WasmChoice;
-    const weight = heap.address(link.words as TensorInfo);
+    if (!('words' in link)) return;
+    const {layout} = link.product;
+    const weight = heap.address(link.words);
     words[at + 6] = weight;
-    words[at + 7] = descriptorAt(layout);
+    words[at + 7] = descriptorAt(step.descriptor as Int32Array);
     words[at + 8] = layout.ordered ? weight + 4 * sectionsOf(layout).order.start : 0;
-    words[at + 9] = layout.inDim;
-    words[at + 10] = rowStart;
-    words[at + 11] = WAYS[variant] as number;
-    words[at + 12] = block;
-    words[at + 13] = lanesOfX(variant, layout.planes[0] as number);
-    words[at + 14] = lanes;
-    words[at + 15] = 1 | (heap.dots === 0 ? 2 : 0);
-    floats[at + 16] = 2 ** exponentShiftOfX(layout.decode);
     words[at + 17] = addressOf(heap, link.norm);
-    doubles[at / 2 + EPSILON_AT] = epsilon;
     words[at + 20] = addressOf(heap, link.bias);
-    words[at + 21] = kindOf(activation);
-    words[at + 22] = kindOf(gate);
     words[at + 23] = ungated;
     words[at + 24] = residual;
   });
   return words;
 }
 
-/** Rows that a part holds a multiple of: of a gated result both halves in runs of 16, as if they were one. */
-function togetherIn(link: ChainLink): number {
-  if (!('words' in link)) return 1;
-  return link.product.gate !== null && link.width % 16 !== 0 ? link.width : 16;
+/** What else a product's step depends on. */
+interface Asked {
+  readonly forced: WasmVariant | null;
+  readonly threads: number;
+}
+
+const products = new WeakMap<WasmHeap, WeakMap<ProductLink, Asked & {readonly step: Step | null}>>();
+
+/** Made once a link: a model asks for the same ones at every token. */
+function productOf(heap: WasmHeap, link: ProductLink, {forced, threads}: Asked): Step | null {
+  const known = remember(products, heap, () => new WeakMap());
+  const last = known.get(link);
+  if (last !== undefined && last.forced === forced && last.threads === threads) return last.step;
+  const step = makeProduct(heap, link, forced, threads);
+  known.set(link, {forced, threads, step});
+  return step;
+}
+
+function makeProduct(heap: WasmHeap, {product, width}: ProductLink, forced: WasmVariant | null, threads: number): Step | null {
+  const {layout, inputPrecision, rowStart, rowEnd, activation, gate, epsilon} = product;
+  const {variant, block, lanes} = chooseWasm(layout, 1, inputPrecision, forced, heap.dots, 0);
+  const way = WAYS[variant];
+  if (way === undefined) return null;
+  const words = new Int32Array(STEP_WORDS);
+  const cost = layout.inDim * (rowEnd - rowStart);
+  // Of a gated result both halves in runs of 16, as if they were one.
+  writeParts(words, width, cost, threads, gate !== null && width % 16 !== 0 ? width : 16);
+  words[3] = width;
+  words[9] = layout.inDim;
+  words[10] = rowStart;
+  words[11] = way;
+  words[12] = block;
+  words[13] = lanesOfX(variant, layout.planes[0] as number);
+  words[14] = lanes;
+  words[15] = 1 | (heap.dots === 0 ? 2 : 0);
+  new Float32Array(words.buffer)[16] = 2 ** exponentShiftOfX(layout.decode);
+  new Float64Array(words.buffer)[EPSILON_AT] = epsilon;
+  words[21] = kindOf(activation);
+  words[22] = kindOf(gate);
+  return {
+    words,
+    descriptor: descriptorOf(heap, layout),
+    cost,
+    ungatedBytes: gate === null ? 0 : 8 * width,
+    ownBytes: productBytes(layout.inDim),
+  };
+}
+
+/** Of heads: rows of floats cost four times those of codes, keys and values. */
+function attentionOf(heap: WasmHeap, {keys, values, cos, sin, length, width}: AttendInputs): Step {
+  const [keyHeads, capacity, dim] = keys.shape as [number, number, number];
+  const words = new Int32Array(STEP_WORDS);
+  const cost = 8 * width * (length + 1);
+  words[0] = 1;
+  writeParts(words, width / dim, cost, heap.threads, 1);
+  words[3] = width;
+  words[6] = width / dim;
+  words[7] = keyHeads;
+  words[8] = dim;
+  words[9] = length;
+  words[10] = heap.address(keys);
+  words[11] = heap.address(values);
+  words[12] = capacity;
+  words[13] = heap.address(cos);
+  words[14] = heap.address(sin);
+  return {words, descriptor: null, cost, ungatedBytes: 0, ownBytes: attentionBytes(length, width)};
+}
+
+/** How many parts of how many rows. */
+function writeParts(words: Int32Array, rows: number, cost: number, threads: number, together: number): void {
+  const perPart = rowsOfPart(rows, cost / rows, threads, together);
+  words[1] = Math.ceil(rows / perPart);
+  words[2] = perPart;
 }
 
 /** Order in which x meets codes: out of 16 bits, or of 32 for floats. */
@@ -151,44 +198,10 @@ function lanesOfX(variant: WasmVariant, bits: number): number {
   return variant === 'gemv_int16' ? 16 / bits : variant === 'gemv_float32' ? 32 / bits : 0;
 }
 
-function attentionFields(heap: WasmHeap, {keys, values, cos, sin, length, width}: AttendInputs): number[] {
-  const [keyHeads, capacity, dim] = keys.shape as [number, number, number];
-  const [k, v, c, s] = [keys, values, cos, sin].map((t) => heap.address(t)) as [number, number, number, number];
-  return [width / dim, keyHeads, dim, length, k, v, capacity, c, s];
-}
-
-interface Chosen {
-  readonly precision: string;
-  readonly forced: WasmVariant | null;
-  readonly choice: WasmChoice;
-}
-
-const chosen = new WeakMap<WeightLayout, Chosen>();
-
-/** As chooseWasm of one row, remembered: a model asks for the same few layouts at every token. */
-function choiceOf(heap: WasmHeap, {layout, inputPrecision}: FusedMatMulAttrs, forced: WasmVariant | null): WasmChoice {
-  const known = chosen.get(layout);
-  if (known !== undefined && known.precision === inputPrecision && known.forced === forced) return known.choice;
-  const choice = chooseWasm(layout, 1, inputPrecision, forced, heap.dots, 0);
-  chosen.set(layout, {precision: inputPrecision, forced, choice});
-  return choice;
-}
-
 const addressOf = (heap: WasmHeap, t: TensorInfo | null): number => (t === null ? 0 : heap.address(t));
-const kindOf = (activation: Product['product']['activation']): number => (activation === null ? 0 : ACTIVATION_KINDS[activation]);
-const headDim = ({keys}: AttendInputs): number => keys.shape[2] as number;
+const kindOf = (activation: Activation | null): number => (activation === null ? 0 : ACTIVATION_KINDS[activation]);
 /** Descriptors begin at multiples of 16 bytes. */
 const spaced = (words: number): number => (words + 3) & ~3;
-
-/** Rows of W of a product, heads of an attention. */
-function rowsIn(link: ChainLink): number {
-  return 'words' in link ? link.product.rowEnd - link.product.rowStart : link.width / headDim(link);
-}
-
-/** Of a head: rows of floats cost four times those of codes, keys and values. */
-function attentionCost(link: AttendInputs): number {
-  return 8 * headDim(link) * (link.length + 1);
-}
 
 /** As assembly/chain.ts lays out a thread's memory: x in three forms and as integers, steps and sums, and what kernels need. */
 function productBytes(inDim: number): number {
@@ -196,6 +209,6 @@ function productBytes(inDim: number): number {
 }
 
 /** Turned heads and scores. */
-function attentionBytes({length, width}: AttendInputs): number {
+function attentionBytes(length: number, width: number): number {
   return 32 + 4 * width + scoreBytes(length + 1);
 }

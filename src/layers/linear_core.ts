@@ -31,6 +31,8 @@ export class LinearCore extends tf.layers.Layer {
   protected readonly inputScaleVariable: Variable | null;
   /** A view's copy of its rows of the bias, and the data it was cut from. */
   private cut: {bias: tf.Tensor1D; from: object} | null = null;
+  /** What `chainStep` gave last. */
+  private lastStep: ProductStep | null = null;
 
   constructor(config: CoreConfig) {
     // The model around it says what trains, so that it can change its mind.
@@ -141,14 +143,23 @@ export class LinearCore extends tf.layers.Layer {
       : surround(x, around, (rows) => this.forward(rows));
   }
 
-  /** As a step of `ops.chain`; null where it is none. */
+  /** As a step of `ops.chain`; null where it is none. Asked for the same again it is the same frozen object, which a chain need not look into anew. */
   chainStep(around: StepAround): ProductStep | null {
     this.checkLive();
     const {activation, inputPrecision, device} = this.config;
     // Before the bias is asked for: over several devices it would be gathered.
     if (!this.isOneOp || (device !== null && device.backendName !== tf.getBackend())) return null;
     const {weight, bias, inputQuantization} = this;
-    return {weight: weight as QuantizedWeight, bias, activation: activation?.fused ?? null, inputPrecision, inputQuantization, ...around};
+    const step: ProductStep = {
+      weight: weight as QuantizedWeight,
+      bias,
+      activation: activation?.fused ?? null,
+      inputPrecision,
+      inputQuantization,
+      ...around,
+    };
+    if (this.lastStep === null || !isSame(step, this.lastStep)) this.lastStep = Object.freeze(step);
+    return this.lastStep;
   }
 
   private get isOneOp(): boolean {
@@ -293,4 +304,10 @@ export class LinearCore extends tf.layers.Layer {
     }
     return this.cut.bias;
   }
+}
+
+/** The same values under the same keys. */
+function isSame<T extends object>(a: T, b: T): boolean {
+  const keys = Object.keys(a) as (keyof T)[];
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }

@@ -226,6 +226,54 @@ describe('chain', () => {
     });
   });
 
+  it('looks into steps anew where what they name has changed', async () => {
+    const norm = {weight: tf.tensor1d(randomX(1, 64, 2)), epsilon: EPSILON};
+    const [x, wide] = [tf.tensor2d(randomX(2, 64, 1), [2, 64]), tf.zeros([2, 48]) as tf.Tensor2D];
+    const layer = new Linear({inDim: 64, outDim: 64, dtype: 'bfloat16', hasBias: true});
+    const load = (seed: number) => {
+      const state = {weight: tf.tensor2d(randomX(64, 64, seed), [64, 64]), bias: tf.tensor1d(randomX(1, 64, seed + 1))};
+      layer.loadStateDict(state);
+      tf.dispose(state);
+    };
+    const stepOf = () => (layer.chainSteps({norm, residual: 1}) as ProductStep[])[0] as ProductStep;
+    const check = () => {
+      const [y, expected] = [ops.chain(x, [stepOf()]), layer.forwardAround(x, {norm, residual: x})];
+      expect(numbersOf(y)).toEqual(numbersOf(expected));
+      tf.dispose([y, expected]);
+    };
+    load(3);
+    check();
+    const step = stepOf();
+    expect(stepOf()).toBe(step);
+    expect(layer.chainSteps({norm})).not.toEqual([step]);
+    check();
+    // The object that a frozen step names is its owner's.
+    norm.epsilon = 0.5;
+    check();
+    load(5);
+    check();
+    expect(() => ops.chain(wide, [step])).toThrowError(ShapeError, /step 1: x/);
+    expect(() => ops.chain(x, [{...step, residual: null}, Object.freeze({...step, residual: 3})])).toThrowError(
+      ArgumentError,
+      /step 2: residual/,
+    );
+    norm.epsilon = -1;
+    expect(() => ops.chain(x, [stepOf()])).toThrowError(ArgumentError, /step 1: norm/);
+    norm.epsilon = EPSILON;
+    check();
+    const {weight} = norm;
+    norm.weight = tf.tensor1d(randomX(1, 48, 2));
+    expect(() => ops.chain(x, [stepOf()])).toThrowError(ShapeError, /step 1: norm/);
+    norm.weight.dispose();
+    norm.weight = weight;
+    check();
+    weight.dispose();
+    expect(() => ops.chain(x, [stepOf()])).toThrowError(ArgumentError, /step 1: norm.*disposed/);
+    layer.dispose();
+    expect(() => ops.chain(x, [step])).toThrowError(ArgumentError, /step 1.*disposed/);
+    tf.dispose([x, wide]);
+  });
+
   it('has no steps of layers that are none', () => {
     class Twice extends Linear {
       override forward(x: tf.Tensor): tf.Tensor {
