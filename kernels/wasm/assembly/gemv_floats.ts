@@ -104,31 +104,34 @@ function pair(kind: i32, w: usize, d: usize, n: i32, n1: i32, x: usize, block: i
   }
 }
 
-/** The even bytes s eeee mmm of v, with copies of the sign between it and the rest, so that bits 10..4 of 16 are a bfloat16's whose exponent is 120 too small. */
+/** The lower 16 bits of 32-bit lanes as float32, of which `small` are the sign, exponent and mantissa. */
 // @ts-ignore: decorator
 @inline
-function evenBytes(v: v128, sixteen: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_dot_i8x16_i7x16_s(v, sixteen) : i16x8.shr_s(i16x8.shl(v, 8), 4);
+function lower(v: v128, small: v128): v128 {
+  return v128.and(low(v), small);
 }
 
-/** Of these the lower ones of 32-bit lanes, as float32. On x86 a shift would share its ports with the products. */
+/**
+ * Every other byte, s eeee mmm, of sixteen that begin with one that is none of these, with copies of the sign between it and the rest: bits 10..4 of 16
+ * are a bfloat16's whose exponent is 120 too small. A load at each byte costs less than what would bring the bytes between up.
+ */
 // @ts-ignore: decorator
 @inline
-function lower(v: v128, small: v128, up: v128): v128 {
-  return v128.and(ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v, up) : low(v), small);
+function everyOther(bytes: v128): v128 {
+  return i16x8.shr_s(bytes, 4);
 }
 
-/** f + products of the eight codes in even bytes at o. */
+/** f + products of such eight codes. */
 // @ts-ignore: decorator
 @inline
-function eightCodes(f: v128, o: v128, small: v128, sixteen: v128, up: v128, t: v128, t1: v128): v128 {
-  const v = evenBytes(o, sixteen);
-  return ordered(fma(ordered(fma(f, lower(v, small, up), t)), v128.and(v, small), t1));
+function eightCodes(f: v128, bytes: v128, small: v128, t: v128, t1: v128): v128 {
+  const v = everyOther(bytes);
+  return ordered(fma(ordered(fma(f, lower(v, small), t)), v128.and(v, small), t1));
 }
 
 /**
  * Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. Blocks of 32 start
- * sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take. Odd bytes are even ones a byte further on.
+ * sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take.
  */
 function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
   const n1 = min(n + apart, last), n2 = min(n + 2 * apart, last), n3 = min(n + 3 * apart, last), out = y - (<usize>n << 2);
@@ -144,10 +147,10 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
     blockScales(w, d, n2, block, blocks, scratch + run2);
     blockScales(w, d, n3, block, blocks, scratch + run3);
   }
-  const sixteen = v128.load(d + SIXTEENS), small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
-  const up = v128.or(i16x8.shr_u(sixteen, 8), i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13));
-  let o = rowAt(w, d, n), p = x, a = f64x2.splat(0), b = a;
-  const o1 = rowAt(w, d, n1) - o, o2 = rowAt(w, d, n2) - o, o3 = rowAt(w, d, n3) - o;
+  const small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
+  // Begins a byte before the row, so that the others are even columns'.
+  let o = rowAt(w, d, n) - 1, p = x, a = f64x2.splat(0), b = a;
+  const o1 = rowAt(w, d, n1) - 1 - o, o2 = rowAt(w, d, n2) - 1 - o, o3 = rowAt(w, d, n3) - 1 - o;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
   for (let s = scratch; s < end; ) {
     const stop = min(end, s + runBytes);
@@ -156,25 +159,25 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
       let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0, t: v128, t1: v128;
       if (ASC_FEATURE_RELAXED_SIMD && block == 32) {
         t = v128.load(p); t1 = v128.load(p, 16);
-        f0 = eightCodes(f0, v128.load(o), small, sixteen, up, t, t1);
-        f1 = eightCodes(f1, v128.load(o + o1), small, sixteen, up, t, t1);
-        f2 = eightCodes(f2, v128.load(o + o2), small, sixteen, up, t, t1);
-        f3 = eightCodes(f3, v128.load(o + o3), small, sixteen, up, t, t1);
+        f0 = eightCodes(f0, v128.load(o), small, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1), small, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2), small, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3), small, t, t1);
         t = v128.load(p, 32); t1 = v128.load(p, 48);
-        f0 = eightCodes(f0, v128.load(o, 1), small, sixteen, up, t, t1);
-        f1 = eightCodes(f1, v128.load(o + o1, 1), small, sixteen, up, t, t1);
-        f2 = eightCodes(f2, v128.load(o + o2, 1), small, sixteen, up, t, t1);
-        f3 = eightCodes(f3, v128.load(o + o3, 1), small, sixteen, up, t, t1);
+        f0 = eightCodes(f0, v128.load(o, 1), small, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 1), small, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 1), small, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 1), small, t, t1);
         t = v128.load(p, 64); t1 = v128.load(p, 80);
-        f0 = eightCodes(f0, v128.load(o, 16), small, sixteen, up, t, t1);
-        f1 = eightCodes(f1, v128.load(o + o1, 16), small, sixteen, up, t, t1);
-        f2 = eightCodes(f2, v128.load(o + o2, 16), small, sixteen, up, t, t1);
-        f3 = eightCodes(f3, v128.load(o + o3, 16), small, sixteen, up, t, t1);
+        f0 = eightCodes(f0, v128.load(o, 16), small, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 16), small, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 16), small, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 16), small, t, t1);
         t = v128.load(p, 96); t1 = v128.load(p, 112);
-        f0 = eightCodes(f0, v128.load(o, 17), small, sixteen, up, t, t1);
-        f1 = eightCodes(f1, v128.load(o + o1, 17), small, sixteen, up, t, t1);
-        f2 = eightCodes(f2, v128.load(o + o2, 17), small, sixteen, up, t, t1);
-        f3 = eightCodes(f3, v128.load(o + o3, 17), small, sixteen, up, t, t1);
+        f0 = eightCodes(f0, v128.load(o, 17), small, t, t1);
+        f1 = eightCodes(f1, v128.load(o + o1, 17), small, t, t1);
+        f2 = eightCodes(f2, v128.load(o + o2, 17), small, t, t1);
+        f3 = eightCodes(f3, v128.load(o + o3, 17), small, t, t1);
         o += 32;
         p += 128;
       } else {
@@ -182,23 +185,23 @@ function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block
         const next = o + <usize>block;
         do {
           t = v128.load(p); t1 = v128.load(p, 16);
-          let v = evenBytes(v128.load(o), sixteen);
-          f0 = ordered(fma(f0, lower(v, small, up), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o1), sixteen);
-          f1 = ordered(fma(f1, lower(v, small, up), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o2), sixteen);
-          f2 = ordered(fma(f2, lower(v, small, up), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o3), sixteen);
-          f3 = ordered(fma(f3, lower(v, small, up), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
+          let v = everyOther(v128.load(o));
+          f0 = ordered(fma(f0, lower(v, small), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o1));
+          f1 = ordered(fma(f1, lower(v, small), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o2));
+          f2 = ordered(fma(f2, lower(v, small), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o3));
+          f3 = ordered(fma(f3, lower(v, small), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
           t = v128.load(p, 32); t1 = v128.load(p, 48);
-          v = evenBytes(v128.load(o, 1), sixteen);
-          f0 = ordered(fma(f0, lower(v, small, up), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o1, 1), sixteen);
-          f1 = ordered(fma(f1, lower(v, small, up), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o2, 1), sixteen);
-          f2 = ordered(fma(f2, lower(v, small, up), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
-          v = evenBytes(v128.load(o + o3, 1), sixteen);
-          f3 = ordered(fma(f3, lower(v, small, up), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
+          v = everyOther(v128.load(o, 1));
+          f0 = ordered(fma(f0, lower(v, small), t)); g0 = ordered(fma(g0, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o1, 1));
+          f1 = ordered(fma(f1, lower(v, small), t)); g1 = ordered(fma(g1, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o2, 1));
+          f2 = ordered(fma(f2, lower(v, small), t)); g2 = ordered(fma(g2, v128.and(v, small), t1));
+          v = everyOther(v128.load(o + o3, 1));
+          f3 = ordered(fma(f3, lower(v, small), t)); g3 = ordered(fma(g3, v128.and(v, small), t1));
           o += 16;
           p += 64;
         } while (o < next);
