@@ -145,7 +145,7 @@ export interface WasmExports {
   rmsNorm(x: number, weight: number, rows: number, k: number, epsilon: number, out: number): void;
   addTo(y: number, x: number, count: number): void;
   finish(y: number, bias: number, rows: number, n: number, kind: number): void;
-  runChain(steps: number, count: number, control: number, own: number): number;
+  runChain(steps: number, count: number, control: number, own: number, thread: number, threads: number): number;
 }
 
 /** Memory of the backend that grows to what is asked for, and is kept. */
@@ -224,7 +224,7 @@ export class WasmHeap {
    * @param _cost of all, in 4-bit multiplications
    */
   runChain(steps: number, count: number, ownBytes: number, _cost: number): void {
-    this.exports.runChain(steps, count, 0, this.scratch(ownBytes));
+    this.exports.runChain(steps, count, 0, this.scratch(ownBytes), 0, 1);
   }
 
   /** Address of a decode table, uploaded once a key and kept: at most 1 KiB each, a few in all. */

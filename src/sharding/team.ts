@@ -25,9 +25,9 @@ export interface TeamCall {
   readonly scratchStep: number;
 }
 
-/** A chain: steps at an address, the address of its two words in shared memory, and memory of the threads, as in TeamCall. */
+/** A chain: steps at an address, the address of its words in shared memory, and memory of the threads, as in TeamCall. */
 export interface TeamChain {
-  readonly exported: (steps: number, count: number, control: number, own: number) => number;
+  readonly exported: (steps: number, count: number, control: number, own: number, thread: number, threads: number) => number;
   readonly steps: number;
   readonly count: number;
   readonly control: number;
@@ -94,12 +94,14 @@ export class Team {
     const {words, numbers} = this;
     this.open();
     numbers[CALL.scratchStep] = scratchStep;
-    numbers.set([steps, count, control, scratch], CALL.args);
+    const threads = this.threads.length + 1;
+    numbers.set([steps, count, control, scratch, threads], CALL.args);
     Atomics.store(words, TEAM.chain, this.calls);
     this.announce();
     const patience = new Patience(this.patienceMs);
     try {
-      for (let at = exported(steps, count, control, scratch); at !== 0; at = exported(steps, count, control, scratch)) {
+      const walk = () => exported(steps, count, control, scratch, 0, threads);
+      for (let at = walk(); at !== 0; at = walk()) {
         this.checkWell();
         patience.spend(at);
         if (MAY_SLEEP) Atomics.wait(words, TEAM.waiting, 0, 1);

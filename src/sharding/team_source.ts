@@ -93,8 +93,8 @@ function walk(words, numbers, exports, worker, seen) {
   Atomics.add(words, ${TEAM.inside}, 1);
   try {
     while (Atomics.load(words, ${TEAM.chain}) === seen) {
-      const args = [0, 1, 2, 3].map((i) => numbers[${CALL.args} + i]);
-      if (exports.runChain(args[0], args[1], args[2], args[3] + worker * numbers[${CALL.scratchStep}]) === 0) break;
+      const [steps, count, control, scratch, threads] = numbers.subarray(${CALL.args});
+      if (exports.runChain(steps, count, control, scratch + worker * numbers[${CALL.scratchStep}], worker, threads) === 0) break;
     }
   } catch (error) { Atomics.store(words, ${TEAM.failed}, worker); }
   Atomics.sub(words, ${TEAM.inside}, 1);

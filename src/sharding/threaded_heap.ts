@@ -16,8 +16,8 @@ export interface LeastCosts {
 
 export const LEAST_COSTS: LeastCosts = {awake: 2 ** 16, asleep: 2 ** 20};
 
-/** Two words that threads of a chain share, in lines of a cache of their own. */
-const CONTROL_BYTES = 128;
+/** Of a word that threads of a chain share, in a line of a cache of its own: two for all, and one a thread. */
+const WORD_BYTES = 64;
 
 /** Place of K in a descriptor. */
 const IN_DIM = 1;
@@ -109,8 +109,10 @@ export class ThreadedHeap extends WasmHeap {
 
   private walk(team: Team, steps: number, count: number, ownBytes: number): void {
     const scratchStep = (ownBytes + 63) & ~63;
-    const control = this.threadsArea.of(CONTROL_BYTES + (team.threads.length + 1) * scratchStep);
-    const scratch = control + CONTROL_BYTES;
+    const threads = team.threads.length + 1;
+    const controlBytes = (2 + threads) * WORD_BYTES;
+    const control = this.threadsArea.of(controlBytes + threads * scratchStep);
+    const scratch = control + controlBytes;
     this.words.fill(0, control >>> 2, scratch >>> 2);
     const close = () => Atomics.store(this.words, control >>> 2, -1);
     const exported = this.exports.runChain;

@@ -174,17 +174,34 @@ function rowsOf(step: usize): i32 {
 
 /** Loads in which nothing happens, some milliseconds, before a thread asks whether the others are still there. */
 const PATIENCE: i32 = 1 << 20;
-/** Bytes from the first word that threads share to the other: no line of a cache holds both. */
+/** The same, less than a microsecond, before a thread looks whether another has parts left that it did not begin. */
+const LOOK: i32 = 256;
+/** Bytes from one word that threads share to the next: no line of a cache holds two. */
 const APART: usize = 64;
 const PART_BITS: i32 = 8;
 
 /**
- * All `count` steps at `steps`. control 0: this thread alone, each step as one part. Else the address of two words, 0 at first, by which threads that
- * all make this call share parts: the step and the next part of it, -1 to leave; and parts done. own: a thread's own memory.
+ * The next part of step s, from 0, out of a thread's `count` ones; -1: none is left. word: what was taken last, the step and how many of its parts. A thread's
+ * own word stays in its own cache while nobody else looks.
+ */
+// @ts-ignore: decorator
+@inline
+function take(word: usize, s: i32, count: i32): i32 {
+  while (true) {
+    const seen = atomic.load<i32>(word), last = seen >> PART_BITS, taken = last == s ? seen & ((1 << PART_BITS) - 1) : 0;
+    if (last > s || taken >= count) return -1;
+    if (atomic.cmpxchg<i32>(word, seen, (s << PART_BITS) + taken + 1) == seen) return taken;
+  }
+}
+
+/**
+ * All `count` steps at `steps`. control 0: this thread alone, each step as one part. Else the address of words, 0 at first and in a line of a cache each, by
+ * which `threads` threads that all make this call, each with its number, share parts: the step, -1 to leave; parts done; and of each thread what is taken
+ * of its parts, equally many of a step. own: a thread's own memory.
  * Returns 0 when all is done, or where it was told to leave; else nothing has happened for long since some step, another number for each: the call may
  * be made again, and goes on.
  */
-export function runChain(steps: usize, count: i32, control: usize, own: usize): i32 {
+export function runChain(steps: usize, count: i32, control: usize, own: usize, thread: i32, threads: i32): i32 {
   if (control == 0) {
     for (const end = steps + <usize>count * STEP; steps < end; steps += STEP) {
       if (!at(steps, IS_ATTENTION)) prepare(steps, own);
@@ -192,30 +209,32 @@ export function runChain(steps: usize, count: i32, control: usize, own: usize): 
     }
     return 0;
   }
-  let prepared = -1, idle = 0, before = 0;
+  const done = control + APART, words = done + APART;
+  // Parts of all steps up to this one.
+  let next = 0, through = 0, idle = 0;
   while (true) {
-    const claim = atomic.load<i32>(control), s = claim >> PART_BITS;
-    if (claim < 0 || s >= count) return 0;
-    const step = steps + <usize>s * STEP, part = claim & ((1 << PART_BITS) - 1), parts = at(step, PARTS);
-    if (part >= parts) {
-      if (claim != before) idle = 0;
-      before = claim;
-      if (++idle > PATIENCE) return claim + 1;
-      continue;
-    }
-    if (prepared != s) {
+    const s = atomic.load<i32>(control);
+    if (s < 0 || s >= count) return 0;
+    const step = steps + <usize>s * STEP, parts = at(step, PARTS), each = (parts + threads - 1) / threads;
+    let part = -1, owner = thread;
+    if (s >= next) {
+      for (; next <= s; next++) through += at(steps + <usize>next * STEP, PARTS);
       if (!at(step, IS_ATTENTION)) prepare(step, own);
-      prepared = s;
+      idle = 0;
     }
-    // A part of another step, where x was made too late.
-    const now = atomic.load<i32>(control);
-    if (now >> PART_BITS != s || (now & ((1 << PART_BITS) - 1)) >= parts || atomic.cmpxchg<i32>(control, now, now + 1) != now) continue;
-    const begin = (now & ((1 << PART_BITS) - 1)) * at(step, PART_ROWS);
+    if (idle == 0) part = take(words + <usize>thread * APART, s, min(each, parts - thread * each));
+    if (part < 0) {
+      if (++idle > PATIENCE) return s + 1;
+      if (idle % LOOK != 0) continue;
+      for (let t = 0; t < threads && part < 0; t++) {
+        owner = t;
+        part = take(words + <usize>t * APART, s, min(each, parts - t * each));
+      }
+      if (part < 0) continue;
+    }
+    const begin = (owner * each + part) * at(step, PART_ROWS);
     run(step, own, begin, min(rowsOf(step), begin + at(step, PART_ROWS)));
-    if (atomic.add<i32>(control + APART, 1) + 1 == parts) {
-      // All is done, and nobody can take a part: what was claimed goes on to the next step.
-      atomic.store<i32>(control + APART, 0);
-      atomic.store<i32>(control, (s + 1) << PART_BITS);
-    }
+    // Whoever does the last part of a step lets all go on.
+    if (atomic.add<i32>(done, 1) + 1 == through) atomic.store<i32>(control, s + 1);
   }
 }
