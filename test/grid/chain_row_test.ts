@@ -168,4 +168,23 @@ describe('chain of one row on wasm', () => {
     }
     await stopThreads();
   });
+
+  it('of a block is made by one thread where the others never begin', () => {
+    const expected = block(apart);
+    const heap = heapOf(tf.backend());
+    for (const thread of [0, 2]) {
+      const walked = jasmine.createSpy('walked').and.callFake((steps: number, count: number, ownBytes: number) => {
+        const control = heap.scratch(ownBytes + 5 * 64);
+        heap.write(control, new Int32Array(80));
+        expect(heap.exports.runChain(steps, count, control, control + 5 * 64, thread, 3)).toBe(0);
+      });
+      Object.defineProperties(heap, {threads: {value: 3, configurable: true}, runChain: {value: walked, configurable: true}});
+      try {
+        expect(block(ops.chain)).withContext(`thread ${thread}`).toEqual(expected);
+      } finally {
+        for (const own of ['threads', 'runChain']) Reflect.deleteProperty(heap, own);
+      }
+      expect(walked).toHaveBeenCalled();
+    }
+  });
 });
