@@ -10,6 +10,9 @@ const TRIAL_MS = 12;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 3000;
 
+/** A trial begins once so many times what the last one took has passed in calls: those that come seldom are large, and one of them is a trial. */
+const CALLS_BETWEEN = 16;
+
 /** Sharing has to save this part, or it is left. */
 const WORTH = 0.95;
 
@@ -32,6 +35,10 @@ export class Trial {
   /** When the next trial begins, or when calls of this one count. */
   private next = 0;
   private tried = 0;
+  /** Time that calls have to take before the next trial. */
+  private owed = 0;
+  /** When the last shared call ended. */
+  private sharedUntil = 0;
   /** Time a unit of cost, by kind of call. */
   private readonly times = new Map<number, Times>();
   /** Time of the trial's calls in both ways, as far as known. */
@@ -42,7 +49,7 @@ export class Trial {
 
   /** Whether a call at this time is to be shared. */
   shares(now: number): boolean {
-    if (!this.isTrying && now >= this.next) {
+    if (!this.isTrying && now >= this.next && this.owed <= 0) {
       // The first call begins a pause, not a trial.
       if (this.next === 0) this.next = now + FIRST_PAUSE_MS;
       else this.begin(now);
@@ -52,13 +59,17 @@ export class Trial {
 
   /** A call of this kind and cost was made, in the way that `shares` said. */
   record(kind: number, cost: number, start: number, end: number): void {
-    if (this.isTrying && start < this.next) return;
     const way = this.prefersShared !== this.isTrying ? 'shared' : 'alone';
+    if (way === 'shared') this.sharedUntil = end;
+    this.owed -= end - start;
+    if (this.isTrying && start < this.next) return;
     let times = this.times.get(kind);
     if (times === undefined) {
       if (this.times.size >= MOST_KINDS) this.times.clear();
       times = {shared: 0, alone: 0};
       this.times.set(kind, times);
+      // The first call of a kind may have compiled its kernel, or run what was compiled in a hurry.
+      return;
     }
     const time = (end - start) / cost;
     times[way] = times[way] === 0 ? time : times[way] + NEWEST * (time - times[way]);
@@ -73,7 +84,8 @@ export class Trial {
 
   private begin(now: number): void {
     this.isTrying = true;
-    this.next = now + this.settleMs;
+    // Workers that spin are in the way of calls made alone; those that sleep have to wake for others.
+    this.next = (this.prefersShared ? Math.max(now - this.settleMs, this.sharedUntil) : now) + this.settleMs;
     this.tried = 0;
     this.sums = {shared: 0, alone: 0};
   }
@@ -86,5 +98,6 @@ export class Trial {
     this.prefersShared = better;
     this.isTrying = false;
     this.next = now + this.pause;
+    this.owed = CALLS_BETWEEN * this.tried;
   }
 }

@@ -39,6 +39,34 @@ describe('Trial', () => {
     expect(alone / shared).toBeLessThan(0.02);
   });
 
+  it('makes one of many calls the other way where they are long and come seldom', () => {
+    // gemm-q4 of the bench, on two threads: some 30 ms alone once a second. Half of them were made alone.
+    const trial = new Trial(3);
+    let alone = 0;
+    for (let i = 0; i < 200; i++) {
+      const start = 1000 * (i + 1);
+      const isShared = trial.shares(start);
+      if (!isShared) alone++;
+      trial.record(1, 2 ** 30, start, start + (isShared ? 16 : 30));
+    }
+    expect(alone).toBeGreaterThan(3);
+    expect(alone).toBeLessThan(12);
+  });
+
+  it('does not take the first call of a kind for what the others take', () => {
+    // The same bench: what the engine compiles in a hurry is as slow as one thread, and the products were made alone from then on.
+    const trial = new Trial(3);
+    const ways: boolean[] = [];
+    for (let i = 0; i < 40; i++) {
+      const start = 300 * (i + 1);
+      const isShared = trial.shares(start);
+      ways.push(isShared);
+      trial.record(i % 2, 2 ** 30, start, start + (i < 2 ? 90 : isShared ? 16 : 30));
+    }
+    expect(ways.filter((isShared) => !isShared).length).toBeLessThan(5);
+    expect(ways.at(-1)).toBe(true);
+  });
+
   it('takes weights of one size for kinds of their own: their layouts may take different times', () => {
     const cost = 64 * 4096 * 4096;
     const kinds = [kindOf('gemv', 1024, cost), kindOf('gemv', 1040, cost), kindOf('gemvBytes', 1024, cost), kindOf('gemv', 1024, 4 * cost)];
