@@ -57,6 +57,7 @@ const STEP_OPTIONS = ['weight', ...FUSED_OPTIONS];
 /**
  * x [M, K] through steps, each of which takes what the one before gives: `ops.fusedMatMul` and `ops.attend` as one op, where the backend has it
  * (wasm), so that a token of a model costs few ops. Values, errors and what is thrown are theirs; nothing is done before all steps are checked.
+ * Frozen products, as `chainSteps` of layers gives them, are looked into once, and later only for what has been disposed.
  * @returns [M, width of the last step]
  * Throws ArgumentError, ShapeError for steps that do not fit, naming the step, from 1.
  *
