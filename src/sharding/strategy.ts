@@ -118,12 +118,12 @@ export class ShardingStrategy {
 
   /** Rows, output channels. */
   static rowwise(numDevices: number, options: SplitOptions = {}): ShardingStrategy {
-    return new ShardingStrategy({kind: 'rowwise', numDevices, ...options});
+    return new ShardingStrategy({kind: 'rowwise', numDevices, ...checked('rowwise', options)});
   }
 
   /** Columns, input channels. */
   static columnwise(numDevices: number, options: SplitOptions = {}): ShardingStrategy {
-    return new ShardingStrategy({kind: 'columnwise', numDevices, ...options});
+    return new ShardingStrategy({kind: 'columnwise', numDevices, ...checked('columnwise', options)});
   }
 
   /** Everything on every device. */
@@ -148,7 +148,7 @@ export class ShardingStrategy {
 
   /** Any axis, evenly. */
   static axiswise(axis: 0 | 1, numDevices: number, options: SplitOptions = {}): ShardingStrategy {
-    return new ShardingStrategy({kind: 'axiswise', numDevices, axis, ...options});
+    return new ShardingStrategy({kind: 'axiswise', numDevices, axis, ...checked('axiswise', options)});
   }
 
   /** The axis is made of segments, each split on its own; together they must cover it. */
@@ -200,7 +200,7 @@ export class ShardingStrategy {
   /** The same strategy with pieces in proportion to `shares`, one a device, instead of even ones. `unit` as in the options. */
   withShares(shares: readonly number[] | null, options: SplitOptions = {}): ShardingStrategy {
     const {shares: _old, ...rest} = this.config;
-    return new ShardingStrategy({...rest, ...(shares === null ? {} : {shares}), ...options});
+    return new ShardingStrategy({...rest, ...(shares === null ? {} : {shares}), ...checked('withShares', options)});
   }
 
   /**
@@ -289,4 +289,10 @@ function isSegment(segment: Segment): boolean {
 function count(value: number, where: string, least = 0): number {
   if (Number.isInteger(value) && value >= least) return value;
   throw new ArgumentError({where, expected: `an integer of at least ${least}`, received: String(value)});
+}
+
+/** A number in place of options would be spread to nothing. */
+function checked(name: string, options: SplitOptions): SplitOptions {
+  checkOptions(`ShardingStrategy.${name}`, options, ['unit']);
+  return options;
 }

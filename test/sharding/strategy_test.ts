@@ -133,6 +133,10 @@ describe('ShardingStrategy', () => {
     expect(() => ShardingStrategy.tensorParallel(2).cuts([4, 4])).toThrowError(UnsupportedError);
     expect(() => ShardingStrategy.rowwise(0)).toThrowError(ArgumentError);
     expect(() => ShardingStrategy.axiswise(2 as 0, 2)).toThrowError(ArgumentError);
+    // A unit by itself is no option: it would be ignored, and groups cut.
+    expect(() => ShardingStrategy.rowwise(2, 32 as never)).toThrowError(ArgumentError, /rowwise.*unit.*32/s);
+    expect(() => ShardingStrategy.columnwise(2, {units: 32} as object)).toThrowError(ArgumentError, /columnwise.*'units'/s);
+    expect(() => ShardingStrategy.rowwise(2).withShares(null, null as never)).toThrowError(ArgumentError, /withShares/);
     expect(() => ShardingStrategy.rowwise(2).withShares([1])).toThrowError(ArgumentError);
     expect(() => ShardingStrategy.rowwise(2).withShares([0, 0])).toThrowError(ArgumentError);
     expect(() => Segment.even(-1)).toThrowError(ArgumentError);
