@@ -5,6 +5,8 @@ import {partsOf} from '../../kernels/words.js';
 import {ops, QuantizedWeight} from '../../src/index.js';
 import {rowErrors} from '../support/errors.js';
 import {onWasm} from '../support/on_wasm.js';
+import {productOf} from '../support/reference.js';
+import {randomWords} from './bench_weights.js';
 import {buildWeight, randomX} from './layouts.js';
 
 const float = (type: FloatType) => ({kind: 'float', type}) as const;
@@ -47,6 +49,46 @@ describe('float codes on wasm', () => {
       }
       weight.dispose();
       tf.dispose([plain, small]);
+    });
+  }
+
+  // Codes of ordinary size and codes half of which are subnormal are decoded by loops of their own; so is either where the other is near.
+  for (const [rows, columns] of [
+    [1, 384],
+    [16, 128],
+    [1, 128],
+    [8, 32],
+  ] as const) {
+    it(`decodes e4m3 with a scale for ${rows} x ${columns}, with few subnormals and with many`, async () => {
+      const [n, k] = [70, 384];
+      const {layout} = buildWeight('e4m3', {n, k, planes: [8], decode: float('float8_e4m3fn'), scales: [['float32', rows, columns]]}, 10);
+      const words = randomWords(layout);
+      const codes = partsOf(layout, words).codes;
+      const bytes = new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength);
+      const values = randomX(1, k, 11);
+      const x = tf.tensor2d(values, [1, k]);
+      for (const [first, last] of [
+        [0, 0],
+        [40, 41],
+        [0, n],
+      ] as const) {
+        for (let i = first * k; i < last * k; i += 2) bytes[i] = (i >> 1) & 0x87;
+        const weight = QuantizedWeight.fromWords(layout, words.slice());
+        const dense = weight.dequantize();
+        const expected = productOf(values, (await dense.data()) as Float32Array, 1, n);
+        for (const variant of ['gemv_float32', 'float32'] as const) {
+          variants.force(variant);
+          const y = ops.quantizedMatMul(x, weight);
+          expect(rowErrors(await y.data(), expected, n))
+            .withContext(`${variant}, subnormals in rows ${first} to ${last}`)
+            .toBeLessThan(1e-6);
+          y.dispose();
+        }
+        variants.force(null);
+        dense.dispose();
+        weight.dispose();
+      }
+      x.dispose();
     });
   }
 });

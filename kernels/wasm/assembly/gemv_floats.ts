@@ -1,5 +1,5 @@
 // y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two or four rows of W at a time.
-import {blockScales} from './blocks';
+import {blockScales, floatScales} from './blocks';
 import {rowAt} from './codes';
 import {hasSubnormals, subnormalPair} from './gemv_subnormals';
 import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
@@ -130,29 +130,36 @@ function eightCodes(f: v128, bytes: v128, small: v128, t: v128, t1: v128): v128 
 }
 
 /**
- * Four rows of e4m3 (numbers times 2^-120), `apart` from each other and the last no further than row `last`. y: of row n. scratch: 4 runs. Blocks of 32 start
- * sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take.
+ * Four rows of e4m3 (numbers times 2^-120), to y of each: y is row n's. subnormal: many codes are; it changes the time, not the result. scratch: 4 runs.
+ * Blocks of 32 start sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take.
  */
-function quad(w: usize, d: usize, n: i32, apart: i32, last: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
-  const n1 = min(n + apart, last), n2 = min(n + 2 * apart, last), n3 = min(n + 3 * apart, last), out = y - (<usize>n << 2);
-  if (hasSubnormals(w, d, n, n1, n2, n3)) {
+function quad(subnormal: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
+  const out = y - (<usize>n << 2);
+  if (subnormal) {
     subnormalPair(w, d, n, n1, x, block, blocks, scratch, y, out + (<usize>n1 << 2));
     subnormalPair(w, d, n2, n3, x, block, blocks, scratch, out + (<usize>n2 << 2), out + (<usize>n3 << 2));
     return;
   }
-  const run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run;
-  if (field(d, SCALES) > 0) {
-    blockScales(w, d, n, block, blocks, scratch);
-    blockScales(w, d, n1, block, blocks, scratch + run);
-    blockScales(w, d, n2, block, blocks, scratch + run2);
-    blockScales(w, d, n3, block, blocks, scratch + run3);
+  let run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run, first = floatScales(w, d, n, block);
+  if (first != 0) {
+    run = floatScales(w, d, n1, block) - first;
+    run2 = floatScales(w, d, n2, block) - first;
+    run3 = floatScales(w, d, n3, block) - first;
+  } else {
+    first = scratch;
+    if (field(d, SCALES) > 0) {
+      blockScales(w, d, n, block, blocks, scratch);
+      blockScales(w, d, n1, block, blocks, scratch + run);
+      blockScales(w, d, n2, block, blocks, scratch + run2);
+      blockScales(w, d, n3, block, blocks, scratch + run3);
+    }
   }
   const small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
   // Begins a byte before the row, so that the others are even columns'.
   let o = rowAt(w, d, n) - 1, p = x, a = f64x2.splat(0), b = a;
   const o1 = rowAt(w, d, n1) - 1 - o, o2 = rowAt(w, d, n2) - 1 - o, o3 = rowAt(w, d, n3) - 1 - o;
-  const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
-  for (let s = scratch; s < end; ) {
+  const end = first + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
+  for (let s = first; s < end; ) {
     const stop = min(end, s + runBytes);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
     do {
@@ -239,8 +246,14 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
   }
   // Rows a part of W apart: each part is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
   if (kind == 7) {
-    const quarter = (end - begin + 3) >> 2;
-    for (let n = begin; n < begin + quarter; n++) quad(w, d, n, quarter, end - 1, x, block, blocks, scratch, y + (<usize>(n - begin) << 2));
+    const quarter = (end - begin + 3) >> 2, last = end - 1;
+    let subnormal = false;
+    for (let n = begin; n < begin + quarter; n++) {
+      const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
+      // Rows of a weight are alike: a look at some tells.
+      if (((n - begin) & 7) == 0) subnormal = hasSubnormals(w, d, n, n1, n2, n3);
+      quad(subnormal, w, d, n, n1, n2, n3, x, block, blocks, scratch, y + (<usize>(n - begin) << 2));
+    }
     return;
   }
   const half = (end - begin + 1) >> 1;
