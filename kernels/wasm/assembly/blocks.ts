@@ -131,12 +131,6 @@ function twoLevels(w: usize, d: usize, outer: usize, inner: usize, how: i32, n: 
   return true;
 }
 
-/** Where the scales of row n's blocks lie, if they are float32 as they are, one a block and in order; else 0. */
-export function floatScales(w: usize, d: usize, n: i32, block: i32): usize {
-  const l = d + SCALE0, is = field(d, SCALES) == 1 && !field(d, DIVIDE0) && field(l, LEVEL_TYPE) == 0 && field(l, GRID_COLUMNS) == block && plain(l, block);
-  return is ? wordsAt(w, l, LEVEL_START) + (<usize>firstEntry(l, n) << 2) : 0;
-}
-
 /** Scale of each block of row n. Blocks never straddle entries. out: blocks + 4 float32. */
 export function blockScales(w: usize, d: usize, n: i32, block: i32, blocks: i32, out: usize): void {
   const count = field(d, SCALES), divide1 = field(d, DIVIDE1) != 0;

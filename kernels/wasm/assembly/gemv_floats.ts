@@ -1,5 +1,5 @@
 // y = W . x for one row of x as it is, with float codes decoded in registers: float32, float16, bfloat16 and 8-bit e4m3, two or four rows of W at a time.
-import {blockScales, floatScales} from './blocks';
+import {blockScales} from './blocks';
 import {rowAt} from './codes';
 import {hasSubnormals, subnormalPair} from './gemv_subnormals';
 import {DECODE, HALF_FLOATS, HIGH_HALVES, IN_DIM, SCALES, SIXTEENS, SMALL_FLOATS, TABLE_FACTOR, field} from './layout';
@@ -140,26 +140,19 @@ function quad(subnormal: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3:
     subnormalPair(w, d, n2, n3, x, block, blocks, scratch, out + (<usize>n2 << 2), out + (<usize>n3 << 2));
     return;
   }
-  let run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run, first = floatScales(w, d, n, block);
-  if (first != 0) {
-    run = floatScales(w, d, n1, block) - first;
-    run2 = floatScales(w, d, n2, block) - first;
-    run3 = floatScales(w, d, n3, block) - first;
-  } else {
-    first = scratch;
-    if (field(d, SCALES) > 0) {
-      blockScales(w, d, n, block, blocks, scratch);
-      blockScales(w, d, n1, block, blocks, scratch + run);
-      blockScales(w, d, n2, block, blocks, scratch + run2);
-      blockScales(w, d, n3, block, blocks, scratch + run3);
-    }
+  const run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run;
+  if (field(d, SCALES) > 0) {
+    blockScales(w, d, n, block, blocks, scratch);
+    blockScales(w, d, n1, block, blocks, scratch + run);
+    blockScales(w, d, n2, block, blocks, scratch + run2);
+    blockScales(w, d, n3, block, blocks, scratch + run3);
   }
   const small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
   // Begins a byte before the row, so that the others are even columns'.
   let o = rowAt(w, d, n) - 1, p = x, a = f64x2.splat(0), b = a;
   const o1 = rowAt(w, d, n1) - 1 - o, o2 = rowAt(w, d, n2) - 1 - o, o3 = rowAt(w, d, n3) - 1 - o;
-  const end = first + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
-  for (let s = first; s < end; ) {
+  const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
+  for (let s = scratch; s < end; ) {
     const stop = min(end, s + runBytes);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
     do {
