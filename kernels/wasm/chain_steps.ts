@@ -58,20 +58,21 @@ export interface ChainPlan {
 /** null: some kernel of several rows was asked for. */
 export function planOf(heap: WasmHeap, links: readonly ChainLink[]): ChainPlan | null {
   const asked: Asked = {forced: forcedVariant(), threads: heap.threads};
+  const known = remember(products, heap, () => new WeakMap());
   const steps: Step[] = [];
   const descriptors = new Set<Int32Array>();
-  let [fields, ungatedBytes, ownBytes, cost] = [0, 0, 0, 0];
+  let [ungatedBytes, ownBytes, cost] = [0, 0, 0];
   for (const link of links) {
-    const step = 'words' in link ? productOf(heap, link, asked) : attentionOf(heap, link);
+    const step = 'words' in link ? productOf(heap, known, link, asked) : attentionOf(heap, link);
     if (step === null) return null;
     steps.push(step);
-    const {descriptor} = step;
-    if (descriptor !== null && !descriptors.has(descriptor)) fields += spaced(descriptor.length);
-    if (descriptor !== null) descriptors.add(descriptor);
+    if (step.descriptor !== null) descriptors.add(step.descriptor);
     ungatedBytes = Math.max(ungatedBytes, step.ungatedBytes);
     ownBytes = Math.max(ownBytes, step.ownBytes);
     cost += step.cost;
   }
+  let fields = 0;
+  for (const {length} of descriptors) fields += spaced(length);
   return {steps, cost, ungatedBytes, ownBytes, stepBytes: 4 * (STEP_WORDS * links.length + fields)};
 }
 
@@ -124,11 +125,12 @@ interface Asked {
   readonly threads: number;
 }
 
-const products = new WeakMap<WasmHeap, WeakMap<ProductLink, Asked & {readonly step: Step | null}>>();
+type Products = WeakMap<ProductLink, Asked & {readonly step: Step | null}>;
+
+const products = new WeakMap<WasmHeap, Products>();
 
 /** Made once a link: a model asks for the same ones at every token. */
-function productOf(heap: WasmHeap, link: ProductLink, {forced, threads}: Asked): Step | null {
-  const known = remember(products, heap, () => new WeakMap());
+function productOf(heap: WasmHeap, known: Products, link: ProductLink, {forced, threads}: Asked): Step | null {
   const last = known.get(link);
   if (last !== undefined && last.forced === forced && last.threads === threads) return last.step;
   const step = makeProduct(heap, link, forced, threads);

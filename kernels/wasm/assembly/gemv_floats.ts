@@ -130,14 +130,13 @@ function eightCodes(f: v128, bytes: v128, small: v128, t: v128, t1: v128): v128 
 }
 
 /**
- * Four rows of e4m3 (numbers times 2^-120), to y of each: y is row n's. subnormal: many codes are; it changes the time, not the result. scratch: 4 runs.
+ * Four rows of e4m3 (numbers times 2^-120), to y of each. y: of row 0. subnormal: many codes are; it changes the time, not the result. scratch: 4 runs.
  * Blocks of 32 start sums of their own; longer ones keep eight, as a sum waits for the one before as long as eight take.
  */
 function quad(subnormal: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3: i32, x: usize, block: i32, blocks: i32, scratch: usize, y: usize): void {
-  const out = y - (<usize>n << 2);
   if (subnormal) {
-    subnormalPair(w, d, n, n1, x, block, blocks, scratch, y, out + (<usize>n1 << 2));
-    subnormalPair(w, d, n2, n3, x, block, blocks, scratch, out + (<usize>n2 << 2), out + (<usize>n3 << 2));
+    subnormalPair(w, d, n, n1, x, block, blocks, scratch, y + (<usize>n << 2), y + (<usize>n1 << 2));
+    subnormalPair(w, d, n2, n3, x, block, blocks, scratch, y + (<usize>n2 << 2), y + (<usize>n3 << 2));
     return;
   }
   const run = <usize>(blocks + 4) << 2, run2 = run + run, run3 = run2 + run;
@@ -148,9 +147,9 @@ function quad(subnormal: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3:
     blockScales(w, d, n3, block, blocks, scratch + run3);
   }
   const small = i32x4.shl(v128.load(d + SMALL_FLOATS), 16);
+  const row = rowAt(w, d, n), o1 = rowAt(w, d, n1) - row, o2 = rowAt(w, d, n2) - row, o3 = rowAt(w, d, n3) - row;
   // Begins a byte before the row, so that the others are even columns'.
-  let o = rowAt(w, d, n) - 1, p = x, a = f64x2.splat(0), b = a;
-  const o1 = rowAt(w, d, n1) - 1 - o, o2 = rowAt(w, d, n2) - 1 - o, o3 = rowAt(w, d, n3) - 1 - o;
+  let o = row - 1, p = x, a = f64x2.splat(0), b = a;
   const end = scratch + (<usize>blocks << 2), runBytes = <usize>max(1, LONG_RUN / block) << 2;
   for (let s = scratch; s < end; ) {
     const stop = min(end, s + runBytes);
@@ -221,10 +220,10 @@ function quad(subnormal: bool, w: usize, d: usize, n: i32, n1: i32, n2: i32, n3:
     b = f64x2.add(b, f64x2.promote_low_f32x4(i64x2.shuffle(totals, totals, 1, 0)));
   }
   const factor = <f64>load<f32>(d + TABLE_FACTOR);
-  store<f32>(y, <f32>(f64x2.extract_lane(a, 0) * factor));
-  store<f32>(out + (<usize>n1 << 2), <f32>(f64x2.extract_lane(a, 1) * factor));
-  store<f32>(out + (<usize>n2 << 2), <f32>(f64x2.extract_lane(b, 0) * factor));
-  store<f32>(out + (<usize>n3 << 2), <f32>(f64x2.extract_lane(b, 1) * factor));
+  store<f32>(y + (<usize>n << 2), <f32>(f64x2.extract_lane(a, 0) * factor));
+  store<f32>(y + (<usize>n1 << 2), <f32>(f64x2.extract_lane(a, 1) * factor));
+  store<f32>(y + (<usize>n2 << 2), <f32>(f64x2.extract_lane(b, 0) * factor));
+  store<f32>(y + (<usize>n3 << 2), <f32>(f64x2.extract_lane(b, 1) * factor));
 }
 
 /**
@@ -239,13 +238,13 @@ export function gemvFloats(w: usize, d: usize, x: usize, block: i32, blocks: i32
   }
   // Rows a part of W apart: each part is read from end to end, which is what a processor fetches ahead. Past the last, the last again.
   if (kind == 7) {
-    const quarter = (end - begin + 3) >> 2, last = end - 1;
+    const quarter = (end - begin + 3) >> 2, last = end - 1, out = y - (<usize>begin << 2);
     let subnormal = false;
     for (let n = begin; n < begin + quarter; n++) {
       const n1 = min(n + quarter, last), n2 = min(n + 2 * quarter, last), n3 = min(n + 3 * quarter, last);
       // Rows of a weight are alike: a look at some tells.
       if (((n - begin) & 7) == 0) subnormal = hasSubnormals(w, d, n, n1, n2, n3);
-      quad(subnormal, w, d, n, n1, n2, n3, x, block, blocks, scratch, y + (<usize>(n - begin) << 2));
+      quad(subnormal, w, d, n, n1, n2, n3, x, block, blocks, scratch, out);
     }
     return;
   }
